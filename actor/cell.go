@@ -1,0 +1,317 @@
+package actor
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	hollywood "github.com/anthdm/hollywood/actor"
+)
+
+// cell is one incarnation of an actor: hollywood's idea of a process (its Processer), with our life cycle.
+// hollywood calls Invoke from one goroutine at a time; fields without a note are touched there only.
+type cell struct {
+	system *System
+	name   string
+	pid    *hollywood.PID
+	inbox  *hollywood.Inbox
+	calls  calls
+	born   time.Time
+
+	slots chan struct{} // one for each waiting message of others; its capacity is the bound
+
+	mu      sync.RWMutex // orders senders against the end
+	closed  bool         // no message is taken any more
+	watched map[*monitor]struct{}
+
+	stop     atomic.Pointer[stopRequest]
+	killed   atomic.Bool
+	killOnce sync.Once
+	kill     chan struct{} // closed by Kill
+
+	ctx    context.Context // the actor's own: cancelled when it ends
+	cancel context.CancelFunc
+	work   sync.WaitGroup // goroutines started by Context.Go
+	timers map[*Timer]struct{}
+
+	trapped bool // Exiting was called
+	exiting bool // Exit was called
+	reason  error
+	ended   bool
+
+	done chan struct{} // closed when all is over; reason may be read then
+
+	depth    atomic.Int64
+	handled  atomic.Uint64
+	busy     atomic.Int64 // start of the running callback in Unix nanoseconds, 0 when idle
+	headAt   atomic.Int64 // when the message last begun was taken
+	started  atomic.Bool
+	stopping atomic.Bool
+	snapshot atomic.Pointer[any]
+}
+
+// calls are an actor's callbacks without its message type.
+type calls struct {
+	started func() error
+	receive func(any)
+	exiting func(error) // nil: the actor does not trap exits
+	stopped func(error)
+}
+
+type stopRequest struct{ reason error }
+
+// What a cell finds in its inbox.
+type (
+	envelope struct {
+		message any
+		at      int64
+	}
+	begin   struct{} // first of all: run Started
+	nudge   struct{} // look at stop and killed
+	fired   struct{ timer *Timer }
+	arrived struct {
+		monitor *monitor
+		down    Down
+	}
+	returned struct{ message any } // a goroutine's result
+	failed   struct{ reason error }
+)
+
+var _ hollywood.Processer = (*cell)(nil)
+
+func newCell(s *System, spec Spec) *cell {
+	bound := spec.Mailbox
+	if bound == 0 {
+		bound = DefaultMailbox
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &cell{
+		system: s, name: spec.Name, inbox: hollywood.NewInbox(inboxSize), born: time.Now(),
+		slots: make(chan struct{}, bound), watched: make(map[*monitor]struct{}),
+		ctx: ctx, cancel: cancel, timers: make(map[*Timer]struct{}), done: make(chan struct{}), kill: make(chan struct{}),
+	}
+}
+
+// Start, PID, Send and Shutdown complete hollywood's Processer. Start is called by its registry.
+func (c *cell) Start()              { c.inbox.Start(c) }
+func (c *cell) PID() *hollywood.PID { return c.pid }
+func (c *cell) Shutdown()           { PID{c}.Stop(ErrShutdown) }
+func (c *cell) Send(_ *hollywood.PID, message any, sender *hollywood.PID) {
+	c.inbox.Send(hollywood.Envelope{Msg: message, Sender: sender})
+}
+
+// put hands a message to hollywood unless the actor has closed its door. Between that check and the
+// delivery the door stays as it is, so that every message taken is handled or becomes a dead letter.
+func (c *cell) put(message any) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed {
+		return c.stoppedError()
+	}
+	c.system.engine.Send(c.pid, message)
+	return nil
+}
+
+func (c *cell) stoppedError() error {
+	select {
+	case <-c.done:
+		return &StoppedError{Name: c.name, Reason: c.reason}
+	default:
+		return &StoppedError{Name: c.name}
+	}
+}
+
+// Invoke handles a batch of messages. hollywood calls it.
+func (c *cell) Invoke(batch []hollywood.Envelope) {
+	next, finished := 0, false
+	defer func() {
+		if finished {
+			return
+		}
+		// A callback called runtime.Goexit, which unwinds hollywood's goroutine together with ours. Its
+		// inbox would stay "running" for ever with nobody in it: start it again, to discard what is left.
+		for ; next < len(batch); next++ {
+			c.discard(batch[next].Msg)
+		}
+		_ = c.inbox.Stop() // its error is always nil
+		c.inbox.Start(c)
+	}()
+	for next < len(batch) {
+		message := batch[next].Msg
+		next++
+		if c.ended {
+			c.discard(message)
+			continue
+		}
+		c.step(message)
+	}
+	finished = true
+}
+
+// step handles one message, and before it whatever has priority over messages.
+func (c *cell) step(message any) {
+	if !c.control() {
+		c.discard(message)
+		return
+	}
+	switch m := message.(type) {
+	case begin:
+		c.guard("Started", func() {
+			if err := c.calls.started(); err != nil {
+				c.exit(err)
+			}
+		})
+		c.started.Store(true)
+	case nudge:
+	case envelope:
+		c.headAt.Store(m.at)
+		c.depth.Add(-1)
+		<-c.slots
+		c.handle(m.message)
+	case fired:
+		if _, live := c.timers[m.timer]; live {
+			delete(c.timers, m.timer)
+			c.handle(m.timer.message)
+		}
+	case arrived:
+		if m.monitor.live.CompareAndSwap(true, false) {
+			c.handle(m.monitor.wrap(m.down))
+		}
+	case returned:
+		c.handle(m.message)
+	case failed:
+		c.exit(m.reason)
+	default:
+		panic(fmt.Sprintf("actor: %T in the inbox of %s", message, c.name))
+	}
+	if c.exiting || c.killed.Load() {
+		c.end()
+	}
+}
+
+func (c *cell) handle(message any) {
+	c.guard("Receive", func() { c.calls.receive(message) })
+	c.handled.Add(1)
+}
+
+// control acts on a pending stop or kill. It reports whether messages may still be handled.
+func (c *cell) control() bool {
+	if c.killed.Load() {
+		c.end()
+		return false
+	}
+	request := c.stop.Load()
+	if request == nil || c.trapped {
+		return true
+	}
+	c.trapped = true
+	c.stopping.Store(true)
+	if c.calls.exiting == nil || !c.started.Load() {
+		c.exit(request.reason)
+	} else {
+		c.guard("Exiting", func() { c.calls.exiting(request.reason) })
+	}
+	if c.exiting {
+		c.end()
+		return false
+	}
+	return true
+}
+
+func (c *cell) exit(reason error) {
+	if !c.exiting {
+		c.exiting, c.reason = true, reason
+	}
+}
+
+// guard runs a callback such that neither a panic nor a Goexit in it gets any further than this actor.
+func (c *cell) guard(where string, call func()) {
+	c.busy.Store(time.Now().UnixNano())
+	returned := false
+	defer func() {
+		c.busy.Store(0)
+		if returned {
+			return
+		}
+		v := recover()
+		if v == nil { // Goexit: this goroutine is ending and hollywood will not call Invoke again
+			c.exit(fmt.Errorf("%s: %w", where, ErrGoexit))
+			if where != "Stopped" {
+				c.end()
+			}
+			return
+		}
+		err := &PanicError{Where: where, Value: v, Stack: debug.Stack()}
+		c.system.options.Logger.Error().Str("actor", c.name).Str("where", where).
+			Str("panic", fmt.Sprint(v)).Bytes("stack", err.Stack).Msg("actor panicked")
+		c.exit(err)
+	}()
+	call()
+	returned = true
+}
+
+// end runs the last callback, takes everything down that the actor started, and reports its end.
+func (c *cell) end() {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	c.stopping.Store(true)
+	killed := c.killed.Load()
+	if killed {
+		c.reason = ErrKilled
+	}
+	// finish must come to pass also when Stopped calls Goexit.
+	defer c.finish(killed)
+	if !killed && c.started.Load() {
+		c.guard("Stopped", func() { c.calls.stopped(c.reason) })
+	}
+}
+
+func (c *cell) finish(killed bool) {
+	c.cancel()
+	for timer := range c.timers {
+		timer.timer.Stop()
+	}
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	if !killed {
+		// A goroutine that ignores its context holds this up. Whoever waits kills the actor then, and this
+		// goroutine goes on alone.
+		c.await()
+	}
+	c.system.release(c)
+	close(c.done)
+	c.mu.Lock()
+	watched := c.watched
+	c.watched = nil
+	c.mu.Unlock()
+	for m := range watched {
+		m.tell(Down{PID: PID{c}, Reason: c.reason})
+	}
+}
+
+// await returns when the actor's goroutines have ended, or when the actor is killed.
+func (c *cell) await() {
+	idle := make(chan struct{})
+	go func() { // ends with the actor's last goroutine
+		c.work.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-c.kill:
+	}
+}
+
+func (c *cell) discard(message any) {
+	if m, ok := message.(envelope); ok {
+		c.depth.Add(-1)
+		<-c.slots
+		c.system.deadLetter(c.name, m.message)
+	}
+}

@@ -1,0 +1,73 @@
+package supervisor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+)
+
+// EventKind says what a supervisor did or saw.
+type EventKind string
+
+// The kinds of events.
+const (
+	ChildStarted     EventKind = "started"           // a child is up and ready
+	ChildExited      EventKind = "exited"            // a child ended that was not asked to
+	StartFailed      EventKind = "start_failed"      // a start, or a restart, returned an error
+	RestartScheduled EventKind = "restart_scheduled" // it will be started again, after Delay
+	ChildParked      EventKind = "parked"            // it will not be started again until somebody asks
+	ChildStopped     EventKind = "stopped"           // it was stopped on request, or finished for good
+	ChildKilled      EventKind = "killed"            // it did not end within its Shutdown
+	Escalated        EventKind = "escalated"         // the supervisor gives up
+)
+
+// Event is one thing a supervisor did or saw.
+type Event struct {
+	Kind        EventKind
+	Time        time.Time
+	Supervisor  string // path
+	Child       string // id; empty in Escalated if no child is to blame
+	Incarnation int    // of the child, from 1
+	PID         actor.PID
+	Restarts    int           // of the child so far
+	Delay       time.Duration // before the restart
+	Reason      error         // why it ended, failed, or was parked
+}
+
+// ExhaustedError is the reason of a supervisor that gave up.
+type ExhaustedError struct {
+	Supervisor string
+	Child      string    // the one whose restart was too many
+	Intensity  Intensity // what was exceeded
+	Cause      error     // why the child ended the last time
+}
+
+func (e *ExhaustedError) Error() string {
+	return fmt.Sprintf("supervisor %s gave up: child %s ended more than %d times in %v, last: %v",
+		e.Supervisor, e.Child, e.Intensity.MaxRestarts, e.Intensity.Within, reasonText(e.Cause))
+}
+
+// Unwrap gives the cause.
+func (e *ExhaustedError) Unwrap() error { return e.Cause }
+
+// StartError is the error of a supervisor one of whose first children did not start.
+type StartError struct {
+	Supervisor string
+	Child      string
+	Cause      error
+}
+
+func (e *StartError) Error() string {
+	return fmt.Sprintf("supervisor %s: start child %s: %v", e.Supervisor, e.Child, e.Cause)
+}
+
+// Unwrap gives the cause.
+func (e *StartError) Unwrap() error { return e.Cause }
+
+func reasonText(reason error) string {
+	if reason == nil {
+		return "normal"
+	}
+	return reason.Error()
+}

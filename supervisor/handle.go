@@ -1,0 +1,165 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"github.com/understudy-run/understudy/actor"
+)
+
+// Strategy says which children are restarted when one ends.
+type Strategy string
+
+// OneForOne restarts the child that ended and no other. It is the only strategy so far.
+const OneForOne Strategy = "one_for_one"
+
+// What a supervisor answers when it does not do what it was asked; OTP's terms.
+var (
+	ErrAlreadyStarted = errors.New("child already started") // a child of that id is up, or on its way
+	ErrAlreadyPresent = errors.New("child already present") // a child of that id is known and stopped: restart or delete it
+	ErrNotFound       = errors.New("no such child")
+	ErrRunning        = errors.New("child is running")
+	ErrRestarting     = errors.New("child is restarting")
+	ErrStopping       = errors.New("supervisor is stopping")
+	ErrTerminated     = errors.New("child was terminated") // while its start was waited for
+)
+
+// Options say what a supervisor is. Only Name is needed.
+type Options struct {
+	Name      string     // the actor's name, a path: "root/sessions"
+	Strategy  Strategy   // zero means OneForOne
+	Intensity *Intensity // nil means DefaultIntensity
+	Backoff   Backoff    // for children without one of their own
+
+	// Children are started in this order, one after the other.
+	Children []ChildSpec
+
+	// Independent says that no child needs another: a stop asks all of them at once, in reverse order,
+	// and takes as long as the slowest. Without it each has ended before the next is asked.
+	Independent bool
+
+	// OnEvent, if not nil, is told everything the supervisor does. It is called on the supervisor's own
+	// goroutine and must return at once; a panic in it is contained.
+	OnEvent func(Event)
+
+	Logger zerolog.Logger // for what OnEvent does wrong; the zero value is silent
+}
+
+func (o Options) validate() error {
+	var problems []error
+	if o.Strategy != OneForOne {
+		problems = append(problems, fmt.Errorf("supervisor %s: %w: strategy %q: expected %s", o.Name, ErrInvalid, o.Strategy, OneForOne))
+	}
+	if err := o.Intensity.validate(); err != nil {
+		problems = append(problems, fmt.Errorf("supervisor %s: %w: %w", o.Name, ErrInvalid, err))
+	}
+	if err := o.Backoff.validate(); err != nil {
+		problems = append(problems, fmt.Errorf("supervisor %s: %w: %w", o.Name, ErrInvalid, err))
+	}
+	seen := make(map[string]bool)
+	for _, spec := range o.Children {
+		if err := spec.validate(); err != nil {
+			problems = append(problems, err)
+		}
+		if seen[spec.ID] {
+			problems = append(problems, fmt.Errorf("supervisor %s: %w: two children %q", o.Name, ErrInvalid, spec.ID))
+		}
+		seen[spec.ID] = true
+	}
+	return errors.Join(problems...)
+}
+
+// Supervisor is the address of a running supervisor.
+type Supervisor struct{ ref actor.Ref[message] }
+
+// Start starts a supervisor and its children and returns when they are up. The context bounds the start
+// only. If a child fails to start, the error is a *StartError and nothing is left running. Everything that
+// is wrong with the options is reported at once; such errors wrap ErrInvalid.
+func Start(ctx context.Context, system *actor.System, options Options) (*Supervisor, error) {
+	if options.Strategy == "" {
+		options.Strategy = OneForOne
+	}
+	if options.Intensity == nil {
+		options.Intensity = &DefaultIntensity
+	}
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	l := newLoop(options)
+	ref, err := actor.Spawn(system, actor.Spec{Name: options.Name}, l)
+	if err != nil {
+		return nil, err
+	}
+	s := &Supervisor{ref}
+	if _, err := actor.Ask(ctx, ref, func(r actor.Reply[struct{}]) message { return awaitUp{r} }); err != nil {
+		ref.Stop(actor.ErrShutdown)
+		select {
+		case <-ref.Done():
+			if _, failed := errors.AsType[*StartError](ref.Reason()); failed {
+				return nil, ref.Reason()
+			}
+		case <-ctx.Done(): // it goes on stopping what it started, each child within its Shutdown
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// PID is the supervisor's identity as an actor: what a parent needs to supervise it, and where its end
+// can be awaited and its reason read.
+func (s *Supervisor) PID() actor.PID { return s.ref.PID }
+
+// Stop asks the supervisor to stop its children and itself, and waits for it. If the context ends first,
+// the stop goes on.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.ref.Stop(actor.ErrShutdown)
+	select {
+	case <-s.ref.Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop supervisor %s: %w", s.ref.Name(), context.Cause(ctx))
+	}
+}
+
+// StartChild adds a child, starts it, and returns when it is ready. Children are stopped in reverse order
+// of being added. Errors: ErrAlreadyStarted, ErrAlreadyPresent, ErrInvalid, ErrTerminated, or what
+// the child's Start returned; then nothing stays behind, unless the spec says RetryStart. If the context
+// ends first, the start goes on.
+func (s *Supervisor) StartChild(ctx context.Context, spec ChildSpec) (actor.PID, error) {
+	if err := spec.validate(); err != nil {
+		return actor.PID{}, err
+	}
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return startChild{spec, r} })
+}
+
+// TerminateChild stops a child and waits for its end. Its spec is kept, unless it is temporary. On a
+// child that waits for its restart it takes that back. On a stopped child it does nothing.
+func (s *Supervisor) TerminateChild(ctx context.Context, id string) error {
+	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return terminateChild{id, r} })
+	return err
+}
+
+// RestartChild starts a stopped or parked child once, uncharged. Errors: ErrRunning, ErrRestarting,
+// ErrNotFound, or what its Start returned.
+func (s *Supervisor) RestartChild(ctx context.Context, id string) (actor.PID, error) {
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return restartChild{id: id, reply: r} })
+}
+
+// RecycleChild brings a child into a new incarnation whatever it is doing: a running one is stopped first,
+// one that waits is not kept waiting, a parked one is forgiven. It is an operator's restart and never
+// counts.
+func (s *Supervisor) RecycleChild(ctx context.Context, id string) (actor.PID, error) {
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return restartChild{id: id, force: true, reply: r} })
+}
+
+// DeleteChild forgets a stopped or parked child. Errors: ErrRunning, ErrRestarting, ErrNotFound.
+func (s *Supervisor) DeleteChild(ctx context.Context, id string) error {
+	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return deleteChild{id, r} })
+	return err
+}
+
+func lastElement(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

@@ -1,0 +1,289 @@
+package process
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+const someID = "550e8400-e29b-41d4-a716-446655440000"
+
+var baseFlags = []string{"--print", "--verbose", "--input-format=stream-json", "--output-format=stream-json", "--strict-mcp-config"}
+
+func TestArgv(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		l    Launch
+		want []string // after the base flags
+	}{
+		{"nothing set", Launch{}, []string{"--setting-sources="}},
+		{"first start", Launch{SessionID: someID}, []string{"--setting-sources=", "--session-id=" + someID}},
+		{"resume", Launch{SessionID: someID, Resume: true}, []string{"--setting-sources=", "--resume=" + someID}},
+		{"sources", Launch{SettingSources: []string{"user", "project"}}, []string{"--setting-sources=user,project"}},
+		{"no tools at all", Launch{Tools: []string{}}, []string{"--setting-sources=", "--tools="}},
+		{"empty rules are no rules", Launch{AllowedTools: []string{}, DisallowedTools: []string{}}, []string{"--setting-sources="}},
+		{
+			"everything",
+			Launch{
+				Model: "sonnet", SystemPrompt: "-s", AppendSystemPrompt: "--a", AddDir: []string{"/x", "y z"}, PermissionMode: "dontAsk",
+				AllowedTools: []string{"Read", "Bash(git log, git *)"}, DisallowedTools: []string{"Bash(rm:*)"}, Tools: []string{"Bash", "Read"},
+				MaxTurns: 3, MaxBudgetUSD: new(0.000001), NoSessionPersistence: true, IncludePartialMessages: true, PermissionPromptStdio: true,
+				ExtraArgs: map[string]*string{"--debug-file": new("-x"), "bare": nil, "betas": new("")},
+			},
+			[]string{
+				"--setting-sources=", "--model=sonnet", "--system-prompt=-s", "--append-system-prompt=--a", "--add-dir=/x", "--add-dir=y z",
+				"--permission-mode=dontAsk", "--allowedTools=Read,Bash(git log, git *)", "--disallowedTools=Bash(rm:*)", "--tools=Bash,Read",
+				"--max-turns=3", "--max-budget-usd=0.000001", "--no-session-persistence", "--include-partial-messages",
+				"--permission-prompt-tool=stdio", "--bare", "--betas=", "--debug-file=-x",
+			},
+		},
+		{"nobody answers", Launch{PermissionPromptsNone: true}, []string{"--setting-sources=", "--permission-prompts=none"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := tc.l.Argv()
+			require.NoError(t, err)
+			assert.Equal(t, append(slices.Clone(baseFlags), tc.want...), got)
+		})
+	}
+	got, err := Launch{PrefixArgs: []string{"run", "-i", "image"}}.Argv()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"run", "-i", "image", "--print"}, got[:4])
+}
+
+func TestArgvRefuses(t *testing.T) {
+	const key = "sk-ant-0123456789"
+	for _, tc := range []struct {
+		l    Launch
+		want string
+	}{
+		{Launch{Resume: true}, "resume: no session id"},
+		{Launch{SessionID: "nope"}, `session_id: "nope" is not a UUID`},
+		{Launch{SessionID: someID[:35] + "g"}, "is not a UUID"},
+		{Launch{SettingSources: []string{"global"}}, `unknown source "global"`},
+		{Launch{PermissionMode: "accept_edits"}, "use one of acceptEdits"},
+		{Launch{MaxTurns: -1}, "max_turns"},
+		{Launch{MaxBudgetUSD: new(0.0)}, "max_budget_usd: 0 is not a positive amount"},
+		{Launch{MaxBudgetUSD: new(-1.0)}, "max_budget_usd"},
+		{Launch{MaxBudgetUSD: new(math.NaN())}, "max_budget_usd"},
+		{Launch{MaxBudgetUSD: new(math.Inf(1))}, "max_budget_usd"},
+		{Launch{AllowedTools: []string{"Read, Bash"}}, "write one rule an entry"},
+		{Launch{AllowedTools: []string{""}}, "allowed_tools: an empty entry"},
+		{Launch{DisallowedTools: []string{"Bash(rm"}}, "unbalanced parentheses"},
+		{Launch{DisallowedTools: []string{"Bash)("}}, "unbalanced parentheses"},
+		{Launch{AddDir: []string{""}}, "add_dir"},
+		{Launch{PermissionPromptStdio: true, PermissionPromptsNone: true}, "exclude each other"},
+		{Launch{ExtraArgs: map[string]*string{"print": nil}}, "--print can't be given here"},
+		{Launch{ExtraArgs: map[string]*string{"--session-id": new("x")}}, "--session-id can't be given here"},
+		{Launch{ExtraArgs: map[string]*string{"setting-sources": new("user")}}, "use setting_sources"},
+		{Launch{ExtraArgs: map[string]*string{"p": nil}}, "not the long name"},
+		{Launch{ExtraArgs: map[string]*string{"-p": nil}}, "not the long name"},
+		{Launch{ExtraArgs: map[string]*string{"----x": nil}}, "not the long name"},
+		{Launch{ExtraArgs: map[string]*string{"x=y": nil}}, "not the long name"},
+		{Launch{ExtraArgs: map[string]*string{"bare": nil, "--bare": nil}}, "given twice"},
+		{Launch{SystemPrompt: "a\x00b"}, "NUL byte"},
+		{Launch{SystemPrompt: strings.Repeat("x", 200<<10)}, `argument "--system-prompt": 204816 bytes`},
+		{Launch{SystemPrompt: "use " + key, APIKey: key}, "contains the API key"},
+		{Launch{PrefixArgs: []string{key}, APIKey: key}, `argument "[redacted]"`},
+		{Launch{ExtraArgs: map[string]*string{"mcp-config": new(`{"token":"abcdefgh1"}`)}, Env: map[string]string{"MY_TOKEN": "abcdefgh1"}}, "or a secret from env"},
+		{Launch{Settings: map[string]any{"f": func() {}}}, "settings:"},
+		{Launch{Sandbox: map[string]any{"enabled": "yes"}}, "sandbox.enabled: a string, expected true or false"},
+		{Launch{Settings: map[string]any{"sandbox": true}}, "sandbox: a boolean, expected an object"},
+		{Launch{Settings: map[string]any{"sandbox": true}, Sandbox: map[string]any{}}, "nothing to merge"},
+		{Launch{SettingsPath: "/does/not/exist.json"}, "/does/not/exist.json"},
+		{Launch{SettingsPath: "/"}, "not a regular file"},
+	} {
+		_, err := tc.l.Argv()
+		require.Error(t, err, tc.want)
+		assert.Contains(t, err.Error(), tc.want)
+		assert.NotContains(t, err.Error(), key)
+	}
+}
+
+func TestArgvKeepsValuesWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`[^\x00]{0,40}`).Draw(t, "text")
+		got, err := Launch{SystemPrompt: text, ExtraArgs: map[string]*string{"debug-file": &text}}.Argv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[len(got)-1] != "--debug-file="+text {
+			t.Fatalf("got %q", got)
+		}
+		for _, a := range got {
+			if !strings.HasPrefix(a, "--") {
+				t.Fatalf("%q stands alone", a)
+			}
+		}
+	})
+}
+
+func TestSettings(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	plainFile := write("plain.json", `{"a": 1.50, "big": 12345678901234567890}`)
+	boxFile := write("box.json", `{"sandbox":{"enabled":true,"filesystem":{"denyRead":["/a"],"allowWrite":["/w"]}},"model":"x"}`)
+	fullFile := write("full.json", `{"sandbox":{"enabled":true,"failIfUnavailable":false,"allowUnsandboxedCommands":true}}`)
+	const secured = `"allowUnsandboxedCommands":false,`
+	for _, tc := range []struct {
+		name string
+		l    Launch
+		json string
+		path string // what --settings gets, if it is not the JSON
+	}{
+		{"nothing", Launch{}, "", ""},
+		{"a map", Launch{Settings: map[string]any{"b": 1, "a": []string{"<&>"}}}, `{"a":["<&>"],"b":1}`, ""},
+		{"a path alone stays a path", Launch{SettingsPath: plainFile}, `{"a":1.50,"big":12345678901234567890}`, plainFile},
+		{"relative to cwd", Launch{Dir: dir, SettingsPath: "plain.json"}, `{"a":1.50,"big":12345678901234567890}`, plainFile},
+		{"sandbox", Launch{Sandbox: map[string]any{"enabled": true}}, `{"sandbox":{` + secured + `"enabled":true,"failIfUnavailable":true}}`, ""},
+		{
+			"documented but unknown keys stay", Launch{Sandbox: map[string]any{"environment": "docker", "container": "c"}},
+			`{"sandbox":{"container":"c","environment":"docker"}}`, "",
+		},
+		{"switched off", Launch{Sandbox: map[string]any{"enabled": false}}, `{"sandbox":{"enabled":false}}`, ""},
+		{"chosen otherwise in the file", Launch{SettingsPath: fullFile}, `{"sandbox":{"allowUnsandboxedCommands":true,"enabled":true,"failIfUnavailable":false}}`, fullFile},
+		{
+			"a file whose sandbox is made safe is inlined", Launch{SettingsPath: boxFile},
+			`{"model":"x","sandbox":{` + secured + `"enabled":true,"failIfUnavailable":true,"filesystem":{"allowWrite":["/w"],"denyRead":["/a"]}}}`, "",
+		},
+		{
+			"all three", Launch{
+				SettingsPath: boxFile, Settings: map[string]any{"model": "y", "sandbox": map[string]any{"autoAllowBashIfSandboxed": true}},
+				Sandbox: map[string]any{"filesystem": map[string]any{"denyRead": []string{"/b", "/a"}, "allowWrite": []string{}}},
+			},
+			`{"model":"y","sandbox":{` + secured + `"autoAllowBashIfSandboxed":true,"enabled":true,"failIfUnavailable":true,` +
+				`"filesystem":{"allowWrite":[],"denyRead":["/a","/b"]}}}`, "",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := tc.l.SettingsJSON()
+			require.NoError(t, err)
+			assert.Equal(t, tc.json, got)
+			args, err := tc.l.Argv()
+			require.NoError(t, err)
+			want := tc.json
+			if tc.path != "" {
+				want = tc.path
+			}
+			if want == "" {
+				assert.False(t, slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--settings") }))
+			} else {
+				assert.Contains(t, args, "--settings="+want)
+			}
+		})
+	}
+	for text, want := range map[string]string{`{"a":`: "unexpected EOF", `[1]`: "not a JSON object", `null`: "null", `{} {}`: "something follows"} {
+		path := write("broken.json", text)
+		_, err := Launch{SettingsPath: path}.SettingsJSON()
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, path)
+	}
+}
+
+func TestMergingDoesNotTouchTheLaunch(t *testing.T) {
+	box := map[string]any{"enabled": true}
+	l := Launch{Settings: map[string]any{"sandbox": map[string]any{"x": 1}}, Sandbox: box}
+	_, err := l.SettingsJSON()
+	require.NoError(t, err)
+	assert.Equal(t, map[string]any{"enabled": true}, box)
+	assert.Equal(t, map[string]any{"sandbox": map[string]any{"x": 1}}, l.Settings)
+}
+
+func TestEnviron(t *testing.T) {
+	parent := []string{
+		"PATH=/bin", "HOME=/h", "LC_ALL=C", "http_proxy=p", "LANG=", "CLAUDE_CONFIG_DIR=/c",
+		"CLAUDECODE=1", "CLAUDE_CODE_SESSION_ID=outer", "CLAUDE_CODE_USE_BEDROCK=1", "LD_PRELOAD=/evil.so", "NODE_OPTIONS=--x", "ANTHROPIC_API_KEY=outer",
+		"AWS_REGION=eu", "AWS_SECRET=s", "SSH_AUTH_SOCK=/s", "UNDERSTUDY_SESSION=outer", "CANARY=x", "broken", "=C:=x", "PATH=/usr/bin",
+		"DISABLE_AUTOUPDATER=0", "PWD=/elsewhere",
+	}
+	ours := []string{"CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS=1", "CLAUDE_CODE_ENTRYPOINT=sdk-go"}
+	base := []string{"CLAUDE_CONFIG_DIR=/c", "DISABLE_AUTOUPDATER=1", "HOME=/h", "LANG=", "LC_ALL=C", "PATH=/usr/bin", "http_proxy=p"}
+	for _, tc := range []struct {
+		name string
+		l    Launch
+		more []string
+		less []string
+	}{
+		{"the default", Launch{}, nil, nil},
+		{
+			"key and marker", Launch{APIKey: "k", Marker: "a/b/1", Dir: "/srv"},
+			[]string{"ANTHROPIC_API_KEY=k", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1", "PWD=/srv", "UNDERSTUDY_SESSION=a/b/1"}, nil,
+		},
+		{"by name and by prefix", Launch{InheritEnv: []string{"AWS_*", "CLAUDE_CODE_USE_BEDROCK"}}, []string{"AWS_REGION=eu", "AWS_SECRET=s", "CLAUDE_CODE_USE_BEDROCK=1"}, nil},
+		{"a wide prefix does not reach an outer session", Launch{InheritEnv: []string{"CLAUDE_*", "NODE_*", "SSH_*"}}, []string{"SSH_AUTH_SOCK=/s"}, nil},
+		{"the key of the runtime, by wish", Launch{InheritEnv: []string{"ANTHROPIC_API_KEY"}}, []string{"ANTHROPIC_API_KEY=outer", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1"}, nil},
+		{
+			"env wins", Launch{Env: map[string]string{"PATH": "/x", "DISABLE_AUTOUPDATER": "0", "NODE_OPTIONS": "--mine", "ANTHROPIC_AUTH_TOKEN": "t", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": ""}},
+			[]string{"PATH=/x", "DISABLE_AUTOUPDATER=0", "NODE_OPTIONS=--mine", "ANTHROPIC_AUTH_TOKEN=t", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST="},
+			[]string{"PATH=/usr/bin", "DISABLE_AUTOUPDATER=1"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := tc.l.Environ(parent)
+			require.NoError(t, err)
+			want := slices.DeleteFunc(slices.Concat(ours, base, tc.more), func(kv string) bool { return slices.Contains(tc.less, kv) })
+			slices.SortFunc(want, func(a, b string) int {
+				return strings.Compare(strings.SplitN(a, "=", 2)[0], strings.SplitN(b, "=", 2)[0])
+			})
+			assert.Equal(t, want, got)
+		})
+	}
+	for _, tc := range []struct {
+		l    Launch
+		want string
+	}{
+		{Launch{Env: map[string]string{"A=B": "x"}}, "not a name"},
+		{Launch{Env: map[string]string{"": "x"}}, "not a name"},
+		{Launch{Env: map[string]string{"A": "hidden\x00"}}, "the value of A contains a NUL byte"},
+		{Launch{Env: map[string]string{MarkerVariable: "x"}}, "set by the runtime"},
+		{Launch{Env: map[string]string{"ANTHROPIC_API_KEY": "hidden"}, APIKey: "hidden2"}, "given twice"},
+		{Launch{APIKey: "hidden\n"}, "api_key: contains a line break"},
+		{Launch{Marker: "x\x00"}, "marker"},
+		{Launch{InheritEnv: []string{"*"}}, "whole environment"},
+		{Launch{InheritEnv: []string{"A*"}}, "ends in an underscore"},
+		{Launch{InheritEnv: []string{"A_*_B"}}, "neither a name nor a prefix"},
+		{Launch{InheritEnv: []string{""}}, "neither a name nor a prefix"},
+		{Launch{InheritEnv: []string{"LD_PRELOAD"}}, "never inherited"},
+		{Launch{InheritEnv: []string{"LD_*"}}, "never inherited"},
+		{Launch{InheritEnv: []string{"CLAUDECODE"}}, "never inherited"},
+		{Launch{InheritEnv: []string{"CLAUDE_CODE_*"}}, "outer session"},
+		{Launch{InheritEnv: []string{"UNDERSTUDY_SESSION"}}, "never inherited"},
+	} {
+		_, err := tc.l.Environ(parent)
+		require.Error(t, err, tc.want)
+		assert.Contains(t, err.Error(), tc.want)
+		assert.NotContains(t, err.Error(), "hidden")
+	}
+}
+
+func TestALaunchPrintsNoSecret(t *testing.T) {
+	l := Launch{
+		APIKey: "secret-key", Env: map[string]string{"TOKEN": "secret-env"}, Settings: map[string]any{"env": "secret-settings"},
+		ExtraArgs: map[string]*string{"x": new("secret-arg")}, SystemPrompt: "secret-prompt", Marker: "m",
+	}
+	type holder struct{ L Launch }
+	var out []string
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		out = append(out, fmt.Sprintf(verb, l), fmt.Sprintf(verb, &l), fmt.Sprintf(verb, holder{l}), fmt.Sprintf(verb, []Launch{l}))
+	}
+	j, err := json.Marshal(map[string]any{"launch": l, "ptr": &l})
+	require.NoError(t, err)
+	out = append(out, l.String(), l.GoString(), string(j))
+	for _, s := range out {
+		assert.NotContains(t, s, "secret")
+		assert.NotContains(t, s, fmt.Sprintf("%x", "secret"))
+	}
+	assert.Equal(t, `Launch{path: "claude", marker: "m", env: ["TOKEN"], api_key: [redacted]}`, l.String())
+}

@@ -1,0 +1,147 @@
+package process
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// launcher forks all children from one OS thread. The parent-death signal is sent when the *thread* that forked
+// ends, and Go ends threads as it likes; a goroutine that is locked to its thread keeps it. The goroutine
+// lives as long as there is a child, so that an idle program has none.
+var launcher struct {
+	mu   sync.Mutex
+	refs int
+	jobs chan func()
+}
+
+func acquireLauncher() chan<- func() {
+	launcher.mu.Lock()
+	defer launcher.mu.Unlock()
+	if launcher.refs == 0 {
+		jobs := make(chan func())
+		launcher.jobs = jobs
+		// Ends when the last child has been reaped.
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for job := range jobs {
+				job()
+			}
+		}()
+	}
+	launcher.refs++
+	return launcher.jobs
+}
+
+func releaseLauncher() {
+	launcher.mu.Lock()
+	defer launcher.mu.Unlock()
+	launcher.refs--
+	if launcher.refs == 0 {
+		close(launcher.jobs)
+		launcher.jobs = nil
+	}
+}
+
+// child is the process as the kernel has it.
+type child struct {
+	pid   int
+	pidfd *os.File // nil on kernels without
+}
+
+func (c *child) start(path string, argv []string, attr *syscall.ProcAttr) error {
+	jobs := acquireLauncher()
+	fd := -1
+	attr.Sys = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &fd}
+	var err error
+	forked := make(chan struct{})
+	jobs <- func() {
+		c.pid, err = syscall.ForkExec(path, argv, attr)
+		close(forked)
+	}
+	<-forked
+	if err != nil {
+		if fd >= 0 {
+			_ = unix.Close(fd) // of a child that never was
+		}
+		releaseLauncher()
+		return err
+	}
+	if fd >= 0 {
+		// A descriptor that does not block is watched by Go's poller: waiting costs no thread.
+		if unix.SetNonblock(fd, true) == nil {
+			c.pidfd = os.NewFile(uintptr(fd), "pidfd")
+		} else {
+			_ = unix.Close(fd) // waiting by pid will do
+		}
+	}
+	return nil
+}
+
+// wait returns when the child is a zombie, and leaves it one: its pid and process group can't be reused.
+func (c *child) wait() {
+	if c.pidfd != nil {
+		if rc, err := c.pidfd.SyscallConn(); err == nil {
+			err = rc.Read(func(fd uintptr) bool {
+				var info unix.Siginfo
+				err := unix.Waitid(unix.P_PIDFD, int(fd), &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+				switch err {
+				case nil:
+					return info.Signo != 0
+				case unix.EINTR, unix.EAGAIN:
+					return false
+				}
+				return true // ECHILD: somebody else has waited for it
+			})
+			if err == nil {
+				return
+			}
+		}
+	}
+	for {
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_PID, c.pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// reap takes the zombie away. Code and signal are as in Exit.
+func (c *child) reap() (int, syscall.Signal) {
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(c.pid, &ws, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err != nil:
+			return -1, 0
+		case ws.Signaled():
+			return -1, ws.Signal()
+		}
+		return ws.ExitStatus(), 0
+	}
+}
+
+// signalGroup sends to the child's process group; the child has not been reaped.
+func (c *child) signalGroup(pid int, sig syscall.Signal) {
+	if err := syscall.Kill(-pid, sig); err != nil {
+		_ = syscall.Kill(pid, sig) // the group can't be empty; this is for a child that left it
+	}
+}
+
+func (c *child) release() {
+	if c.pidfd != nil {
+		_ = c.pidfd.Close() // only ever read
+	}
+	releaseLauncher()
+}
+
+// accessExec asks whether this user may execute the file.
+func accessExec(path string) error {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}

@@ -1,0 +1,124 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// adoptedEvery is how often the adopted orphans are looked at while a CLI runs.
+const adoptedEvery = 500 * time.Millisecond
+
+var subreaper struct {
+	mu      sync.Mutex
+	on      bool
+	running bool
+}
+
+// BecomeSubreaper makes this process the parent of its orphaned descendants, so that a tool that has left its
+// session, cleared its environment and lost its parents is still found. While CLIs run, a goroutine looks at the
+// process table twice a second, notes who descends from which CLI, and reaps adopted orphans that have ended; the
+// sweep at the end of a CLI kills the adopted orphans that are known to come from it.
+//
+// It is a property of the whole program, which other code in it may not expect: it is for a program whose purpose
+// is to run sessions, and is never done unasked. Children that the program starts by other means are neither
+// killed nor reaped, nor are orphans of theirs: only what descends from a CLI, by marker, by having been seen below it
+// or by the session (in the kernel's sense) it is in. What leaves its
+// session, clears its environment and loses its parents within one look before a crash of the CLI goes unnoticed; a stop looks
+// before each step. There is no way back.
+func BecomeSubreaper() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become child subreaper: %w", err)
+	}
+	subreaper.mu.Lock()
+	subreaper.on = true
+	subreaper.mu.Unlock()
+	if len(liveProcesses()) > 0 {
+		watchAdopted()
+	}
+	return nil
+}
+
+func subreaperOn() bool {
+	subreaper.mu.Lock()
+	defer subreaper.mu.Unlock()
+	return subreaper.on
+}
+
+// settleAdopted reaps what a CLI that is about to be released leaves as zombies of this process.
+func settleAdopted() {
+	if subreaperOn() {
+		lookAtAdopted()
+	}
+}
+
+// watchAdopted starts the watching goroutine where it is wanted and not there yet.
+func watchAdopted() {
+	subreaper.mu.Lock()
+	defer subreaper.mu.Unlock()
+	if !subreaper.on || subreaper.running {
+		return
+	}
+	subreaper.running = true
+	// Ends when no CLI is left.
+	go func() {
+		tick := time.NewTicker(adoptedEvery)
+		defer tick.Stop()
+		for {
+			<-tick.C
+			lookAtAdopted()
+			subreaper.mu.Lock()
+			if len(liveProcesses()) == 0 {
+				subreaper.running = false
+				subreaper.mu.Unlock()
+				return
+			}
+			subreaper.mu.Unlock()
+		}
+	}()
+}
+
+func lookAtAdopted() {
+	t, err := readTable()
+	if err != nil {
+		return // the next round tries again
+	}
+	procs := liveProcesses()
+	children := map[int]bool{}
+	for _, p := range procs {
+		children[p.pid] = true
+		p.mu.Lock()
+		p.recordFrom(t)
+		p.mu.Unlock()
+	}
+	self := os.Getpid()
+	for pid, s := range t {
+		if s.ppid != self || children[pid] {
+			continue
+		}
+		for _, p := range procs {
+			p.mu.Lock()
+			known := p.seen.procs[s.procID] || p.seen.ownedBy(s)
+			if !known && !s.zombie() {
+				m, ok := markerOf(pid)
+				known = ok && m == p.marker
+			}
+			if known {
+				if p.seen.procs == nil {
+					p.seen.procs = map[procID]bool{}
+				}
+				p.seen.procs[s.procID] = true
+			}
+			p.mu.Unlock()
+			if known && s.zombie() {
+				reapZombie(s.procID)
+			}
+			if known {
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,28 @@
+//go:build !linux
+
+package process
+
+import (
+	"errors"
+	"time"
+)
+
+// descendants can't be listed without /proc.
+type descendants struct{}
+
+func (descendants) clone() descendants { return descendants{} }
+
+func (p *Process) record() {}
+
+func sweep(func(string) bool, *descendants, time.Duration) SweepReport { return SweepReport{} }
+
+func watchAdopted() {}
+
+func settleAdopted() {}
+
+func watchOOM() func() bool { return func() bool { return false } }
+
+// BecomeSubreaper is there on Linux only; elsewhere it returns an error that is errors.ErrUnsupported.
+func BecomeSubreaper() error {
+	return errors.Join(errors.New("child subreaper: needs Linux"), errors.ErrUnsupported)
+}

@@ -1,0 +1,83 @@
+package protocol
+
+import "encoding/json"
+
+// Assistant is one completed content block of the model's answer: several frames
+// share one Message.ID. It is also how the CLI shows an API failure, with Error set.
+type Assistant struct {
+	wire
+	Message          AssistantMessage `json:"message" wire:"essential"`
+	ParentToolUseID  *string          `json:"parent_tool_use_id"` // the Task call a subagent belongs to; nil for the main conversation
+	SessionID        string           `json:"session_id"`
+	UUID             string           `json:"uuid"`
+	RequestID        string           `json:"request_id,omitempty"` // the API's
+	Timestamp        string           `json:"timestamp,omitempty"`  // RFC 3339
+	Error            string           `json:"error,omitempty"`      // ErrorOverloaded and so on; empty for a real answer
+	APIErrorStatus   *int             `json:"api_error_status,omitempty"`
+	Aborted          bool             `json:"aborted,omitempty"` // cut off by an interrupt
+	Supersedes       []string         `json:"supersedes,omitempty"`
+	AgentID          string           `json:"agent_id,omitempty"`
+	SubagentType     string           `json:"subagent_type,omitempty"`
+	TaskDescription  string           `json:"task_description,omitempty"`
+	UserMessageUUID  string           `json:"user_message_uuid,omitempty"`  // the prompt this answers
+	UserMessageUUIDs []string         `json:"user_message_uuids,omitempty"` // the prompts, if several were merged
+	ResumeReason     string           `json:"resume_reason,omitempty"`
+	ToolUseMeta      []ToolUseMeta    `json:"tool_use_meta,omitempty"`
+	ContextUsage     json.RawMessage  `json:"context_usage,omitempty"`
+}
+
+// Text joins the text blocks of the message.
+func (m *Assistant) Text() string { return TextOf(m.Message.Content) }
+
+// AssistantMessage is the API's message as far as it is complete.
+type AssistantMessage struct {
+	wire
+	ID           string         `json:"id"`
+	Role         string         `json:"role"`
+	Model        string         `json:"model"` // SyntheticModel if the CLI wrote the text itself
+	Content      []ContentBlock `json:"content"`
+	StopReason   *string        `json:"stop_reason"` // nil in most frames: the result says why it stopped
+	StopSequence *string        `json:"stop_sequence"`
+	Usage        Usage          `json:"usage"` // as of the message's start, not final
+}
+
+func (*AssistantMessage) constants() []constant { return []constant{{"type", "message"}} }
+
+// SyntheticModel is the model of text that the CLI wrote.
+const SyntheticModel = "<synthetic>"
+
+// ToolUseMeta names the tool of a tool use block for people.
+type ToolUseMeta struct {
+	wire
+	ID                string `json:"id"`
+	DisplayName       string `json:"display_name,omitempty"`
+	ServerDisplayName string `json:"server_display_name,omitempty"`
+	ToolName          string `json:"tool_name,omitempty"`
+}
+
+// The values of Assistant.Error and APIRetry.Error.
+const (
+	ErrorAuthentication       = "authentication_failed"
+	ErrorOAuthOrgNotAllowed   = "oauth_org_not_allowed"
+	ErrorAccountOnHold        = "account_on_hold"
+	ErrorVerificationRequired = "verification_required"
+	ErrorBilling              = "billing_error"
+	ErrorRateLimit            = "rate_limit"
+	ErrorOverloaded           = "overloaded"
+	ErrorInvalidRequest       = "invalid_request"
+	ErrorModelNotFound        = "model_not_found"
+	ErrorServer               = "server_error"
+	ErrorUnknown              = "unknown"
+	ErrorMaxOutputTokens      = "max_output_tokens"
+	ErrorCloudCredential      = "cloud_credential_error"
+)
+
+// Usage counts tokens.
+type Usage struct {
+	wire
+	InputTokens              int64   `json:"input_tokens"`
+	OutputTokens             int64   `json:"output_tokens"`
+	CacheCreationInputTokens int64   `json:"cache_creation_input_tokens"`
+	CacheReadInputTokens     int64   `json:"cache_read_input_tokens"`
+	ServiceTier              *string `json:"service_tier,omitempty"`
+}

@@ -1,0 +1,132 @@
+package protocol
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// DefaultMaxLine is the longest line a Reader accepts unless told otherwise, in bytes. The CLI itself
+// has no limit: an edit of a file of 2.7 MB was seen to give a line of 3.15 MB.
+const DefaultMaxLine = 16 << 20
+
+const (
+	readBuffer = 32 << 10
+	// keepBuffer is the room for long lines that a Reader holds on to; a larger
+	// one is given back, so that a single huge line does not stay for the session's life.
+	keepBuffer = 1 << 20
+)
+
+// LineTooLongError says that a line was longer than the reader's limit.
+type LineTooLongError struct {
+	Limit int // bytes
+}
+
+func (e *LineTooLongError) Error() string {
+	return fmt.Sprintf("read frame: line longer than %d bytes: raise the limit (max_line_bytes) if the CLI is to be trusted with it", e.Limit)
+}
+
+// Reader splits a stream into lines. It is not safe for concurrent use.
+type Reader struct {
+	r       *bufio.Reader
+	max     int
+	long    []byte // a line that did not fit the buffer of r
+	discard bool   // inside a line that was too long
+	err     error  // the end
+}
+
+// NewReader reads lines of at most maxLine bytes, the newline not counted, from r. A
+// maxLine of 0 or less is DefaultMaxLine. It holds 32 KiB, and up to
+// maxLine while a long line is coming in.
+func NewReader(r io.Reader, maxLine int) *Reader {
+	if maxLine <= 0 {
+		maxLine = DefaultMaxLine
+	}
+	return &Reader{r: bufio.NewReaderSize(r, readBuffer), max: maxLine}
+}
+
+// Next returns the next line without its line end ("\n" or "\r\n"); lines of
+// nothing but spaces, tabs and carriage returns are passed over. The bytes are
+// valid until the next call: Decode copies them.
+//
+// The end is io.EOF only if it comes after a complete line; a line cut off in the middle is
+// io.ErrUnexpectedEOF, and its bytes are dropped. Both stay: every later call gives the same
+// error. *LineTooLongError does not: it is returned once the limit is passed (and the buffer of
+// 32 KiB is full), without holding more, and the next call goes on behind that line.
+func (r *Reader) Next() ([]byte, error) {
+	if cap(r.long) > keepBuffer {
+		r.long = nil
+	}
+	for {
+		line, err := r.line()
+		if err != nil {
+			return nil, err
+		}
+		if !blank(line) {
+			return line, nil
+		}
+	}
+}
+
+func (r *Reader) line() ([]byte, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	r.long = r.long[:0]
+	torn := r.discard
+	for {
+		part, err := r.r.ReadSlice('\n')
+		ended := err == nil
+		if ended {
+			part = part[:len(part)-1]
+		}
+		if len(part) > 0 && !blank(part) {
+			torn = true
+		}
+		switch {
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			end := r.end(err, torn)
+			if !r.discard && len(r.long)+len(part) > r.max {
+				return nil, &LineTooLongError{Limit: r.max}
+			}
+			return nil, end
+		case r.discard:
+			if ended {
+				r.discard, torn = false, false
+			}
+			continue
+		case len(r.long)+len(part) > r.max:
+			r.discard = !ended
+			return nil, &LineTooLongError{Limit: r.max}
+		case ended && len(r.long) == 0:
+			return bytes.TrimSuffix(part, []byte{'\r'}), nil
+		}
+		r.long = append(r.long, part...)
+		if ended {
+			return bytes.TrimSuffix(r.long, []byte{'\r'}), nil
+		}
+	}
+}
+
+func (r *Reader) end(err error, torn bool) error {
+	switch {
+	case !errors.Is(err, io.EOF):
+		r.err = fmt.Errorf("read frame: %w", err)
+	case torn:
+		r.err = io.ErrUnexpectedEOF
+	default:
+		r.err = io.EOF
+	}
+	return r.err
+}
+
+func blank(b []byte) bool {
+	for _, c := range b {
+		if c != ' ' && c != '\t' && c != '\r' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,144 @@
+package protocol_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// readAll gives the lines and errors of a stream until its end, which is the last entry.
+func readAll(r io.Reader, limit int) []string {
+	rd := protocol.NewReader(r, limit)
+	var out []string
+	for {
+		line, err := rd.Next()
+		var long *protocol.LineTooLongError
+		switch {
+		case errors.As(err, &long):
+			out = append(out, "!"+err.Error())
+			continue
+		case err != nil:
+			_, again := rd.Next()
+			if again != err {
+				out = append(out, "the end is not the end")
+			}
+			return append(out, "!"+err.Error())
+		}
+		out = append(out, string(line))
+	}
+}
+
+func TestReader(t *testing.T) {
+	long := (&protocol.LineTooLongError{Limit: 5}).Error()
+	for in, want := range map[string][]string{
+		"":                         {"!EOF"},
+		"\n":                       {"!EOF"},
+		" \t\r\n\r\n":              {"!EOF"},
+		"a\nb\n":                   {"a", "b", "!EOF"},
+		"a\r\n\n  \nb\n":           {"a", "b", "!EOF"},
+		"a\rb\n":                   {"a\rb", "!EOF"},
+		"a\nb":                     {"a", "!unexpected EOF"},
+		"a\n  ":                    {"a", "!EOF"},
+		"12345\n":                  {"12345", "!EOF"},
+		"123456\nb\n":              {"!" + long, "b", "!EOF"},
+		"1234567890\n1234567890\n": {"!" + long, "!" + long, "!EOF"},
+		"123456":                   {"!" + long, "!unexpected EOF"},
+		"      \nb\n":              {"!" + long, "b", "!EOF"},
+		"\x00\xff\n":               {"\x00\xff", "!EOF"},
+	} {
+		assert.Equal(t, want, readAll(strings.NewReader(in), 5), "%q", in)
+		assert.Equal(t, want, readAll(iotest.OneByteReader(strings.NewReader(in)), 5), "%q one at a time", in)
+		assert.Equal(t, want, readAll(iotest.DataErrReader(strings.NewReader(in)), 5), "%q with the end", in)
+	}
+}
+
+func TestReaderLongLines(t *testing.T) {
+	// Around the size of the buffer underneath, and well beyond.
+	for _, n := range []int{32<<10 - 2, 32<<10 - 1, 32 << 10, 32<<10 + 1, 64 << 10, 3 << 20} {
+		line := strings.Repeat("x", n)
+		in := "a\n" + line + "\r\nb\n"
+		want := []string{"a", line, "b", "!EOF"}
+		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "half": iotest.HalfReader(strings.NewReader(in))} {
+			got := readAll(r, 4<<20)
+			require.True(t, len(got) == 4 && got[1] == line && got[0] == want[0] && got[2] == want[2] && got[3] == want[3], "%d %s", n, name)
+		}
+	}
+}
+
+func TestReaderError(t *testing.T) {
+	broken := errors.New("pipe broken")
+	r := protocol.NewReader(io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(broken)), 0)
+	line, err := r.Next()
+	require.NoError(t, err)
+	assert.Equal(t, "a", string(line))
+	_, err = r.Next()
+	require.ErrorIs(t, err, broken)
+	assert.EqualError(t, err, "read frame: pipe broken")
+}
+
+// repeated gives n times the byte c without holding them.
+type repeated struct {
+	c byte
+	n int
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.n == 0 {
+		return 0, io.EOF
+	}
+	p = p[:min(len(p), r.n)]
+	for i := range p {
+		p[i] = r.c
+	}
+	r.n -= len(p)
+	return len(p), nil
+}
+
+// A line of 64 MiB against the limit of 16 MiB costs no more than the limit and its growth.
+func TestReaderMemoryIsBounded(t *testing.T) {
+	var before, after runtime.MemStats
+	r := protocol.NewReader(io.MultiReader(&repeated{'x', 64 << 20}, strings.NewReader("\n{}\n")), protocol.DefaultMaxLine)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	_, err := r.Next()
+	var long *protocol.LineTooLongError
+	require.ErrorAs(t, err, &long)
+	assert.Equal(t, 16<<20, long.Limit)
+	line, err := r.Next()
+	require.NoError(t, err)
+	assert.Equal(t, "{}", string(line))
+	runtime.ReadMemStats(&after)
+	// All that was ever allocated, growing by a quarter or more each time, not only what lived at once.
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(128<<20))
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	assert.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(1<<20), "the room for the long line is given back")
+	runtime.KeepAlive(r)
+}
+
+func FuzzReader(f *testing.F) {
+	var all bytes.Buffer
+	for _, r := range transcripts(f) {
+		if all.Len() < 4<<10 {
+			all.Write(r.frame)
+			all.WriteByte('\n')
+		}
+	}
+	f.Add(all.Bytes(), uint16(100))
+	f.Add([]byte("a\r\n\n \nb"), uint16(1))
+	f.Add([]byte("123456\n\n12345\n"), uint16(5))
+	f.Fuzz(func(t *testing.T, in []byte, limit uint16) {
+		whole := readAll(bytes.NewReader(in), int(limit))
+		assert.Equal(t, whole, readAll(iotest.OneByteReader(bytes.NewReader(in)), int(limit)))
+		assert.Equal(t, whole, readAll(iotest.HalfReader(bytes.NewReader(in)), int(limit)))
+	})
+}

@@ -1,0 +1,54 @@
+package protocol
+
+import "encoding/json"
+
+// StreamEvent is an event of the API's stream, passed on as it comes. Only with
+// partial messages switched on. The Assistant frame of a block comes between its
+// last delta and its stop event.
+type StreamEvent struct {
+	wire
+	Event            json.RawMessage `json:"event"` // the API's event; see Parse
+	ParentToolUseID  *string         `json:"parent_tool_use_id"`
+	SessionID        string          `json:"session_id"`
+	UUID             string          `json:"uuid"`
+	TTFTMS           *float64        `json:"ttft_ms,omitempty"` // milliseconds to the first token
+	APIMessageID     string          `json:"api_message_id,omitempty"`
+	UserMessageUUID  string          `json:"user_message_uuid,omitempty"`
+	UserMessageUUIDs []string        `json:"user_message_uuids,omitempty"`
+}
+
+// Event is what most readers want of a stream event.
+type Event struct {
+	wire
+	Type         string          `json:"type"`            // message_start, content_block_start, content_block_delta, …
+	Index        int             `json:"index,omitempty"` // of the block
+	Delta        Delta           `json:"delta,omitzero"`
+	ContentBlock json.RawMessage `json:"content_block,omitempty"`
+	Message      json.RawMessage `json:"message,omitempty"`
+}
+
+// Delta is a piece of a block.
+type Delta struct {
+	wire
+	Type        string  `json:"type,omitempty"` // text_delta, input_json_delta, thinking_delta, …
+	Text        string  `json:"text,omitempty"`
+	PartialJSON string  `json:"partial_json,omitempty"`
+	Thinking    string  `json:"thinking,omitempty"`
+	StopReason  *string `json:"stop_reason,omitempty"` // of message_delta
+}
+
+// Parse reads the event. An event that is no object is an error.
+func (m *StreamEvent) Parse() (Event, error) {
+	var e Event
+	err := unmarshal(m.Event, &e)
+	return e, err
+}
+
+// TextDelta returns the text this event adds to the answer, if it does.
+func (m *StreamEvent) TextDelta() (string, bool) {
+	e, err := m.Parse()
+	if err != nil || e.Delta.Type != "text_delta" {
+		return "", false
+	}
+	return e.Delta.Text, true
+}

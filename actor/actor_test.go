@@ -438,3 +438,69 @@ func TestAThousandActorsSpawnedStoppedAndAskedAtOnceLeaveNothing(t *testing.T) {
 	all.Wait()
 	assert.Empty(t, s.Actors())
 }
+
+func TestLinkedActorsEndWithTheirOwnerAndBeforeItsEndIsReported(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		end  func(actor.Ref[message])
+	}{
+		{"stop", func(r actor.Ref[message]) { r.Stop(nil) }},
+		{"kill", func(r actor.Ref[message]) { r.Kill() }},
+		{"panic", func(r actor.Ref[message]) { _ = r.Send(func(*actor.Context[message]) { panic("boom") }) }},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			s := actor.NewSystem(actor.Options{})
+			owner := spawn(t, s, "owner", &probe{})
+			bound, free := spawn(t, s, "bound", &probe{}), spawn(t, s, "free", &probe{})
+			owner.Link(bound.PID)
+			twice := owner.Link(bound.PID)
+			twice() // one of two
+			owner.Link(free.PID)()
+			owner.Link(actor.PID{})()
+			late := owner.Link(bound.PID)
+			end.end(owner)
+			wait(t, owner.PID)
+			late()
+			assert.False(t, bound.Alive())
+			assert.ErrorIs(t, bound.Reason(), actor.ErrKilled)
+			assert.True(t, free.Alive())
+			owner.Link(free.PID)
+			assert.ErrorIs(t, wait(t, free.PID), actor.ErrKilled, "linked to an actor that has ended")
+		})
+	}
+}
+
+func TestDeafLinkedActorHoldsItsOwnersEndUpForFiveSecondsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := actor.NewSystem(actor.Options{})
+		release := make(chan struct{})
+		owner, deaf := spawn(t, s, "owner", &probe{}), spawn(t, s, "deaf", &probe{})
+		require.NoError(t, deaf.Send(func(*actor.Context[message]) { <-release }))
+		synctest.Wait()
+		owner.Link(deaf.PID)
+		start := time.Now()
+		owner.Kill()
+		<-owner.Done()
+		assert.Equal(t, 5*time.Second, time.Since(start))
+		assert.True(t, deaf.Alive())
+		close(release)
+		<-deaf.Done()
+	})
+}
+
+func TestFailingOfAnothersShutdownIsNotClean(t *testing.T) {
+	for _, tt := range []struct {
+		reason error
+		want   bool
+	}{
+		{nil, true},
+		{actor.ErrShutdown, true},
+		{fmt.Errorf("%w: for the night", actor.ErrShutdown), true},
+		{actor.ErrKilled, false},
+		{errors.New("boom"), false},
+		{&actor.PanicError{Value: actor.ErrShutdown}, false},
+		{fmt.Errorf("ask audit: %w", &actor.StoppedError{Name: "audit", Reason: actor.ErrShutdown}), false},
+	} {
+		assert.Equal(t, tt.want, actor.Clean(tt.reason), "%v", tt.reason)
+	}
+}

@@ -26,6 +26,7 @@ type cell struct {
 	mu      sync.RWMutex // orders senders against the end
 	closed  bool         // no message is taken any more
 	watched map[*monitor]struct{}
+	linked  map[*cell]int // how many links there are to each
 
 	stop     atomic.Pointer[stopRequest]
 	killed   atomic.Bool
@@ -278,12 +279,18 @@ func (c *cell) finish(killed bool) {
 	}
 	c.mu.Lock()
 	c.closed = true
+	linked := c.linked
+	c.linked = nil
 	c.mu.Unlock()
+	for other := range linked {
+		PID{other}.Kill()
+	}
 	if !killed {
 		// A goroutine that ignores its context holds this up. Whoever waits kills the actor then, and this
 		// goroutine goes on alone.
 		c.await()
 	}
+	awaitLinked(linked)
 	c.system.release(c)
 	close(c.done)
 	c.mu.Lock()
@@ -305,6 +312,26 @@ func (c *cell) await() {
 	select {
 	case <-idle:
 	case <-c.kill:
+	}
+}
+
+// linkGrace is how long an actor's end waits for the actors that it takes along.
+const linkGrace = 5 * time.Second
+
+// awaitLinked returns when the others have ended, or after linkGrace: one that is deaf, or that itself
+// waits for this actor, must not keep its end from being seen.
+func awaitLinked(linked map[*cell]int) {
+	if len(linked) == 0 {
+		return
+	}
+	grace := time.NewTimer(linkGrace)
+	defer grace.Stop()
+	for other := range linked {
+		select {
+		case <-other.done:
+		case <-grace.C:
+			return
+		}
 	}
 }
 

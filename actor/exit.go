@@ -66,5 +66,17 @@ func (e *PanicError) Unwrap() error {
 }
 
 // Clean reports whether a reason is a normal end or a shutdown, the two after which OTP does not restart
-// a transient child.
-func Clean(reason error) bool { return reason == nil || errors.Is(reason, ErrShutdown) }
+// a transient child. What an actor failed of is not clean because another one was shut down: neither a
+// panic nor a StoppedError is, whatever they wrap.
+func Clean(reason error) bool {
+	if reason == nil {
+		return true
+	}
+	if _, panicked := errors.AsType[*PanicError](reason); panicked {
+		return false
+	}
+	if _, another := errors.AsType[*StoppedError](reason); another {
+		return false
+	}
+	return errors.Is(reason, ErrShutdown)
+}

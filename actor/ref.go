@@ -154,6 +154,45 @@ func (p PID) Kill() {
 	})
 }
 
+// Link ties the life of other to that of p, in this direction only: when p ends, however it ends, other is
+// killed, and p's end is reported when other has ended too, or after 5 s if it is deaf. If p has ended
+// already, other is killed at once. The returned function takes the link back.
+func (p PID) Link(other PID) (unlink func()) {
+	if other.c == nil {
+		return func() {}
+	}
+	if p.c == nil || !p.c.link(other.c) {
+		other.Kill()
+		return func() {}
+	}
+	return func() { p.c.unlink(other.c) }
+}
+
+func (c *cell) link(other *cell) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	if c.linked == nil {
+		c.linked = make(map[*cell]int)
+	}
+	c.linked[other]++
+	return true
+}
+
+func (c *cell) unlink(other *cell) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.linked[other] {
+	case 0: // it has ended
+	case 1:
+		delete(c.linked, other)
+	default:
+		c.linked[other]--
+	}
+}
+
 // Send puts a message into the mailbox. It never waits: ErrMailboxFull, ErrStopped.
 func (r Ref[M]) Send(message M) error {
 	if r.c == nil {

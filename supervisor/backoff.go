@@ -44,12 +44,16 @@ func (b Backoff) delay(failures int, random func() float64) time.Duration {
 		return 0
 	}
 	// In floating point, so that a thousand failures make +Inf and not a negative duration.
-	d := float64(b.Initial) * math.Pow(b.Factor, float64(failures-1))
-	d = math.Min(d, float64(b.Max))
-	if b.Jitter > 0 {
-		d *= 1 + b.Jitter*(2*random()-1)
+	longest := float64(b.Max)
+	middle := min(float64(b.Initial)*math.Pow(b.Factor, float64(failures-1)), longest)
+	// The spread is cut at Max before the draw: cut after it, half of the delays that have reached Max would
+	// be Max exactly, and children that failed together would restart in step.
+	least, most := middle*(1-b.Jitter), min(middle*(1+b.Jitter), longest)
+	d := least + random()*(most-least)
+	if d >= longest {
+		return b.Max // a float64 next to math.MaxInt64 converts to a negative duration
 	}
-	return time.Duration(math.Min(d, float64(b.Max)))
+	return time.Duration(d)
 }
 
 func random() float64 { return rand.Float64() }

@@ -19,13 +19,14 @@ type child struct {
 	initial     bool               // one of the supervisor's first children, not up yet
 	automatic   bool               // the last start was the supervisor's own decision
 	cancelStart context.CancelFunc // not nil while Start is at work
-	pid         actor.PID
+	pid         actor.PID          // zero unless it is up
+	untie       func()             // takes the monitor and the link of pid back
 	upSince     time.Time
 
 	restarts int
 	failures int // in a row, for the backoff
 	lastExit *Exit
-	parked   error
+	parked   error // why it was parked, until it is up or stopped
 	nextTry  time.Time
 	timer    *actor.Timer
 
@@ -48,6 +49,9 @@ func newChild(spec ChildSpec, backoff Backoff) *child {
 	if ch.spec.Restart == "" {
 		ch.spec.Restart = Permanent
 	}
+	if ch.spec.Kind == Supervised && ch.spec.Shutdown == (Shutdown{}) {
+		ch.spec.Shutdown = Infinity
+	}
 	return ch
 }
 
@@ -62,12 +66,14 @@ func (ch *child) wanted() bool { return ch.state != Stopped && ch.state != Faile
 
 // forgive lets a parked child begin anew.
 func (ch *child) forgive() {
-	ch.parked = nil
 	ch.failures = 0
 	if ch.own != nil {
 		ch.own.reset()
 	}
 }
+
+// waits reports whether the child waits out the delay before its restart.
+func (ch *child) waits() bool { return ch.state == Restarting && ch.cancelStart == nil }
 
 func (ch *child) answerStarters(pid actor.PID) {
 	for _, reply := range ch.starters {
@@ -83,11 +89,21 @@ func (ch *child) failStarters(err error) {
 	ch.starters = nil
 }
 
+func (ch *child) answerStoppers() {
+	for _, reply := range ch.stoppers {
+		reply.Send(struct{}{})
+	}
+	ch.stoppers = nil
+}
+
 func (ch *child) node(parent string) Node {
 	n := Node{
 		Name: ch.spec.ID, Path: parent + "/" + ch.spec.ID, Kind: ch.spec.Kind, State: ch.state, Since: ch.since,
 		PID: ch.pid, Incarnation: ch.incarnation, Restarts: ch.restarts, Restart: ch.spec.Restart,
-		NextTry: ch.nextTry, Reason: ch.parked,
+		NextTry: ch.nextTry,
+	}
+	if ch.state == Failed {
+		n.Reason = ch.parked
 	}
 	if ch.lastExit != nil {
 		exit := *ch.lastExit

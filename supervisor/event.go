@@ -33,6 +33,7 @@ type Event struct {
 	Restarts    int           // of the child so far
 	Delay       time.Duration // before the restart
 	Reason      error         // why it ended, failed, or was parked
+	Again       bool          // with ChildStopped: it was recycled, and is started again at once
 }
 
 // ExhaustedError is the reason of a supervisor that gave up.
@@ -48,8 +49,9 @@ func (e *ExhaustedError) Error() string {
 		e.Supervisor, e.Child, e.Intensity.MaxRestarts, e.Intensity.Within, reasonText(e.Cause))
 }
 
-// Unwrap gives the cause.
-func (e *ExhaustedError) Unwrap() error { return e.Cause }
+// Unwrap gives the cause, unless that is a clean end: a permanent child that shuts down too often makes its
+// supervisor fail, and actor.Clean must not find the shutdown in it.
+func (e *ExhaustedError) Unwrap() error { return unclean(e.Cause) }
 
 // StartError is the error of a supervisor one of whose first children did not start.
 type StartError struct {
@@ -62,8 +64,29 @@ func (e *StartError) Error() string {
 	return fmt.Sprintf("supervisor %s: start child %s: %v", e.Supervisor, e.Child, e.Cause)
 }
 
-// Unwrap gives the cause.
-func (e *StartError) Unwrap() error { return e.Cause }
+// Unwrap gives the cause, unless actor.Clean would take it for a clean end.
+func (e *StartError) Unwrap() error { return unclean(e.Cause) }
+
+func unclean(cause error) error {
+	if actor.Clean(cause) {
+		return nil
+	}
+	return cause
+}
+
+// AlreadyStartedError is ErrAlreadyStarted with what is there.
+type AlreadyStartedError struct {
+	Supervisor string
+	Child      string
+	PID        actor.PID // zero while it starts or waits for its restart
+}
+
+func (e *AlreadyStartedError) Error() string {
+	return fmt.Sprintf("start child %s of %s: %v", e.Child, e.Supervisor, ErrAlreadyStarted)
+}
+
+// Is makes errors.Is(err, ErrAlreadyStarted) true.
+func (e *AlreadyStartedError) Is(target error) bool { return target == ErrAlreadyStarted }
 
 func reasonText(reason error) string {
 	if reason == nil {

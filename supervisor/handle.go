@@ -19,13 +19,15 @@ const OneForOne Strategy = "one_for_one"
 
 // What a supervisor answers when it does not do what it was asked; OTP's terms.
 var (
-	ErrAlreadyStarted = errors.New("child already started") // a child of that id is up, or on its way
+	ErrAlreadyStarted = errors.New("child already started") // a child of that id is up, or on its way: see AlreadyStartedError
 	ErrAlreadyPresent = errors.New("child already present") // a child of that id is known and stopped: restart or delete it
 	ErrNotFound       = errors.New("no such child")
 	ErrRunning        = errors.New("child is running")
 	ErrRestarting     = errors.New("child is restarting")
+	ErrStarting       = errors.New("supervisor is starting") // its first children are not up yet
 	ErrStopping       = errors.New("supervisor is stopping")
 	ErrTerminated     = errors.New("child was terminated") // while its start was waited for
+	ErrStartTimeout   = errors.New("start timed out")
 )
 
 // Options say what a supervisor is. Only Name is needed.
@@ -51,6 +53,9 @@ type Options struct {
 
 func (o Options) validate() error {
 	var problems []error
+	if o.Name == "" || strings.ContainsFunc(o.Name, badInName) {
+		problems = append(problems, fmt.Errorf("supervisor %q: %w: name must not be empty or hold a space or a control character", o.Name, ErrInvalid))
+	}
 	if o.Strategy != OneForOne {
 		problems = append(problems, fmt.Errorf("supervisor %s: %w: strategy %q: expected %s", o.Name, ErrInvalid, o.Strategy, OneForOne))
 	}
@@ -77,8 +82,9 @@ func (o Options) validate() error {
 type Supervisor struct{ ref actor.Ref[message] }
 
 // Start starts a supervisor and its children and returns when they are up. The context bounds the start
-// only. If a child fails to start, the error is a *StartError and nothing is left running. Everything that
-// is wrong with the options is reported at once; such errors wrap ErrInvalid.
+// only. If a child fails to start, the error is a *StartError. Whatever the error, nothing is left running:
+// Start waits until the children that were up have ended, each within its Shutdown, also when the context
+// is over. Everything that is wrong with the options is reported at once; such errors wrap ErrInvalid.
 func Start(ctx context.Context, system *actor.System, options Options) (*Supervisor, error) {
 	if options.Strategy == "" {
 		options.Strategy = OneForOne
@@ -97,12 +103,11 @@ func Start(ctx context.Context, system *actor.System, options Options) (*Supervi
 	s := &Supervisor{ref}
 	if _, err := actor.Ask(ctx, ref, func(r actor.Reply[struct{}]) message { return awaitUp{r} }); err != nil {
 		ref.Stop(actor.ErrShutdown)
-		select {
-		case <-ref.Done():
-			if _, failed := errors.AsType[*StartError](ref.Reason()); failed {
-				return nil, ref.Reason()
-			}
-		case <-ctx.Done(): // it goes on stopping what it started, each child within its Shutdown
+		// Not bounded by the context: an outer supervisor that starts this one again must not find the
+		// names of the first attempt taken.
+		<-ref.Done()
+		if _, failed := errors.AsType[*StartError](ref.Reason()); failed {
+			return nil, ref.Reason()
 		}
 		return nil, err
 	}
@@ -126,7 +131,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 }
 
 // StartChild adds a child, starts it, and returns when it is ready. Children are stopped in reverse order
-// of being added. Errors: ErrAlreadyStarted, ErrAlreadyPresent, ErrInvalid, ErrTerminated, or what
+// of being added. Errors: *AlreadyStartedError, ErrAlreadyPresent, ErrInvalid, ErrTerminated, or what
 // the child's Start returned; then nothing stays behind, unless the spec says RetryStart. If the context
 // ends first, the start goes on.
 func (s *Supervisor) StartChild(ctx context.Context, spec ChildSpec) (actor.PID, error) {
@@ -134,6 +139,16 @@ func (s *Supervisor) StartChild(ctx context.Context, spec ChildSpec) (actor.PID,
 		return actor.PID{}, err
 	}
 	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return startChild{spec, r} })
+}
+
+// AddChild is StartChild without waiting for the child to be ready: what becomes of its start is told by
+// events. It makes most sense with RetryStart.
+func (s *Supervisor) AddChild(ctx context.Context, spec ChildSpec) error {
+	if err := spec.validate(); err != nil {
+		return err
+	}
+	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return addChild{spec, r} })
+	return err
 }
 
 // TerminateChild stops a child and waits for its end. Its spec is kept, unless it is temporary. On a
@@ -144,19 +159,21 @@ func (s *Supervisor) TerminateChild(ctx context.Context, id string) error {
 }
 
 // RestartChild starts a stopped or parked child once, uncharged. Errors: ErrRunning, ErrRestarting,
-// ErrNotFound, or what its Start returned.
+// ErrNotFound, or what its Start returned; then the child is stopped or parked as before.
 func (s *Supervisor) RestartChild(ctx context.Context, id string) (actor.PID, error) {
 	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return restartChild{id: id, reply: r} })
 }
 
 // RecycleChild brings a child into a new incarnation whatever it is doing: a running one is stopped first,
 // one that waits is not kept waiting, a parked one is forgiven. It is an operator's restart and never
-// counts.
+// counts. If a child that was up then fails to start, the caller learns why, and its
+// supervisor goes on trying under the restart policy, as after a crash.
 func (s *Supervisor) RecycleChild(ctx context.Context, id string) (actor.PID, error) {
 	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return restartChild{id: id, force: true, reply: r} })
 }
 
-// DeleteChild forgets a stopped or parked child. Errors: ErrRunning, ErrRestarting, ErrNotFound.
+// DeleteChild forgets a stopped or parked child. Errors: ErrRunning (also while it starts or stops),
+// ErrRestarting, ErrNotFound, ErrStopping.
 func (s *Supervisor) DeleteChild(ctx context.Context, id string) error {
 	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return deleteChild{id, r} })
 	return err

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -21,6 +20,10 @@ type (
 	startChild struct {
 		spec  ChildSpec
 		reply actor.Reply[actor.PID]
+	}
+	addChild struct {
+		spec  ChildSpec
+		reply actor.Reply[struct{}]
 	}
 	terminateChild struct {
 		id    string
@@ -46,11 +49,13 @@ type (
 		child       *child
 		incarnation int
 		pid         actor.PID
+		unlink      func()
 		err         error
 	}
 	down struct {
 		child       *child
 		incarnation int
+		pid         actor.PID
 		reason      error
 	}
 	restartDue struct {
@@ -69,6 +74,7 @@ type (
 
 func (awaitUp) isMessage()        {}
 func (startChild) isMessage()     {}
+func (addChild) isMessage()       {}
 func (terminateChild) isMessage() {}
 func (restartChild) isMessage()   {}
 func (deleteChild) isMessage()    {}
@@ -87,7 +93,9 @@ type loop struct {
 	state   State
 	since   time.Time
 
-	children []*child // in start order
+	children []*child          // in start order
+	byID     map[string]*child // the same
+	stopped  int               // while stopping: how many, from the end, are known to be down
 	pending  []ChildSpec
 	waiting  []actor.Reply[struct{}] // for the first children to be up
 
@@ -97,7 +105,7 @@ type loop struct {
 func newLoop(options Options) *loop {
 	return &loop{
 		options: options, window: window{intensity: *options.Intensity}, state: Starting, since: time.Now(),
-		pending: options.Children,
+		pending: options.Children, byID: make(map[string]*child),
 	}
 }
 
@@ -131,19 +139,20 @@ func (l *loop) startNext(c *actor.Context[message]) {
 func (l *loop) add(spec ChildSpec) *child {
 	child := newChild(spec, l.options.Backoff)
 	l.children = append(l.children, child)
+	l.byID[spec.ID] = child
 	return child
 }
 
-func (l *loop) find(id string) *child {
-	i := slices.IndexFunc(l.children, func(ch *child) bool { return ch.spec.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return l.children[i]
-}
+func (l *loop) find(id string) *child { return l.byID[id] }
 
+// remove forgets a child that is down. A stopping supervisor counts through its children and forgets none.
 func (l *loop) remove(gone *child) {
-	l.children = slices.DeleteFunc(l.children, func(ch *child) bool { return ch == gone })
+	if l.state == Stopping {
+		return
+	}
+	delete(l.byID, gone.spec.ID)
+	i := slices.Index(l.children, gone)
+	l.children = slices.Delete(l.children, i, i+1)
 }
 
 // Receive handles one message.
@@ -156,10 +165,12 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		case Running:
 			m.reply.Send(struct{}{})
 		default:
-			m.reply.Fail(l.stoppingError())
+			m.reply.Fail(l.notUpError())
 		}
 	case startChild:
 		l.onStartChild(c, m)
+	case addChild:
+		l.onAddChild(c, m)
 	case terminateChild:
 		l.onTerminateChild(c, m)
 	case restartChild:
@@ -174,18 +185,15 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		} else {
 			m.reply.Fail(l.notFound(m.id))
 		}
-	case started:
-		if m.incarnation == m.child.incarnation {
-			l.onStarted(c, m)
-		} else if m.err == nil {
-			m.pid.Kill() // a start that came back after it was given up
-		}
+	case started: // never stale: nothing begins another start before this one has reported
+		l.onStarted(c, m)
 	case down:
-		if m.incarnation == m.child.incarnation {
+		// Nor is an end news that comes after the child was given up as deaf: it is stopped by then.
+		if m.incarnation == m.child.incarnation && m.pid == m.child.pid {
 			l.onDown(c, m.child, m.reason)
 		}
 	case restartDue:
-		if m.incarnation == m.child.incarnation && m.child.state == Restarting {
+		if m.incarnation == m.child.incarnation && m.child.waits() {
 			l.launch(c, m.child, true)
 		}
 	case graceOver:
@@ -201,21 +209,37 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 }
 
 func (l *loop) onStartChild(c *actor.Context[message], m startChild) {
-	if l.state != Running {
-		m.reply.Fail(l.stoppingError())
+	child, err := l.admit(m.spec)
+	if err != nil {
+		m.reply.Fail(err)
 		return
 	}
-	if child := l.find(m.spec.ID); child != nil {
-		err := ErrAlreadyPresent
-		if child.wanted() {
-			err = ErrAlreadyStarted
-		}
-		m.reply.Fail(fmt.Errorf("start child %s of %s: %w", m.spec.ID, l.options.Name, err))
-		return
-	}
-	child := l.add(m.spec)
 	child.starters = append(child.starters, m.reply)
 	l.launch(c, child, false)
+}
+
+func (l *loop) onAddChild(c *actor.Context[message], m addChild) {
+	child, err := l.admit(m.spec)
+	if err != nil {
+		m.reply.Fail(err)
+		return
+	}
+	m.reply.Send(struct{}{})
+	l.launch(c, child, false)
+}
+
+// admit adds a dynamic child, or says why not.
+func (l *loop) admit(spec ChildSpec) (*child, error) {
+	if l.state != Running {
+		return nil, l.notUpError()
+	}
+	if known := l.find(spec.ID); known != nil {
+		if known.wanted() {
+			return nil, &AlreadyStartedError{Supervisor: l.options.Name, Child: spec.ID, PID: known.pid}
+		}
+		return nil, fmt.Errorf("start child %s of %s: %w", spec.ID, l.options.Name, ErrAlreadyPresent)
+	}
+	return l.add(spec), nil
 }
 
 func (l *loop) onTerminateChild(c *actor.Context[message], m terminateChild) {
@@ -227,13 +251,11 @@ func (l *loop) onTerminateChild(c *actor.Context[message], m terminateChild) {
 	child.again = false
 	child.failStarters(fmt.Errorf("child %s of %s: %w", m.id, l.options.Name, ErrTerminated))
 	switch child.state {
-	case Stopped, Failed:
-		child.to(Stopped)
-		child.parked = nil
+	case Stopped:
 		m.reply.Send(struct{}{})
-		if child.spec.Restart == Temporary {
-			l.remove(child)
-		}
+	case Failed:
+		l.settle(child, actor.ErrShutdown)
+		m.reply.Send(struct{}{})
 	default:
 		child.stoppers = append(child.stoppers, m.reply)
 		l.stop(c, child)
@@ -247,7 +269,7 @@ func (l *loop) onRestartChild(c *actor.Context[message], m restartChild) {
 		return
 	}
 	if l.state != Running {
-		m.reply.Fail(l.stoppingError())
+		m.reply.Fail(l.notUpError())
 		return
 	}
 	refuse := func(err error) { m.reply.Fail(fmt.Errorf("restart child %s of %s: %w", m.id, l.options.Name, err)) }
@@ -262,10 +284,9 @@ func (l *loop) onRestartChild(c *actor.Context[message], m restartChild) {
 			return
 		}
 		child.starters = append(child.starters, m.reply)
-		if child.nextTry.IsZero() { // its Start is at work
-			return
+		if child.waits() { // else its Start is at work
+			l.launch(c, child, true)
 		}
-		l.launch(c, child, true)
 	case Starting:
 		if !m.force {
 			refuse(ErrRunning)
@@ -288,6 +309,8 @@ func (l *loop) onDeleteChild(m deleteChild) {
 	switch {
 	case child == nil:
 		m.reply.Fail(l.notFound(m.id))
+	case l.state == Stopping:
+		m.reply.Fail(l.notUpError())
 	case child.state == Stopped || child.state == Failed:
 		l.remove(child)
 		m.reply.Send(struct{}{})
@@ -303,7 +326,6 @@ func (l *loop) onDeleteChild(m deleteChild) {
 func (l *loop) launch(c *actor.Context[message], child *child, automatic bool) {
 	child.timer.Stop()
 	child.nextTry = time.Time{}
-	child.parked = nil
 	child.incarnation++
 	child.automatic = automatic
 	if automatic {
@@ -311,45 +333,22 @@ func (l *loop) launch(c *actor.Context[message], child *child, automatic bool) {
 	} else {
 		child.to(Starting)
 	}
-	incarnation, spec := child.incarnation, child.spec
+	self, incarnation, spec := c.Self().PID, child.incarnation, child.spec
 	ctx, cancel := context.WithCancel(context.Background())
 	child.cancelStart = cancel
-	c.Go("start "+spec.ID, func(actorCtx context.Context) message {
+	c.Go("start "+spec.ID, func(owner context.Context) message {
 		defer cancel()
-		stop := context.AfterFunc(actorCtx, cancel)
+		stop := context.AfterFunc(owner, cancel)
 		defer stop()
-		if spec.StartTimeout > 0 {
-			var done context.CancelFunc
-			ctx, done = context.WithTimeoutCause(ctx, spec.StartTimeout, fmt.Errorf("not ready within %v", spec.StartTimeout))
-			defer done()
+		m := started{child: child, incarnation: incarnation}
+		m.pid, m.err = runStart(ctx, spec)
+		if m.err == nil {
+			// Here and not in onStarted: a supervisor that is killed meanwhile does not get that far, and its
+			// children must not outlive it.
+			m.unlink = self.Link(m.pid)
 		}
-		pid, err := safeStart(ctx, spec)
-		return started{child, incarnation, pid, err}
+		return m
 	})
-}
-
-// safeStart makes an error of whatever a child's Start does instead of returning one.
-func safeStart(ctx context.Context, spec ChildSpec) (pid actor.PID, err error) {
-	type outcome struct {
-		pid actor.PID
-		err error
-	}
-	outcomes := make(chan outcome, 1)
-	go func() { // ends when Start returns
-		result := outcome{err: fmt.Errorf("start: %w", actor.ErrGoexit)}
-		defer func() {
-			if v := recover(); v != nil {
-				result.err = &actor.PanicError{Where: "start " + spec.ID, Value: v, Stack: debug.Stack()}
-			}
-			outcomes <- result
-		}()
-		result.pid, result.err = spec.Start(ctx)
-		if result.err == nil && result.pid == (actor.PID{}) {
-			result.err = errors.New("start returned neither a child nor an error")
-		}
-	}()
-	result := <-outcomes
-	return result.pid, result.err
 }
 
 func (l *loop) onStarted(c *actor.Context[message], m started) {
@@ -362,14 +361,16 @@ func (l *loop) onStarted(c *actor.Context[message], m started) {
 	child.pid = m.pid
 	child.upSince = time.Now()
 	incarnation := child.incarnation
-	c.Monitor(m.pid, func(d actor.Down) message { return down{child, incarnation, d.Reason} })
+	demonitor := c.Monitor(m.pid, func(d actor.Down) message { return down{child, incarnation, d.PID, d.Reason} })
+	child.untie = func() { demonitor(); m.unlink() }
 	if child.state == Stopping { // asked to while it started
 		l.askToStop(c, child)
 		return
 	}
 	child.to(Running)
-	child.answerStarters(m.pid)
+	child.parked = nil
 	l.emit(Event{Kind: ChildStarted, Child: child.spec.ID, Incarnation: incarnation, PID: m.pid, Restarts: child.restarts})
+	child.answerStarters(m.pid)
 	if child.initial {
 		child.initial = false
 		l.startNext(c)
@@ -392,10 +393,14 @@ func (l *loop) onStartFailed(c *actor.Context[message], child *child, err error)
 		l.shutDown(c, &StartError{Supervisor: l.options.Name, Child: child.spec.ID, Cause: err})
 		return
 	case child.automatic || child.spec.RetryStart:
-		l.decide(c, child, err)
+		// A failed start is no clean end, even if what it failed of is that somebody else shut down.
+		l.decide(c, child, err, false)
 	case child.incarnation == 1: // a dynamic child that never was
+		child.to(Stopped)
 		l.remove(child)
-	default: // a restart on request is tried once
+	case child.parked != nil: // a restart on request is tried once
+		l.park(child, err)
+	default:
 		child.to(Stopped)
 	}
 	if first {
@@ -407,6 +412,7 @@ func (l *loop) onStartFailed(c *actor.Context[message], child *child, err error)
 func (l *loop) onDown(c *actor.Context[message], child *child, reason error) {
 	pid := child.pid
 	child.pid = actor.PID{}
+	child.untie()
 	if child.state == Stopping {
 		l.onStopped(c, child, reason)
 		return
@@ -414,22 +420,23 @@ func (l *loop) onDown(c *actor.Context[message], child *child, reason error) {
 	now := time.Now()
 	child.lastExit = &Exit{At: now, Reason: reason}
 	l.emit(Event{Kind: ChildExited, Child: child.spec.ID, Incarnation: child.incarnation, PID: pid, Restarts: child.restarts, Reason: reason})
+	if l.state == Stopping { // it is not its turn yet, but nothing is started any more
+		l.settle(child, reason)
+		l.stopNext(c)
+		return
+	}
 	if now.Sub(child.upSince) >= child.backoff.ResetAfter {
 		child.failures = 0
 	}
-	l.decide(c, child, reason)
+	l.decide(c, child, reason, actor.Clean(reason))
 }
 
 // decide says what becomes of a child that ended by itself, or could not be started.
-func (l *loop) decide(c *actor.Context[message], child *child, reason error) {
+func (l *loop) decide(c *actor.Context[message], child *child, reason error, clean bool) {
 	id := child.spec.ID
 	switch {
-	case !child.spec.Restart.restartable(reason):
-		child.to(Stopped)
-		l.emit(Event{Kind: ChildStopped, Child: id, Incarnation: child.incarnation, Restarts: child.restarts, Reason: reason})
-		if child.spec.Restart == Temporary {
-			l.remove(child)
-		}
+	case !child.spec.Restart.restartable(clean):
+		l.settle(child, reason)
 		return
 	case Permanently(reason):
 		l.park(child, reason)
@@ -480,7 +487,13 @@ func (l *loop) notFound(id string) error {
 	return fmt.Errorf("%w: %s of %s", ErrNotFound, id, l.options.Name)
 }
 
-func (l *loop) stoppingError() error { return fmt.Errorf("%s: %w", l.options.Name, ErrStopping) }
+// notUpError answers what only a running supervisor does.
+func (l *loop) notUpError() error {
+	if l.state == Starting {
+		return fmt.Errorf("%s: %w", l.options.Name, ErrStarting)
+	}
+	return fmt.Errorf("%s: %w", l.options.Name, ErrStopping)
+}
 
 func (l *loop) emit(e Event) {
 	if l.options.OnEvent == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/understudy-run/understudy/actor"
 )
@@ -30,18 +31,19 @@ func (r *Restart) UnmarshalText(text []byte) error {
 	return fmt.Errorf("restart %q: expected permanent, transient or temporary", text)
 }
 
-func (r Restart) restartable(reason error) bool {
+func (r Restart) restartable(clean bool) bool {
 	switch r {
 	case Temporary:
 		return false
 	case Transient:
-		return !actor.Clean(reason)
+		return !clean
 	default:
 		return true
 	}
 }
 
-// Shutdown is how long a child may take to end when it is asked to. The zero value means DefaultShutdown.
+// Shutdown is how long a child may take to end when it is asked to. The zero value means DefaultShutdown,
+// and Infinity for a child of kind Supervised, which ends when its own children have.
 type Shutdown struct{ grace time.Duration }
 
 // DefaultShutdown is OTP's time for a worker.
@@ -153,9 +155,11 @@ type ChildSpec struct {
 
 	// Start starts one incarnation and returns when it is ready to work. It runs in a goroutine of the
 	// child's own, so that a start that blocks delays nobody else; it may be called again after it has
-	// failed. Its context ends with StartTimeout and when the child is to be stopped; Start must return
-	// soon after. If it returns an error, nothing of what it started may be left. A panic in it is a
-	// failed start.
+	// failed. Its context ends with StartTimeout, when the child is to be stopped, and when Start has
+	// returned, so it is not for the child to keep. Start must return soon after: one that does not within
+	// Shutdown and 5 s more is abandoned, counts as failed, and what it may return later is killed. If it
+	// returns an error, nothing of what it started may be left. A panic in it is a failed start, and so is
+	// a PID that comes after StartTimeout: it is stopped.
 	//
 	// An error for which Permanently returns true parks the child at once: a restart would fail for ever.
 	Start func(ctx context.Context) (actor.PID, error)
@@ -163,7 +167,7 @@ type ChildSpec struct {
 	Restart      Restart
 	Shutdown     Shutdown
 	Kind         Kind          // zero means Worker
-	StartTimeout time.Duration // 0 means no limit: Start has its own
+	StartTimeout time.Duration // for Start to return, else ErrStartTimeout; 0 means no limit: Start has its own
 
 	// Intensity, if not nil, is the child's own: its restarts count against it and not against the
 	// supervisor's, unless they exceed it and OnExhausted is Escalate.
@@ -187,8 +191,8 @@ func (s ChildSpec) validate() error {
 	add := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("child %q: %w: "+format, append([]any{s.ID, ErrInvalid}, args...)...))
 	}
-	if s.ID == "" || strings.ContainsAny(s.ID, "/ \t\r\n") {
-		add("id must not be empty or hold a slash or a space")
+	if s.ID == "" || strings.ContainsFunc(s.ID, func(r rune) bool { return r == '/' || badInName(r) }) {
+		add("id must not be empty or hold a slash, a space or a control character")
 	}
 	if s.Start == nil {
 		add("no start function")
@@ -197,6 +201,11 @@ func (s ChildSpec) validate() error {
 	case "", Permanent, Transient, Temporary:
 	default:
 		add("restart %q: expected permanent, transient or temporary", s.Restart)
+	}
+	switch s.Kind {
+	case "", Worker, Supervised:
+	default:
+		add("kind %q: expected worker or supervisor", s.Kind)
 	}
 	switch s.OnExhausted {
 	case "", Escalate:
@@ -222,6 +231,9 @@ func (s ChildSpec) validate() error {
 	}
 	return errors.Join(problems...)
 }
+
+// badInName says what actor.Spawn does not accept in a name.
+func badInName(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
 func (i Intensity) validate() error {
 	if i.MaxRestarts < 0 {

@@ -16,33 +16,31 @@ func (l *loop) shutDown(c *actor.Context[message], reason error) {
 	}
 	l.state, l.since, l.reason = Stopping, time.Now(), reason
 	l.pending = nil
+	for i := len(l.children) - 1; i >= 0; i-- {
+		child := l.children[i]
+		child.again = false
+		child.failStarters(l.notUpError())
+		// From here on nothing comes up any more, also while children are stopped one after the other.
+		switch {
+		case child.waits():
+			l.cancelRestart(child)
+		case child.cancelStart != nil || l.options.Independent && child.wanted():
+			l.stop(c, child)
+		}
+	}
 	l.stopNext(c)
 }
 
-// stopNext asks the last child that has not ended to do so, or all of them if they are independent.
+// stopNext asks the last child that has not ended to do so, unless it has been asked. When all have ended
+// the supervisor ends.
 func (l *loop) stopNext(c *actor.Context[message]) {
-	for i := len(l.children) - 1; i >= 0; i-- {
-		child := l.children[i]
+	for ; l.stopped < len(l.children); l.stopped++ {
+		child := l.children[len(l.children)-1-l.stopped]
 		if !child.wanted() {
 			continue
 		}
-		child.again = false
-		child.failStarters(l.stoppingError())
-		if child.state == Stopping {
-			if l.options.Independent {
-				continue
-			}
-			return
-		}
-		l.stop(c, child)
-		if child.state == Stopping && !l.options.Independent {
-			return
-		}
-	}
-	for _, child := range l.children {
-		if child.wanted() {
-			return
-		}
+		l.stop(c, child) // never at once: what could be has been seen to in shutDown
+		return
 	}
 	for _, reply := range l.waiting {
 		reply.Fail(l.reason)
@@ -51,7 +49,8 @@ func (l *loop) stopNext(c *actor.Context[message]) {
 	c.Exit(l.reason)
 }
 
-// stop brings a child down from whatever it is doing. Once it is down, onStopped is called.
+// stop brings a child down from whatever it is doing. When it is down its
+// stoppers are answered.
 func (l *loop) stop(c *actor.Context[message], child *child) {
 	switch {
 	case child.state == Stopping:
@@ -62,10 +61,16 @@ func (l *loop) stop(c *actor.Context[message], child *child) {
 		child.to(Stopping)
 		l.askToStop(c, child)
 	default: // waiting for its restart
-		child.timer.Stop()
-		child.nextTry = time.Time{}
-		l.onStopped(c, child, actor.ErrShutdown)
+		l.cancelRestart(child)
+		child.answerStoppers()
 	}
+}
+
+// cancelRestart settles a child that waits for its restart.
+func (l *loop) cancelRestart(child *child) {
+	child.timer.Stop()
+	child.nextTry = time.Time{}
+	l.settle(child, actor.ErrShutdown)
 }
 
 func (l *loop) askToStop(c *actor.Context[message], child *child) {
@@ -93,20 +98,34 @@ func (l *loop) kill(c *actor.Context[message], child *child) {
 // onStopped is called when a child that was asked to end has ended, for whatever reason then.
 func (l *loop) onStopped(c *actor.Context[message], child *child, reason error) {
 	child.timer.Stop()
-	child.to(Stopped)
-	l.emit(Event{Kind: ChildStopped, Child: child.spec.ID, Incarnation: child.incarnation, Restarts: child.restarts, Reason: reason})
-	for _, reply := range child.stoppers {
-		reply.Send(struct{}{})
+	again := child.again
+	child.again = false
+	if again {
+		child.to(Stopped)
+		l.emit(Event{Kind: ChildStopped, Child: child.spec.ID, Incarnation: child.incarnation, Restarts: child.restarts, Reason: reason, Again: true})
+	} else {
+		l.settle(child, reason)
 	}
-	child.stoppers = nil
+	child.answerStoppers()
+	initial := child.initial
+	child.initial = false
 	switch {
 	case l.state == Stopping:
 		l.stopNext(c)
-	case child.again:
-		child.again = false
+	case again:
 		child.forgive()
-		l.launch(c, child, false)
-	case child.spec.Restart == Temporary:
+		l.launch(c, child, true)
+	case initial: // terminated before it was up: the others are started all the same
+		l.startNext(c)
+	}
+}
+
+// settle is the last of a child that is down to stay: it keeps its spec, unless it is temporary.
+func (l *loop) settle(child *child, reason error) {
+	child.to(Stopped)
+	child.parked = nil
+	l.emit(Event{Kind: ChildStopped, Child: child.spec.ID, Incarnation: child.incarnation, Restarts: child.restarts, Reason: reason})
+	if child.spec.Restart == Temporary {
 		l.remove(child)
 	}
 }

@@ -1,0 +1,112 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// disk is what the log asks of the operating system, so that tests can make each step fail.
+type disk interface {
+	Mkdir(path string) error // like mkdir -p, with mode 0700
+	Open(path string, flag int) (file, error)
+	SyncDir(path string) error
+	Lock(f file) error // errLocked if somebody else has it
+}
+
+// file is an open file. *os.File is one.
+type file interface {
+	io.Writer
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+	Chmod(mode fs.FileMode) error
+	Truncate(size int64) error
+	Sync() error
+	Close() error
+	Fd() uintptr
+}
+
+var errLocked = errors.New("locked")
+
+type realDisk struct{}
+
+func (realDisk) Mkdir(path string) error { return os.MkdirAll(path, 0o700) }
+
+// Open does not follow a symbolic link in the last element: the log is where it was put.
+func (realDisk) Open(path string, flag int) (file, error) {
+	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (realDisk) SyncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (realDisk) Lock(f file) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return errLocked
+		default:
+			return err
+		}
+	}
+}
+
+// LockedError says that another log writer has the directory.
+type LockedError struct {
+	Dir string
+	PID int // of the process that has it, 0 if it has not said so
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("audit log %s: in use by another process: stop it, or choose another audit.dir", e.Dir)
+	}
+	return fmt.Sprintf("audit log %s: in use by pid %d: stop it, or choose another audit.dir", e.Dir, e.PID)
+}
+
+// FileError says which operation on which file of the log failed.
+type FileError struct {
+	Path string
+	Op   string // what was being done: "write", "sync", …
+	Err  error
+}
+
+func (e *FileError) Error() string {
+	err := e.Err
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err // the path is named already
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		hint = " (disk full: make room there)"
+	case errors.Is(err, fs.ErrPermission):
+		hint = fmt.Sprintf(" (uid %d may not: check its owner and mode)", os.Geteuid())
+	case errors.Is(err, unix.ENOTDIR):
+		hint = " (a part of the path is a file: choose another audit.dir)"
+	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP):
+		hint = " (expected a plain file: move it away)"
+	case errors.Is(err, unix.EROFS):
+		hint = " (read-only file system: choose another audit.dir)"
+	}
+	return fmt.Sprintf("audit log %s: %s: %v%s", e.Path, e.Op, err, hint)
+}
+
+// Unwrap gives the cause.
+func (e *FileError) Unwrap() error { return e.Err }

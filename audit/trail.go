@@ -1,0 +1,345 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/understudy-run/understudy/actor"
+)
+
+// queueSize is how many records may be on their way into the log.
+const queueSize = 1024
+
+// Options say where the log is and how strict it is.
+type Options struct {
+	// Name is the audit actor's name, such as root/audit. Empty means "audit".
+	Name string
+	// Dir is the log's directory. It is created, with mode 0700, if it does not exist. One that exists and
+	// is open to others is made 0700 if there is nothing but the log in it, and refused otherwise.
+	Dir string
+	// Mode is Required if not set.
+	Mode Mode
+	// Runtime is the runtime's id, in every record.
+	Runtime string
+	// Redact are secret values that must never be in the log, in whatever way JSON may spell them. Values
+	// shorter than 8 bytes are ignored. [Trail.Redact] adds more.
+	Redact []string
+	// Logger gets a line for each opening and closing, at info level, for each repair and each gap, at warn
+	// level, and for each failure, at error level. It never gets what a record says. The zero value is
+	// silent.
+	Logger zerolog.Logger
+}
+
+// Status is the state of a log at a moment.
+type Status struct {
+	Path string `json:"path"`
+	Mode Mode   `json:"mode"`
+	// Open says that the audit actor runs and that its file has not failed.
+	Open bool `json:"open"`
+	// DurableSeq is the last record that is known to be on disk, 0 if none.
+	DurableSeq uint64 `json:"durable_seq"`
+	// Lost is how many records were lost since New, whether or not the log says so already.
+	Lost uint64 `json:"lost"`
+	// LastError is the last failure to open or write the log, empty if there was none.
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+	// Queue is how many records are on their way, of QueueCapacity that may be.
+	Queue         int `json:"queue"`
+	QueueCapacity int `json:"queue_capacity"`
+}
+
+// Trail is the handle of an audit log. It stays valid while the audit actor is restarted. All its methods
+// may be called from any goroutine.
+type Trail struct {
+	system   *actor.System
+	options  Options
+	disk     disk
+	retry    time.Duration // how long a BestEffort log waits before it opens a failed file again
+	redactor atomic.Pointer[redactor]
+	losses   ledger
+	slots    chan struct{} // one for each record on its way
+	starting chan struct{} // a lock that can be waited for with a context
+
+	mu       sync.Mutex
+	up       *incarnation  // takes records; nil if none does
+	last     *incarnation  // the last one started
+	changed  chan struct{} // closed when up is set
+	position position
+	broken   bool // the file failed and was not opened again
+	failure  error
+	failedAt time.Time
+}
+
+// New returns the handle of a log that is not open yet: see Start.
+func New(system *actor.System, o Options) *Trail {
+	if o.Name == "" {
+		o.Name = "audit"
+	}
+	t := &Trail{
+		system: system, options: o, disk: realDisk{}, retry: time.Second,
+		slots: make(chan struct{}, queueSize), starting: make(chan struct{}, 1), changed: make(chan struct{}),
+	}
+	t.redactor.Store(newRedactor(o.Redact))
+	return t
+}
+
+// Start opens the log, repairs its end if a crash left it torn, writes log.opened, and spawns the audit
+// actor, which ends as its supervisor wants it to. It fits supervisor.ChildSpec.Start, and may be called
+// again when the actor has ended. While another process has the log it fails with a *LockedError, and
+// when a file operation fails, with a *FileError.
+//
+// The actor traps exits: asked to stop, it writes what is queued, then log.closed, and closes the file.
+func (t *Trail) Start(ctx context.Context) (actor.PID, error) {
+	select {
+	case t.starting <- struct{}{}:
+		defer func() { <-t.starting }()
+	case <-ctx.Done():
+		return actor.PID{}, fmt.Errorf("start audit log %s: %w", t.options.Dir, context.Cause(ctx))
+	}
+	t.mu.Lock()
+	last := t.last
+	t.mu.Unlock()
+	if last != nil {
+		if last.ref.Alive() {
+			return actor.PID{}, fmt.Errorf("start audit log %s: it is running as %s", t.options.Dir, last.ref)
+		}
+		select {
+		case <-last.released:
+		case <-ctx.Done():
+			return actor.PID{}, fmt.Errorf("start audit log %s: its last write has not returned: %w",
+				t.options.Dir, context.Cause(ctx))
+		}
+	}
+	log, err := t.open()
+	if err != nil {
+		return actor.PID{}, err
+	}
+	if ctx.Err() != nil {
+		log.close()
+		return actor.PID{}, fmt.Errorf("start audit log %s: %w", t.options.Dir, context.Cause(ctx))
+	}
+	return t.spawn(log)
+}
+
+// Append writes a record and returns nil only when it is durable: its bytes are fsynced. Whatever it does
+// not return nil for must not be relied on; it may be in the log nevertheless if ctx ended while it was
+// being written.
+//
+// While the audit actor is down Append waits for its return, until ctx ends. When writing fails it returns
+// a *FileError; the record is then not in the log, and not tried again. In BestEffort mode it waits in the
+// same way, and a record that does not get into the log is counted as lost as well.
+//
+// The records of one goroutine keep their order. The record is encoded before Append returns; it may be
+// changed afterwards.
+func (t *Trail) Append(ctx context.Context, r Record) error {
+	at := time.Now()
+	err := t.append(ctx, r)
+	if err == nil {
+		return nil
+	}
+	var counted *settledError // who settled the record has counted it, or will
+	if !errors.As(err, &counted) && t.options.Mode == BestEffort {
+		t.lose(r.Kind, at, lossReason(err))
+	}
+	if counted != nil {
+		err = counted.err
+	}
+	return fmt.Errorf("append %s to audit log: %w", r.Kind, err)
+}
+
+// settledError is an outcome that is already in the ledger where it has to be.
+type settledError struct{ err error }
+
+func (e *settledError) Error() string { return e.err.Error() }
+func (e *settledError) Unwrap() error { return e.err }
+
+func lossReason(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return lossLate
+	default:
+		return lossInvalid
+	}
+}
+
+func (t *Trail) append(ctx context.Context, r Record) error {
+	e, err := t.entry(r, false)
+	if err != nil {
+		return err
+	}
+	select {
+	case t.slots <- struct{}{}:
+	default:
+		select {
+		case t.slots <- struct{}{}:
+		case <-ctx.Done():
+			return fmt.Errorf("%d records are waiting to be written: %w", queueSize, context.Cause(ctx))
+		}
+	}
+	for {
+		in, err := t.wait(ctx)
+		if err != nil {
+			<-t.slots
+			return err
+		}
+		e.state.Store(waiting)
+		if !t.hand(in, e) {
+			continue
+		}
+		select {
+		case err = <-e.done:
+		case <-ctx.Done():
+			if e.state.CompareAndSwap(waiting, abandoned) {
+				return &settledError{context.Cause(ctx)}
+			}
+			err = <-e.done
+		}
+		if !errors.Is(err, errAgain) {
+			if err != nil {
+				return &settledError{err}
+			}
+			return nil
+		}
+	}
+}
+
+// Post hands a record over without waiting for it to be written. A loss (too many records waiting, no
+// audit actor, a failed write, an invalid record) is counted, and later recorded as a gap. What it costs
+// the caller is encoding and redaction: microseconds, or a few milliseconds for each MiB of a large body.
+func (t *Trail) Post(r Record) {
+	at := time.Now()
+	e, err := t.entry(r, true)
+	if err != nil {
+		t.lose(r.Kind, at, lossInvalid)
+		return
+	}
+	select {
+	case t.slots <- struct{}{}:
+	default:
+		t.lose(r.Kind, at, lossQueueFull)
+		return
+	}
+	t.mu.Lock()
+	in := t.up
+	t.mu.Unlock()
+	if in == nil || !t.hand(in, e) {
+		<-t.slots
+		t.lose(r.Kind, at, lossDown)
+	}
+}
+
+// Redact adds secret values to those that are kept out of the log: see Options.Redact. It holds for all
+// records handed over after it has returned.
+func (t *Trail) Redact(values ...string) {
+	for {
+		before := t.redactor.Load()
+		if t.redactor.CompareAndSwap(before, before.with(values)) {
+			return
+		}
+	}
+}
+
+// Mode is Options.Mode.
+func (t *Trail) Mode() Mode { return t.options.Mode }
+
+// Status describes the log. It does not go through the actor's mailbox, so that it also answers while a
+// write hangs.
+func (t *Trail) Status() Status {
+	s := Status{
+		Path: Path(t.options.Dir), Mode: t.options.Mode, Lost: t.losses.count(),
+		Queue: len(t.slots), QueueCapacity: cap(t.slots),
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.Open = t.up != nil && !t.broken
+	s.DurableSeq = t.position.seq
+	if t.failure != nil {
+		s.LastError, s.LastErrorAt = t.failure.Error(), t.failedAt
+	}
+	return s
+}
+
+// entry checks and encodes a record.
+func (t *Trail) entry(r Record, post bool) (*entry, error) {
+	if own, known := kinds[r.Kind]; !known || own {
+		return nil, fmt.Errorf("kind %.40q: expected one of the Kind constants that do not begin with log", r.Kind)
+	}
+	r.Runtime, r.ID = t.options.Runtime, ""
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
+	rest, err := encode(r, t.redactor.Load())
+	if err != nil {
+		return nil, err
+	}
+	return &entry{kind: r.Kind, at: r.Time, rest: rest, post: post, done: make(chan error, 1)}, nil
+}
+
+// wait returns the incarnation that takes records, as soon as there is one.
+func (t *Trail) wait(ctx context.Context) (*incarnation, error) {
+	for {
+		t.mu.Lock()
+		in, changed, failure := t.up, t.changed, t.failure
+		t.mu.Unlock()
+		if in != nil {
+			return in, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if failure != nil {
+				return nil, fmt.Errorf("the audit actor is down (%w): %w", failure, context.Cause(ctx))
+			}
+			return nil, fmt.Errorf("the audit actor is down: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// hand gives an entry to an incarnation. If it reports false, the incarnation is over and the entry is the
+// caller's again.
+func (t *Trail) hand(in *incarnation, e *entry) bool {
+	if in.admit(e) {
+		if in.ref.Send(e) == nil {
+			return true
+		}
+		if !in.withdraw(e) {
+			return true // taken as a leftover in the meantime: the outcome is on its way
+		}
+	}
+	t.down(in)
+	return false
+}
+
+// down takes an incarnation out of use.
+func (t *Trail) down(in *incarnation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.up == in {
+		t.up = nil
+		t.changed = make(chan struct{})
+	}
+}
+
+// lose counts a loss and sees to it that it is recorded also when nothing else comes.
+func (t *Trail) lose(kind Kind, at time.Time, reason string) {
+	t.losses.lose(kind, at, reason)
+	t.mu.Lock()
+	in := t.up
+	t.mu.Unlock()
+	if in != nil && in.flushing.CompareAndSwap(false, true) {
+		_ = in.ref.Send(flush{}) // an error means that it is over; the next one begins with the losses
+	}
+}
+
+// failed notes an error for Status.
+func (t *Trail) failed(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failure, t.failedAt = err, time.Now()
+}

@@ -1,0 +1,71 @@
+package understudy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+)
+
+// dirLock keeps a second runtime out of a data directory. The kernel releases it with the process, so a
+// killed runtime leaves no stale one.
+type dirLock struct{ file *os.File }
+
+// lockDataDir makes the directory if it is missing, locks it, and returns the runtime's id. The id stays
+// the same for a directory, so that a runtime can tell which stray processes are its predecessor's. An
+// empty dir gives a new id and no lock.
+func lockDataDir(dir string) (*dirLock, string, error) {
+	if dir == "" {
+		return &dirLock{}, uuid.NewString(), nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", fmt.Errorf("data directory: %w", err)
+	}
+	path := filepath.Join(dir, "understudy.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, "", fmt.Errorf("data directory: %w", err)
+	}
+	lock := &dirLock{f}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := os.ReadFile(path) // best effort, for the message
+		err = fmt.Errorf("%w: %s is locked by another runtime (pid %s): stop it, or give this one another data_dir",
+			ErrDataDirInUse, dir, strings.TrimSpace(string(holder)))
+		return nil, "", errors.Join(err, f.Close())
+	}
+	id, err := runtimeID(filepath.Join(dir, "runtime.id"))
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
+	}
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("data directory: %w", err), lock.release())
+	}
+	return lock, id, nil
+}
+
+func runtimeID(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		if id, err := uuid.Parse(strings.TrimSpace(string(data))); err == nil {
+			return id.String(), nil
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	id := uuid.NewString()
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+func (l *dirLock) release() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}

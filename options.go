@@ -1,0 +1,65 @@
+package understudy
+
+import (
+	"github.com/rs/zerolog"
+
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// Options say what a Runtime is. The zero value works: the CLI from PATH, no sessions, nothing on disk,
+// and therefore no audit log.
+type Options struct {
+	// DataDir holds what survives the program: the sessions' state, the audit log, the lock that keeps a
+	// second runtime out. It is made if missing, with mode 0700. Empty: everything is in memory only.
+	DataDir string
+
+	// CLI is the program behind sessions; empty means "claude" on PATH.
+	CLI session.CLI
+
+	// Sessions are started with the runtime, in this order. One that does not come up is retried under its
+	// restart policy and parked as failed when that is exhausted; the others are not affected.
+	Sessions []SessionSpec
+
+	// Supervisor is the restart policy of sessions.
+	Supervisor SupervisorOptions
+
+	// Audit says where the audit log is.
+	Audit AuditOptions
+
+	// OnEvent, if not nil, is told what the supervisors do. It must return at once.
+	OnEvent func(supervisor.Event)
+
+	// MaxStarting is how many CLIs may be coming up at the same time; each takes half a second of a core.
+	// 0 means twice the number of cores.
+	MaxStarting int
+
+	// Logger gets the runtime's life. The zero value is silent.
+	Logger zerolog.Logger
+}
+
+// SessionSpec names a session and its options.
+type SessionSpec struct {
+	Name    string
+	Options session.Options
+}
+
+// SupervisorOptions is the restart policy of sessions; each has its own count.
+type SupervisorOptions struct {
+	// Intensity is how many restarts of one session are tolerated; nil means 3 in 5 seconds.
+	Intensity *supervisor.Intensity
+	// Backoff is the delay between restarts of one session. nil means DefaultBackoff.
+	Backoff *supervisor.Backoff
+}
+
+// DefaultBackoff is the delay between a session's restarts: 200 ms, doubled up to 30 s, 20 % jitter.
+var DefaultBackoff = supervisor.Backoff{Initial: defaultInitial, Jitter: 0.2}
+
+// AuditOptions say where the audit log is and what it may hold up.
+type AuditOptions struct {
+	// Dir is the directory of the log; empty means DataDir/audit, and no log at all without a DataDir.
+	Dir string
+	// Mode is audit.Required by default: a tool whose intent cannot be recorded is denied.
+	Mode audit.Mode
+}

@@ -1,0 +1,385 @@
+package understudy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+const defaultInitial = 200 * time.Millisecond
+
+// What a Runtime answers when it does not do what it was asked.
+var (
+	// ErrNoSession says that there is no session of that name.
+	ErrNoSession = errors.New("no such session")
+	// ErrExists says that there is a session of that name already.
+	ErrExists = errors.New("session exists already")
+	// ErrDataDirInUse says that another runtime has the data directory.
+	ErrDataDirInUse = errors.New("data directory in use")
+)
+
+// Runtime is a running tree of sessions.
+type Runtime struct {
+	options  Options
+	log      zerolog.Logger
+	id       string
+	lock     *dirLock
+	system   *actor.System
+	trail    *audit.Trail // nil: no audit log
+	root     *supervisor.Supervisor
+	sessions *supervisor.Supervisor
+	starts   chan struct{} // one for each CLI that is coming up
+
+	mu    sync.Mutex
+	known map[string]*session.Session
+
+	stop sync.Once
+	done chan struct{}
+	err  error
+}
+
+// Start builds the tree and returns. The context bounds the start; ending it later does nothing. Errors
+// name what is wrong with the options, ErrDataDirInUse, or say why the audit log cannot be opened.
+func Start(ctx context.Context, options Options) (*Runtime, error) {
+	rt := &Runtime{
+		options: options, log: options.Logger, known: make(map[string]*session.Session), done: make(chan struct{}),
+		starts: make(chan struct{}, cmp.Or(options.MaxStarting, 2*runtime.GOMAXPROCS(0))),
+	}
+	if err := rt.validate(); err != nil {
+		return nil, err
+	}
+	var err error
+	if rt.lock, rt.id, err = lockDataDir(options.DataDir); err != nil {
+		return nil, err
+	}
+	if err := rt.build(ctx); err != nil {
+		return nil, errors.Join(err, rt.lock.release())
+	}
+	return rt, nil
+}
+
+func (rt *Runtime) validate() error {
+	var problems []error
+	seen := make(map[string]bool)
+	for _, s := range rt.options.Sessions {
+		if !session.ValidName(s.Name) {
+			problems = append(problems, fmt.Errorf("session name %q: expected up to 64 letters, digits, dots, underscores and dashes, beginning with a letter or digit", s.Name))
+		}
+		if seen[s.Name] {
+			problems = append(problems, fmt.Errorf("session %s: %w", s.Name, ErrExists))
+		}
+		seen[s.Name] = true
+		if err := s.Options.Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("session %s: %w", s.Name, err))
+		}
+	}
+	if rt.options.MaxStarting < 0 {
+		problems = append(problems, fmt.Errorf("MaxStarting %d: expected 0 or more", rt.options.MaxStarting))
+	}
+	return errors.Join(problems...)
+}
+
+func (rt *Runtime) build(ctx context.Context) error {
+	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
+		// Only a runtime on this data directory has this id, and we hold its lock.
+		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended what an earlier runtime had left running")
+	}
+	rt.system = actor.NewSystem(actor.Options{Logger: rt.log})
+	root := supervisor.Options{Name: "root", OnEvent: rt.onRootEvent, Logger: rt.log}
+	dir := rt.options.Audit.Dir
+	if dir == "" && rt.options.DataDir != "" {
+		dir = filepath.Join(rt.options.DataDir, "audit")
+	}
+	if dir != "" {
+		rt.trail = audit.New(rt.system, audit.Options{
+			Name: "root/audit", Dir: dir, Mode: rt.options.Audit.Mode, Runtime: rt.id,
+			Redact: rt.secrets(), Logger: rt.log,
+		})
+		root.Children = append(root.Children, supervisor.ChildSpec{
+			ID: "audit", Start: rt.trail.Start, Shutdown: supervisor.Within(10 * time.Second),
+			// A log that cannot be written is tried again for as long as it takes: tools are denied
+			// meanwhile, and the sessions live.
+			Intensity: &supervisor.Intensity{MaxRestarts: 1000, Within: time.Minute},
+			Backoff:   &supervisor.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2},
+		})
+	}
+	root.Children = append(root.Children, supervisor.ChildSpec{
+		ID: "sessions", Kind: supervisor.Supervised, Shutdown: supervisor.Infinity,
+		Start: func(ctx context.Context) (actor.PID, error) {
+			s, err := supervisor.Start(ctx, rt.system, supervisor.Options{
+				Name: "root/sessions", Independent: true, OnEvent: rt.onSessionEvent, Logger: rt.log,
+				Intensity: rt.options.Supervisor.Intensity,
+			})
+			if err != nil {
+				return actor.PID{}, err
+			}
+			rt.mu.Lock()
+			rt.sessions = s
+			rt.mu.Unlock()
+			return s.PID(), nil
+		},
+	})
+	var err error
+	if rt.root, err = supervisor.Start(ctx, rt.system, root); err != nil {
+		return err
+	}
+	rt.record(audit.Record{Kind: audit.RuntimeStarted})
+	go rt.watch() // ends with the tree
+	for _, s := range rt.options.Sessions {
+		if err := rt.add(ctx, s.Name, s.Options); err != nil {
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+			defer cancel()
+			return errors.Join(err, rt.Shutdown(stop))
+		}
+	}
+	return nil
+}
+
+// watch cleans up after the tree, however it ended.
+func (rt *Runtime) watch() {
+	<-rt.root.PID().Done()
+	if reason := rt.root.PID().Reason(); !actor.Clean(reason) {
+		rt.err = reason
+		rt.log.Error().Err(reason).Msg("runtime gave up")
+	}
+	// The sessions end their own trees. This is for what slipped from them.
+	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
+		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended stray processes")
+	}
+	if err := rt.lock.release(); err != nil {
+		rt.err = errors.Join(rt.err, err)
+	}
+	close(rt.done)
+}
+
+// secrets are the values that must not get into the audit log.
+func (rt *Runtime) secrets() []string {
+	var values []string
+	for _, s := range rt.options.Sessions {
+		values = append(values, secretsOf(s.Options)...)
+	}
+	return values
+}
+
+func secretsOf(o session.Options) []string {
+	var values []string
+	if o.APIKey != "" {
+		values = append(values, o.APIKey.Reveal())
+	}
+	return values
+}
+
+// newSession makes a session and takes it down under its name.
+func (rt *Runtime) newSession(name string, options session.Options) (*session.Session, error) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.known[name] != nil {
+		return nil, fmt.Errorf("session %s: %w", name, ErrExists)
+	}
+	stateDir := ""
+	if rt.options.DataDir != "" {
+		stateDir = filepath.Join(rt.options.DataDir, "state")
+	}
+	s, err := session.New(rt.system, session.Spec{
+		Name: name, Options: options, CLI: rt.options.CLI, Path: "root/sessions/" + name, Runtime: rt.id,
+		StateDir: stateDir, Audit: rt.trail, Logger: rt.log,
+	})
+	if damaged, ok := errors.AsType[*session.StateError](err); ok {
+		rt.log.Error().Err(damaged).Str("session", name).Msg("session state could not be read")
+	} else if err != nil {
+		return nil, err
+	}
+	if rt.trail != nil {
+		rt.trail.Redact(secretsOf(options)...)
+	}
+	rt.known[name] = s
+	return s, nil
+}
+
+func (rt *Runtime) forget(name string) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	delete(rt.known, name)
+}
+
+func (rt *Runtime) supervisor() *supervisor.Supervisor {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.sessions
+}
+
+// child is how a session is supervised.
+func (rt *Runtime) child(s *session.Session) supervisor.ChildSpec {
+	intensity, backoff := supervisor.DefaultIntensity, DefaultBackoff
+	if rt.options.Supervisor.Intensity != nil {
+		intensity = *rt.options.Supervisor.Intensity
+	}
+	if rt.options.Supervisor.Backoff != nil {
+		backoff = *rt.options.Supervisor.Backoff
+	}
+	spec := s.ChildSpec(intensity, backoff)
+	start := spec.Start
+	spec.Start = func(ctx context.Context) (actor.PID, error) {
+		select {
+		case rt.starts <- struct{}{}:
+			defer func() { <-rt.starts }()
+			return start(ctx)
+		case <-ctx.Done():
+			return actor.PID{}, context.Cause(ctx)
+		}
+	}
+	return spec
+}
+
+// add starts a session in the background.
+func (rt *Runtime) add(ctx context.Context, name string, options session.Options) error {
+	s, err := rt.newSession(name, options)
+	if err != nil {
+		return err
+	}
+	spec := rt.child(s)
+	spec.RetryStart = true
+	if err := rt.supervisor().AddChild(ctx, spec); err != nil {
+		rt.forget(name)
+		return fmt.Errorf("session %s: %w", name, err)
+	}
+	return nil
+}
+
+// Spawn starts a session and waits until it is ready. If there is state of that name in the data
+// directory, its conversation goes on. A session that does not start is not there afterwards; the error
+// says why, and is usually a *session.CrashError. Other errors: ErrExists, or what is wrong with the options.
+func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Options) (*session.Session, error) {
+	s, err := rt.newSession(name, options)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := rt.supervisor().StartChild(ctx, rt.child(s)); err != nil {
+		if ctx.Err() != nil { // nobody waits for it any more
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			err = errors.Join(err, ignoreNotFound(rt.supervisor().TerminateChild(stop, name)), ignoreNotFound(rt.supervisor().DeleteChild(stop, name)))
+		}
+		rt.forget(name)
+		return nil, err
+	}
+	return s, nil
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, supervisor.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Session returns the session of that name, or ErrNoSession.
+func (rt *Runtime) Session(name string) (*session.Session, error) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	s := rt.known[name]
+	if s == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoSession, name)
+	}
+	return s, nil
+}
+
+// Sessions returns all sessions, sorted by name.
+func (rt *Runtime) Sessions() []*session.Session {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	all := make([]*session.Session, 0, len(rt.known))
+	for _, s := range rt.known {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *session.Session) int { return cmp.Compare(a.Name(), b.Name()) })
+	return all
+}
+
+// Restart brings a session into a new process whatever it is doing, and waits until it is ready. It does
+// not count as a restart, and forgives a failed session. Queued queries are kept.
+func (rt *Runtime) Restart(ctx context.Context, name string) error {
+	s, err := rt.Session(name)
+	if err != nil {
+		return err
+	}
+	s.Starting()
+	_, err = rt.supervisor().RecycleChild(ctx, name)
+	return err
+}
+
+// Stop ends a session. It stays known, and Restart starts it again.
+func (rt *Runtime) Stop(ctx context.Context, name string) error {
+	if _, err := rt.Session(name); err != nil {
+		return err
+	}
+	return rt.supervisor().TerminateChild(ctx, name)
+}
+
+// Remove stops a session and forgets it, its state on disk included.
+func (rt *Runtime) Remove(ctx context.Context, name string) error {
+	s, err := rt.Session(name)
+	if err != nil {
+		return err
+	}
+	if err := rt.supervisor().TerminateChild(ctx, name); err != nil {
+		return err
+	}
+	if err := ignoreNotFound(rt.supervisor().DeleteChild(ctx, name)); err != nil {
+		return err
+	}
+	rt.forget(name)
+	return s.Forget()
+}
+
+// Supervise adds a child to the root supervisor and waits until it is ready: something that shall live
+// with the sessions, such as the debug endpoint. It is stopped before them.
+func (rt *Runtime) Supervise(ctx context.Context, spec supervisor.ChildSpec) error {
+	_, err := rt.root.StartChild(ctx, spec)
+	return err
+}
+
+// System is the runtime's actors, for children of Supervise.
+func (rt *Runtime) System() *actor.System { return rt.system }
+
+// Shutdown stops the tree: turns are interrupted, processes ended with all they started, the audit log
+// closed. It may be called more than once; later calls wait for the first. If the context ends first,
+// everything is killed, and the context's error returned.
+func (rt *Runtime) Shutdown(ctx context.Context) error {
+	rt.stop.Do(func() { rt.record(audit.Record{Kind: audit.RuntimeStopped}) })
+	err := rt.root.Stop(ctx)
+	if err != nil {
+		rt.log.Error().Err(err).Msg("shutdown takes too long: killing what is left")
+		process.SweepPrefix(rt.id + "/")
+		return err
+	}
+	<-rt.done
+	return rt.err
+}
+
+// Done is closed when the tree has ended: after Shutdown, or when the root supervisor has given up.
+func (rt *Runtime) Done() <-chan struct{} { return rt.done }
+
+// Err is why the tree has ended, nil after a Shutdown and as long as Done is open.
+func (rt *Runtime) Err() error {
+	select {
+	case <-rt.done:
+		return rt.err
+	default:
+		return nil
+	}
+}

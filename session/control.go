@@ -1,0 +1,202 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// request is a control request of ours that the CLI has not answered.
+type request struct {
+	answer func(*actor.Context[message], *protocol.ControlResponse, error)
+	timer  *actor.Timer
+}
+
+// request asks the CLI. answer is called exactly once, as part of the actor.
+func (l *loop) request(c *actor.Context[message], body protocol.ControlBody, timeout time.Duration,
+	answer func(*actor.Context[message], *protocol.ControlResponse, error)) {
+	l.sequence++
+	id := "understudy-" + strconv.Itoa(l.sequence)
+	l.requests[id] = &request{answer: answer, timer: c.After(timeout, silent{id})}
+	l.send(c, protocol.NewControlRequest(id, body))
+}
+
+// settle takes a request off the list.
+func (l *loop) settle(id string) *request {
+	r := l.requests[id]
+	if r != nil {
+		delete(l.requests, id)
+		r.timer.Stop()
+	}
+	return r
+}
+
+func (l *loop) onAnswer(c *actor.Context[message], m *protocol.ControlResponse) {
+	if r := l.settle(m.RequestID()); r != nil {
+		r.answer(c, m, nil)
+	}
+}
+
+func (l *loop) onSilent(c *actor.Context[message], id string) {
+	if r := l.settle(id); r != nil {
+		r.answer(c, nil, fmt.Errorf("session %s: the CLI did not answer a control request in time: %w", l.session.name, context.DeadlineExceeded))
+	}
+}
+
+func (l *loop) onControl(c *actor.Context[message], m control) {
+	if !l.ready || l.process == nil || l.cause != nil || l.stopping {
+		m.reply.Fail(fmt.Errorf("session %s: %w", l.session.name, ErrNotRunning))
+		return
+	}
+	l.request(c, m.body, l.options.ControlTimeout, func(_ *actor.Context[message], r *protocol.ControlResponse, err error) {
+		if err != nil {
+			m.reply.Fail(err)
+		} else {
+			m.reply.Send(r)
+		}
+	})
+}
+
+// The hook that every tool use passes before it runs.
+const (
+	intentHook  = "understudy-intent"
+	hookTimeout = 60 * time.Second // after which the CLI does not run the tool
+	auditWait   = 30 * time.Second // after which we say so ourselves
+)
+
+// onQuestion handles a control request of the CLI. Each is answered exactly once: silence would hang it.
+func (l *loop) onQuestion(c *actor.Context[message], m *protocol.ControlRequest) {
+	switch body := m.Request.(type) {
+	case *protocol.HookCallback:
+		l.onHook(c, m.RequestID, body)
+	case *protocol.CanUseTool:
+		l.onPermission(c, m.RequestID, body)
+	case *protocol.Elicitation:
+		l.reply(c, m.RequestID, protocol.ElicitationResponse{Action: protocol.ElicitDecline})
+	case *protocol.UserDialog:
+		// Kinds that were not declared must stay unanswered; the CLI gives them up by itself.
+	default:
+		l.log.Warn().Str("request", body.RequestSubtype()).Msg("CLI asks for something this program does not know")
+		l.send(c, protocol.NewUnsupported(m.RequestID, body.RequestSubtype()))
+	}
+}
+
+func (l *loop) reply(c *actor.Context[message], id string, payload any) {
+	if l.process == nil {
+		return
+	}
+	m, err := protocol.NewControlSuccess(id, payload)
+	if err != nil {
+		m = protocol.NewControlError(id, err.Error())
+	}
+	l.send(c, m)
+}
+
+// onHook holds a tool until its intent is in the audit log.
+func (l *loop) onHook(c *actor.Context[message], id string, body *protocol.HookCallback) {
+	in := body.Input
+	if body.CallbackID != intentHook || in.HookEventName != protocol.HookPreToolUse {
+		l.reply(c, id, protocol.Empty())
+		return
+	}
+	use := l.beginTool(in.ToolUseID, in.ToolName, in.ToolInput, "", in.AgentID)
+	use.audited = true
+	r := l.about(audit.Record{
+		Kind: audit.ToolIntent, Tool: in.ToolName, ToolUseID: in.ToolUseID, ParentToolUseID: use.parent,
+		AgentID: in.AgentID, Input: in.ToolInput,
+	})
+	trail := l.session.spec.Audit
+	if trail == nil || trail.Mode() == audit.BestEffort {
+		if trail != nil {
+			trail.Post(r)
+		}
+		l.reply(c, id, protocol.Empty())
+		return
+	}
+	c.Go("audit tool intent", func(ctx context.Context) message {
+		ctx, cancel := context.WithTimeout(ctx, auditWait)
+		defer cancel()
+		return intentKept{id, trail.Append(ctx, r)}
+	})
+}
+
+func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
+	if m.err == nil {
+		l.reply(c, m.requestID, protocol.Empty())
+		return
+	}
+	l.log.Error().Err(m.err).Msg("tool denied: its intent cannot be audited")
+	// An explicit deny: an error reply would let the tool run.
+	l.reply(c, m.requestID, protocol.DenyTool("the audit log cannot be written, and no tool may run unrecorded: "+m.err.Error()))
+}
+
+// onPermission has the embedder's callback answer a permission question.
+func (l *loop) onPermission(c *actor.Context[message], id string, q *protocol.CanUseTool) {
+	ask := l.options.CanUseTool
+	if ask == nil {
+		deny, _ := protocol.NewDeny("nobody is there to answer") // not empty
+		l.reply(c, id, deny)
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), l.options.PermissionTimeout,
+		fmt.Errorf("no answer within %v", l.options.PermissionTimeout))
+	l.questions[id] = cancel
+	c.Go("permission callback", func(actorCtx context.Context) message {
+		defer context.AfterFunc(actorCtx, cancel)()
+		outcome := make(chan decided, 1)
+		go func() { // ends when the callback returns, which is the embedder's to see to
+			m := decided{requestID: id, question: q, err: errors.New("permission callback ended its goroutine")}
+			defer func() {
+				if v := recover(); v != nil {
+					m.result, m.err = nil, &actor.PanicError{Where: "permission callback", Value: v, Stack: debug.Stack()}
+				}
+				outcome <- m
+			}()
+			m.result, m.err = ask(ctx, q)
+		}()
+		select {
+		case m := <-outcome:
+			return m
+		case <-ctx.Done():
+			return decided{requestID: id, question: q, err: context.Cause(ctx)}
+		}
+	})
+}
+
+func (l *loop) onDecided(c *actor.Context[message], m decided) {
+	cancel, open := l.questions[m.requestID]
+	if !open { // withdrawn: it must not be answered
+		return
+	}
+	cancel()
+	delete(l.questions, m.requestID)
+	decision := &audit.Decision{Outcome: "deny", By: "callback"}
+	if m.err == nil && m.result == nil {
+		m.err = errors.New("permission callback returned neither an answer nor an error")
+	}
+	if m.err != nil {
+		l.log.Error().Err(m.err).Str("tool", m.question.ToolName).Msg("permission callback failed: denied")
+		decision.By, decision.Reason = "default", m.err.Error()
+		m.result = protocol.Deny{Message: "the permission callback failed: " + m.err.Error()}
+	}
+	switch result := m.result.(type) {
+	case protocol.Allow, *protocol.Allow:
+		decision.Outcome = "allow"
+	case protocol.Deny:
+		decision.Reason = result.Message
+	case *protocol.Deny:
+		decision.Reason = result.Message
+	}
+	l.audit(audit.Record{
+		Kind: audit.ToolDecision, Tool: m.question.ToolName, ToolUseID: m.question.ToolUseID,
+		AgentID: m.question.AgentID, Decision: decision,
+	})
+	l.reply(c, m.requestID, m.result)
+}

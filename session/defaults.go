@@ -1,0 +1,70 @@
+package session
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// What zero Options mean.
+const (
+	DefaultStartTimeout      = 60 * time.Second
+	DefaultStallTimeout      = 10 * time.Minute
+	DefaultControlTimeout    = 30 * time.Second
+	DefaultPermissionTimeout = 5 * time.Minute
+	DefaultMaxQueue          = 64
+)
+
+// withDefaults fills in what is zero.
+func (o Options) withDefaults() Options {
+	o.StartTimeout = cmp.Or(o.StartTimeout, DefaultStartTimeout)
+	o.StallTimeout = cmp.Or(o.StallTimeout, DefaultStallTimeout)
+	o.ControlTimeout = cmp.Or(o.ControlTimeout, DefaultControlTimeout)
+	o.PermissionTimeout = cmp.Or(o.PermissionTimeout, DefaultPermissionTimeout)
+	o.MaxQueue = cmp.Or(o.MaxQueue, DefaultMaxQueue)
+	o.Restart = cmp.Or(o.Restart, supervisor.Permanent)
+	return o
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// ValidName reports whether a session may be called that: up to 64 letters, digits, dots, underscores
+// and dashes, beginning with a letter or digit. Names become file names, URLs and process markers.
+func ValidName(name string) bool { return validName.MatchString(name) }
+
+// Validate reports everything that is wrong with the options by themselves. What needs a look at the
+// machine (directories, the binary) is found when the session is started.
+func (o Options) Validate() error {
+	var problems []error
+	add := func(option string, value any, expected string) {
+		problems = append(problems, fmt.Errorf("%s %v: expected %s", option, value, expected))
+	}
+	if o.MaxTurns < 0 {
+		add("max_turns", o.MaxTurns, "0 (no limit) or more")
+	}
+	if !(o.MaxBudgetUSD >= 0) {
+		add("max_budget_usd", o.MaxBudgetUSD, "0 (no limit) or more")
+	}
+	if o.MaxQueue < 0 {
+		add("max_queue", o.MaxQueue, "0 (for the default) or more")
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"start_timeout", o.StartTimeout}, {"turn_timeout", o.TurnTimeout},
+		{"control_timeout", o.ControlTimeout}, {"permission_timeout", o.PermissionTimeout},
+	} {
+		if d.value < 0 {
+			add(d.name, d.value, "0 or more")
+		}
+	}
+	if o.Settings.Path != "" && o.Settings.Values != nil {
+		add("settings", o.Settings.Path, "either a file or values")
+	}
+	return errors.Join(problems...)
+}

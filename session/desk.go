@@ -1,0 +1,122 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+)
+
+// desk is what outlives the incarnations of a session: the queue, the record, the last known state. The
+// actor of the moment works off the queue; handles put queries on it at any time. It is the one place in
+// the package with a lock, and nothing is done under it but to read and write these fields.
+type desk struct {
+	mu       sync.Mutex
+	record   record
+	info     Info
+	queue    []*query
+	maxQueue int
+	closed   error // why no query is taken: stopped, failed
+	actor    actor.Ref[message]
+	stderr   func() []string
+	watchers map[*watcher]struct{}
+}
+
+// enqueue takes a query, or says why not.
+func (d *desk) enqueue(q *query) (actor.Ref[message], error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed != nil {
+		return d.actor, d.closed
+	}
+	if len(d.queue) >= d.maxQueue {
+		return d.actor, fmt.Errorf("session %s: %w: %d queries wait (max_queue)", d.info.Name, ErrQueueFull, len(d.queue))
+	}
+	d.queue = append(d.queue, q)
+	d.info.Queue = len(d.queue)
+	return d.actor, nil
+}
+
+// next takes the first query off the queue.
+func (d *desk) next() *query {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.queue) == 0 {
+		return nil
+	}
+	q := d.queue[0]
+	d.queue = slices.Delete(d.queue, 0, 1)
+	d.info.Queue = len(d.queue)
+	return q
+}
+
+// putBack puts a query that was taken off in front of the others, unless no query is taken any more.
+func (d *desk) putBack(q *query) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed != nil {
+		return d.closed
+	}
+	d.queue = slices.Insert(d.queue, 0, q)
+	d.info.Queue = len(d.queue)
+	return nil
+}
+
+// withdraw takes a query off the queue. It reports false if it is not there any more.
+func (d *desk) withdraw(q *query) (actor.Ref[message], bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := slices.Index(d.queue, q)
+	if i < 0 {
+		return d.actor, false
+	}
+	d.queue = slices.Delete(d.queue, i, i+1)
+	d.info.Queue = len(d.queue)
+	return d.actor, true
+}
+
+// close refuses queries from now on, and ends those that wait, with that error.
+func (d *desk) close(err error) {
+	d.mu.Lock()
+	d.closed = err
+	waiting := d.queue
+	d.queue = nil
+	d.info.Queue = 0
+	d.mu.Unlock()
+	for _, q := range waiting {
+		q.stream.close(err)
+	}
+}
+
+// open takes queries again.
+func (d *desk) open() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = nil
+}
+
+// update changes the record and the info under the lock. f must be quick.
+func (d *desk) update(f func(r *record, info *Info)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.info.State
+	f(&d.record, &d.info)
+	if d.info.State != was {
+		d.info.Since = time.Now()
+	}
+}
+
+func (d *desk) snapshot() (record, Info) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.record, d.info
+}
+
+// current is the actor of the moment; it may have ended.
+func (d *desk) current() actor.Ref[message] {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.actor
+}

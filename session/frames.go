@@ -1,0 +1,346 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// onFrame handles one frame of the CLI.
+func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
+	l.heard = time.Now()
+	switch m := m.(type) {
+	case *protocol.ControlRequest:
+		l.onQuestion(c, m)
+		return
+	case *protocol.ControlResponse:
+		l.onAnswer(c, m)
+		return
+	case *protocol.ControlCancelRequest:
+		if cancel, ok := l.questions[m.RequestID]; ok {
+			cancel()
+			delete(l.questions, m.RequestID)
+		}
+		return
+	case *protocol.KeepAlive:
+		return
+	}
+
+	prompt := ""
+	if l.current != nil {
+		prompt = l.current.uuid
+	}
+	if life, ok := m.(*protocol.CommandLifecycle); ok && l.current != nil && life.CommandUUID == prompt {
+		l.current.taken = true
+	}
+	wasOpen := l.turns.open
+	verdict := l.turns.see(m, prompt)
+	if !wasOpen && l.turns.open {
+		l.beginTurn(c)
+	}
+	l.note(c, m)
+	l.publish(m, wasOpen || l.turns.open)
+	switch verdict {
+	case notMine:
+	case mine:
+		l.current.taken = true
+		l.deliver(c, m)
+	case myResult:
+		l.deliver(c, m)
+		result, _ := m.(*protocol.Result)
+		l.endQuery(c, l.resultError(result))
+	case cancelled:
+		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrInterrupted))
+	case dropped:
+		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrDropped))
+	}
+	if wasOpen && !l.turns.open {
+		l.afterTurn(c)
+	}
+}
+
+// note takes from a frame what the session itself wants to know.
+func (l *loop) note(c *actor.Context[message], m protocol.Message) {
+	switch m := m.(type) {
+	case *protocol.Init:
+		l.desk.update(func(_ *record, info *Info) {
+			info.Model, info.Mode, info.Version = m.Model, string(m.PermissionMode), m.ClaudeCodeVersion
+		})
+		l.follow(c, m.SessionID)
+	case *protocol.Status:
+		if m.PermissionMode != "" {
+			l.desk.update(func(_ *record, info *Info) { info.Mode = string(m.PermissionMode) })
+		}
+	case *protocol.Assistant:
+		for _, block := range m.Message.Content {
+			if use, ok := block.(*protocol.ToolUseBlock); ok {
+				l.beginTool(use.ID, use.Name, use.Input, deref(m.ParentToolUseID), m.AgentID)
+			}
+		}
+	case *protocol.User:
+		if !m.IsReplay {
+			l.noteResults(c, m)
+		}
+	case *protocol.PermissionDenied:
+		l.audit(audit.Record{
+			Kind: audit.ToolDecision, Tool: m.ToolName, ToolUseID: m.ToolUseID, AgentID: m.AgentID,
+			Decision: &audit.Decision{Outcome: "deny", By: "cli", Rule: m.DecisionReasonType, Reason: m.DecisionReason},
+		})
+	case *protocol.APIRetry:
+		l.log.Warn().Int("attempt", m.Attempt).Str("error", m.Error).Msg("API request is tried again")
+		if m.Error == protocol.ErrorAuthentication && m.Attempt >= 2 && l.current != nil && l.current.cause == nil {
+			// The CLI goes on trying for minutes, and a refused key stays refused.
+			l.interruptTurn(c, fmt.Errorf("session %s: %w: check api_key", l.session.name, ErrAuth), nil)
+		}
+	case *protocol.ConversationReset:
+		l.follow(c, m.NewConversationID)
+	case *protocol.Result:
+		l.noteResult(c, m)
+	case *protocol.Unknown:
+		l.unknown(m)
+	case *protocol.System:
+		l.unknown(m)
+	}
+}
+
+func (l *loop) unknown(m protocol.Message) {
+	l.log.Debug().Str("kind", m.Kind()).Msg("frame of an unknown kind")
+	l.desk.update(func(_ *record, info *Info) { info.Unknown++ })
+}
+
+// follow keeps to the conversation when the CLI goes on under another id, as after /clear.
+func (l *loop) follow(c *actor.Context[message], id string) {
+	r, _ := l.desk.snapshot()
+	if id == "" || id == r.SessionID {
+		return
+	}
+	if _, err := uuid.Parse(id); err != nil {
+		l.log.Warn().Str("session_id", cut(id, 60)).Msg("CLI reports a session id that is no UUID")
+		return
+	}
+	l.log.Warn().Str("from", r.SessionID).Str("to", id).Msg("the conversation goes on under another id")
+	l.desk.update(func(r *record, info *Info) { r.SessionID, info.SessionID = id, id })
+	l.keeper.save(c, l, nil)
+}
+
+// noteResult accounts for a turn.
+func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
+	delta := l.record.Ledger.report(m.TotalCostUSD)
+	l.desk.update(func(r *record, info *Info) {
+		r.Ledger = l.record.Ledger
+		r.Turns++
+		info.Turns, info.CostUSD = r.Turns, r.Ledger.Spent
+	})
+	l.keeper.save(c, l, nil)
+	detail := map[string]any{
+		"subtype": m.Subtype, "num_turns": m.NumTurns, "duration_ms": m.DurationMS,
+		"terminal_reason": m.TerminalReason, "permission_denials": len(m.PermissionDenials),
+	}
+	if m.Origin != nil {
+		detail["origin"] = m.Origin.Kind
+	}
+	failed := m.Failed()
+	_, info := l.desk.snapshot()
+	l.audit(audit.Record{Kind: audit.TurnResult, IsError: &failed, CostUSD: delta, Turn: info.Turns, Detail: detail})
+}
+
+// resultError is what a query ends with after its result, nil if all is well.
+func (l *loop) resultError(m *protocol.Result) error {
+	if !m.Failed() {
+		return nil
+	}
+	auth := m.APIErrorStatus != nil && (*m.APIErrorStatus == 401 || *m.APIErrorStatus == 403)
+	return &ResultError{Session: l.session.name, Result: m, Auth: auth}
+}
+
+// deliver gives a frame to whoever waits for the turn.
+func (l *loop) deliver(c *actor.Context[message], m protocol.Message) {
+	q := l.current
+	if q == nil || q.overflowed {
+		return
+	}
+	if !q.stream.push(m) {
+		q.overflowed = true
+		l.interruptTurn(c, fmt.Errorf("session %s: %w", l.session.name, ErrSlowConsumer), nil)
+	}
+}
+
+func (l *loop) publish(m protocol.Message, inTurn bool) {
+	e := Event{Session: l.session.name, Generation: l.record.Generation, Message: m}
+	if inTurn {
+		r, _ := l.desk.snapshot()
+		e.Turn = r.Turns
+		if _, isResult := m.(*protocol.Result); !isResult {
+			e.Turn++ // not counted yet
+		}
+		e.Own = len(l.turns.owners) == 0
+	}
+	l.desk.publish(e)
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// beginTurn is called when the CLI opens a turn.
+func (l *loop) beginTurn(c *actor.Context[message]) {
+	l.desk.update(func(_ *record, info *Info) { info.State = Busy })
+	if l.current == nil {
+		l.after(c, stallDeadline, l.options.StallTimeout)
+	}
+}
+
+// afterTurn is called when a turn was closed by its result.
+func (l *loop) afterTurn(c *actor.Context[message]) {
+	l.orphanMainTools()
+	if l.current != nil { // the turn was another one's
+		return
+	}
+	l.rest(c)
+}
+
+// rest is called when nothing is going on any more.
+func (l *loop) rest(c *actor.Context[message]) {
+	l.cancel(stallDeadline)
+	l.cancel(turnDeadline)
+	l.cancel(interruptDeadline)
+	if l.stopping {
+		l.endProcess(c)
+		return
+	}
+	if !l.turns.open {
+		l.desk.update(func(_ *record, info *Info) { info.State, info.Tool, info.ToolArg = Idle, "", "" })
+		l.pump(c)
+	}
+}
+
+// pump gives the CLI the next prompt, one at a time and only between turns: the CLI would merge prompts
+// that it gets together into one turn.
+func (l *loop) pump(c *actor.Context[message]) {
+	for l.ready && !l.stopping && l.cause == nil && l.process != nil && l.current == nil && !l.turns.open {
+		q := l.desk.next()
+		if q == nil {
+			return
+		}
+		if q.gone.Load() {
+			continue
+		}
+		r, info := l.desk.snapshot()
+		if info.Budget > 0 && r.Ledger.Spent >= info.Budget {
+			q.stream.close(fmt.Errorf("session %s: %w: spent %.4f of %.4f USD (max_budget_usd)",
+				l.session.name, ErrBudgetExhausted, r.Ledger.Spent, info.Budget))
+			continue
+		}
+		l.current = q
+		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
+		if r.Begun {
+			l.prompt(c, q)
+			return
+		}
+		// Before the prompt is out: a process that dies right after it has a conversation to resume.
+		l.desk.update(func(r *record, _ *Info) { r.Begun = true })
+		l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
+	}
+}
+
+// prompt sends the current query's prompt.
+func (l *loop) prompt(c *actor.Context[message], q *query) {
+	if l.current != q || l.process == nil || l.cause != nil {
+		return
+	}
+	if q.gone.Load() || l.stopping {
+		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrStopped))
+		return
+	}
+	q.sent = true
+	q.attempts++
+	l.heard = time.Now()
+	l.after(c, stallDeadline, l.options.StallTimeout)
+	l.after(c, turnDeadline, l.options.TurnTimeout)
+	r, _ := l.desk.snapshot()
+	l.audit(audit.Record{Kind: audit.TurnStarted, Turn: r.Turns + 1, Detail: promptDigest(q.prompt)})
+	l.send(c, protocol.NewUserText(q.uuid, q.prompt))
+}
+
+// endQuery ends the current query: with nil after a good result.
+func (l *loop) endQuery(c *actor.Context[message], err error) {
+	q := l.current
+	if q == nil {
+		return
+	}
+	l.current = nil
+	if q.cause != nil {
+		err = q.cause
+	}
+	q.stream.close(err)
+	if !l.turns.open {
+		l.rest(c)
+	}
+}
+
+func (l *loop) onAbandon(c *actor.Context[message], q *query) {
+	if l.current != q {
+		return
+	}
+	if !q.sent { // prompt sees that it is gone
+		return
+	}
+	l.interruptTurn(c, nil, nil)
+}
+
+func (l *loop) onInterrupt(c *actor.Context[message], reply actor.Reply[struct{}]) {
+	l.interruptTurn(c, nil, func(err error) {
+		if err != nil {
+			reply.Fail(err)
+		} else {
+			reply.Send(struct{}{})
+		}
+	})
+}
+
+// interruptTurn ends the running turn. cause, if not nil, is what its query ends with instead of the
+// result's own error.
+func (l *loop) interruptTurn(c *actor.Context[message], cause error, acknowledged func(error)) {
+	if acknowledged == nil {
+		acknowledged = func(error) {}
+	}
+	if !l.ready || l.process == nil || (l.current == nil && !l.turns.open) {
+		acknowledged(nil)
+		return
+	}
+	if q := l.current; q != nil && q.cause == nil {
+		q.cause = cause
+	}
+	if l.timers[interruptDeadline] == nil {
+		l.after(c, interruptDeadline, interruptGrace)
+	}
+	// Without cancel_queued a prompt that the CLI has not begun yet would run all the same.
+	l.request(c, &protocol.Interrupt{CancelQueued: true}, l.options.ControlTimeout,
+		func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
+			if err == nil {
+				err = r.Err()
+			}
+			acknowledged(err)
+			if err != nil {
+				return
+			}
+			answer, err := r.Interrupt()
+			if err != nil || l.current == nil {
+				return
+			}
+			for _, id := range answer.Cancelled {
+				if id == l.current.uuid {
+					l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrInterrupted))
+					return
+				}
+			}
+		})
+}

@@ -1,0 +1,74 @@
+package session
+
+import (
+	"time"
+)
+
+// State is what a session is doing.
+type State string
+
+// The states of a session.
+const (
+	Starting   State = "starting"   // its process is up or coming up, and has not answered the handshake
+	Idle       State = "idle"       // it takes queries
+	Busy       State = "busy"       // in a turn, somebody's or its own
+	Restarting State = "restarting" // its process ended; it waits for the next
+	Draining   State = "draining"   // it is ending its turn and its process
+	Stopped    State = "stopped"    // stopped on request
+	Failed     State = "failed"     // parked: it takes no queries until somebody restarts it
+)
+
+// Info describes a session at a moment. Taking it needs nothing of the session or of its process.
+type Info struct {
+	Name       string
+	State      State
+	Since      time.Time // when it came into that state
+	SessionID  string    // the conversation's id, the same over restarts
+	PID        int       // of the CLI; 0 if there is none
+	Generation int       // 1, 2, … per process
+	Version    string    // of the CLI, as it says itself
+	Model      string    // as asked for, or as the CLI reports it
+	Mode       string    // permission mode
+	CWD        string
+
+	Queue   int     // queries that wait
+	Mailbox int     // messages that wait in the actor's mailbox
+	Turns   int     // turns that came to a result, in the session's life
+	CostUSD float64 // spent in the session's life
+	Budget  float64 // 0: no limit
+
+	Tool     string // what it is using right now, empty if nothing
+	ToolArg  string // its main argument in one line, cut
+	LastExit *Exit
+
+	StartedAt  time.Time // when the process was started
+	NextTry    time.Time // when Restarting waits for it
+	Reason     error     // why it is Failed
+	Unknown    uint64    // frames of a kind this program does not know, in the session's life
+	NoiseLines uint64    // lines on stdout that were no frames
+}
+
+// Exit is how a process of a session ended.
+type Exit struct {
+	At     time.Time
+	Reason error
+}
+
+// Info describes the session.
+func (s *Session) Info() Info {
+	_, info := s.desk.snapshot()
+	info.Mailbox = s.desk.current().Info().Depth
+	return info
+}
+
+// Stderr is the last lines that the CLI wrote to stderr, oldest first: of the running process, or of the
+// last one if none is running.
+func (s *Session) Stderr() []string {
+	s.desk.mu.Lock()
+	lines := s.desk.stderr
+	s.desk.mu.Unlock()
+	if lines == nil {
+		return nil
+	}
+	return lines()
+}

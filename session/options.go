@@ -1,0 +1,152 @@
+package session
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// Options say what a session is: which model, what it may do, how it is supervised. The zero value is a
+// session with the CLI's own defaults in the current directory, without any of the user's or the
+// repository's settings.
+//
+// Fields with a json name can be written in a configuration file under that name. Defaults are applied by
+// this package when the session is started.
+type Options struct {
+	// Model is an alias (sonnet, opus, haiku) or a full id. Empty: the CLI's default.
+	Model string `json:"model,omitzero"`
+	// SystemPrompt replaces the CLI's system prompt; AppendSystemPrompt is added to it.
+	SystemPrompt       string `json:"system_prompt,omitzero"`
+	AppendSystemPrompt string `json:"append_system_prompt,omitzero"`
+
+	// CWD is where the CLI runs and what it may work on. Empty: the directory of this process.
+	CWD string `json:"cwd,omitzero"`
+	// AddDir are further directories the CLI may work on. They must exist.
+	AddDir []string `json:"add_dir,omitzero"`
+
+	// PermissionMode is what happens to tools that no rule allows or denies. Empty: the CLI's default,
+	// which asks; without a CanUseTool, what would be asked is denied.
+	PermissionMode protocol.PermissionMode `json:"permission_mode,omitzero"`
+	// AllowedTools and DisallowedTools are permission rules such as Read or Bash(git:*).
+	AllowedTools    []string `json:"allowed_tools,omitzero"`
+	DisallowedTools []string `json:"disallowed_tools,omitzero"`
+	// Tools are the built-in tools that exist at all. nil: all of them; empty: none.
+	Tools []string `json:"tools,omitzero"`
+
+	// MaxTurns bounds the model calls of one prompt. 0: no limit.
+	MaxTurns int `json:"max_turns,omitzero"`
+	// MaxBudgetUSD bounds what the session may spend in its whole life, restarts included. 0: no limit.
+	MaxBudgetUSD float64 `json:"max_budget_usd,omitzero"`
+
+	// NoSessionPersistence keeps the conversation off the disk. A restart then begins a new one.
+	NoSessionPersistence bool `json:"no_session_persistence,omitzero"`
+
+	// Sandbox is the CLI's sandbox setting. With enabled: true, a sandbox that cannot be had is an error,
+	// and commands cannot leave it, unless failIfUnavailable or allowUnsandboxedCommands say otherwise.
+	Sandbox map[string]any `json:"sandbox,omitzero"`
+	// Settings are further settings of the CLI, in a file or as values.
+	Settings Settings `json:"settings,omitzero"`
+	// SettingSources are the settings files that the CLI reads: user, project, local. None by default,
+	// since the CLI without a terminal runs a repository's hooks and MCP servers unasked.
+	SettingSources []string `json:"setting_sources,omitzero"`
+
+	// Env is added to the CLI's environment; InheritEnv names variables of this process that it gets
+	// beyond the few a CLI needs, by name or as PREFIX_*.
+	Env        map[string]string `json:"env,omitzero"`
+	InheritEnv []string          `json:"inherit_env,omitzero"`
+	// APIKey reaches the CLI by its environment only, and its tools not at all.
+	APIKey Secret `json:"api_key,omitzero"`
+
+	// Restart is permanent if empty. Shutdown is how long the session may take to end, 5 s by default.
+	Restart  supervisor.Restart  `json:"restart,omitzero"`
+	Shutdown supervisor.Shutdown `json:"shutdown,omitzero"`
+
+	// IncludePartialMessages adds the model's output as it is produced (protocol.StreamEvent).
+	IncludePartialMessages bool `json:"include_partial_messages,omitzero"`
+	// ExtraArgs are further flags of the CLI, without their dashes; a nil value is a flag without value.
+	ExtraArgs map[string]*string `json:"extra_args,omitzero"`
+
+	// StartTimeout bounds the handshake, 60 s by default.
+	StartTimeout time.Duration `json:"start_timeout,omitzero"`
+	// StallTimeout ends a turn during which the CLI said nothing for so long and no tool was running.
+	// 10 min by default, negative for none.
+	StallTimeout time.Duration `json:"stall_timeout,omitzero"`
+	// TurnTimeout ends a turn that takes longer. 0: no limit.
+	TurnTimeout time.Duration `json:"turn_timeout,omitzero"`
+	// ControlTimeout bounds a control request, 30 s by default.
+	ControlTimeout time.Duration `json:"control_timeout,omitzero"`
+	// MaxQueue is how many queries may wait for their turn, 64 by default.
+	MaxQueue int `json:"max_queue,omitzero"`
+
+	// CanUseTool answers the CLI's permission questions. nil: they are denied. An answer that takes longer
+	// than PermissionTimeout, an error and a panic deny.
+	CanUseTool        CanUseTool    `json:"-"`
+	PermissionTimeout time.Duration `json:"permission_timeout,omitzero"` // 5 min by default
+	// ToolCallback is called after each tool use, for the embedder's own records. It runs in a goroutine
+	// of the session's, one call at a time and in order; it cannot hold the session up.
+	ToolCallback func(ToolEvent) `json:"-"`
+}
+
+// Secret is a value that is never shown: it prints as [redacted], in every format, JSON included.
+type Secret string
+
+const redacted = "[redacted]"
+
+// String is [redacted], or empty if there is no secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString is String.
+func (s Secret) GoString() string { return s.String() }
+
+// Format is String, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+
+// MarshalText is String.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reveal is the value itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// Settings are settings of the CLI: a file or values, or neither.
+type Settings struct {
+	Path   string
+	Values map[string]any
+}
+
+// IsZero reports whether there are none.
+func (s Settings) IsZero() bool { return s.Path == "" && s.Values == nil }
+
+// UnmarshalJSON takes an object, a text that holds one, or a path.
+func (s *Settings) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+			*s = Settings{Path: text}
+			return nil
+		}
+		data = []byte(text)
+	}
+	var values map[string]any
+	if err := json.Unmarshal(data, &values); err != nil {
+		return fmt.Errorf("settings: expected a path or a JSON object: %w", err)
+	}
+	*s = Settings{Values: values}
+	return nil
+}
+
+// MarshalJSON is the inverse of UnmarshalJSON.
+func (s Settings) MarshalJSON() ([]byte, error) {
+	if s.Values != nil {
+		return json.Marshal(s.Values)
+	}
+	return json.Marshal(s.Path)
+}

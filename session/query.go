@@ -1,0 +1,145 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// query is a prompt and whoever waits for its turn.
+type query struct {
+	uuid   string
+	prompt string
+	stream *stream
+	gone   atomic.Bool // nobody takes the messages any more
+
+	// The actor's own:
+	sent       bool  // it was written to the CLI
+	taken      bool  // the CLI has said that it has it
+	attempts   int   // processes it was written to
+	overflowed bool  // its consumer was too slow: nothing is delivered any more
+	cause      error // why this program interrupted it
+}
+
+// Query sends a prompt and returns the messages of its turn, the last being a *protocol.Result. Turns
+// that the CLI starts by itself never appear in it.
+//
+// The prompt is queued when the iteration begins, and waits there for the turns before it and for
+// restarts. If the result is an error, a *ResultError follows it; if the process ends during the turn, a
+// *CrashError ends the iteration. Other ends: ErrQueueFull, ErrStopped, ErrFailed, ErrBudgetExhausted,
+// ErrSlowConsumer, ErrTurnTimeout, and the context's error.
+//
+// Leaving the loop early, or the end of ctx, takes the prompt back: a queued one is forgotten, a running
+// turn is interrupted. A second iteration yields ErrConsumed.
+func (s *Session) Query(ctx context.Context, prompt string) iter.Seq2[protocol.Message, error] {
+	var consumed atomic.Bool
+	return func(yield func(protocol.Message, error) bool) {
+		if consumed.Swap(true) {
+			yield(nil, fmt.Errorf("session %s: %w", s.name, ErrConsumed))
+			return
+		}
+		if strings.TrimSpace(prompt) == "" {
+			yield(nil, fmt.Errorf("session %s: empty prompt", s.name))
+			return
+		}
+		if err := ctx.Err(); err != nil {
+			yield(nil, context.Cause(ctx))
+			return
+		}
+		q := &query{uuid: uuid.NewString(), prompt: prompt, stream: newStream()}
+		ref, err := s.desk.enqueue(q)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		// An actor that has ended does not hear it; the next one looks at the queue when it is ready.
+		_ = ref.SendWait(ctx, wake{})
+		defer s.leave(q)
+		for {
+			messages, err := q.stream.take(ctx)
+			for _, m := range messages {
+				if !yield(m, nil) {
+					return
+				}
+			}
+			if len(messages) == 0 {
+				if err != nil {
+					yield(nil, err)
+				}
+				return
+			}
+		}
+	}
+}
+
+// leave is called when nobody reads a query any more.
+func (s *Session) leave(q *query) {
+	q.gone.Store(true)
+	over := q.stream.isClosed()
+	q.stream.abandon()
+	if over {
+		return
+	}
+	ref, queued := s.desk.withdraw(q)
+	if queued {
+		return
+	}
+	// Not the caller's context, which may have ended. An actor that has ended has nothing to interrupt.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = ref.SendWait(ctx, abandon{q})
+}
+
+func (s *stream) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// Answer is a turn, collected.
+type Answer struct {
+	Text   string           // the assistant's text, subagents' left out
+	Tools  []string         // the tools it used, in order
+	Result *protocol.Result // nil if there was none
+}
+
+// Ask sends a prompt and waits for the end of its turn. The answer is what there is of it also when there
+// is an error.
+func (s *Session) Ask(ctx context.Context, prompt string) (Answer, error) {
+	return Collect(s.Query(ctx, prompt))
+}
+
+// Collect reads a query to its end.
+func Collect(messages iter.Seq2[protocol.Message, error]) (Answer, error) {
+	var answer Answer
+	var text strings.Builder
+	for m, err := range messages {
+		if err != nil {
+			answer.Text = text.String()
+			return answer, err
+		}
+		switch m := m.(type) {
+		case *protocol.Assistant:
+			if m.ParentToolUseID != nil {
+				continue
+			}
+			text.WriteString(m.Text())
+			for _, block := range m.Message.Content {
+				if use, ok := block.(*protocol.ToolUseBlock); ok {
+					answer.Tools = append(answer.Tools, use.Name)
+				}
+			}
+		case *protocol.Result:
+			answer.Result = m
+		}
+	}
+	answer.Text = text.String()
+	return answer, nil
+}

@@ -1,0 +1,265 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// CLI says which program a session runs.
+type CLI struct {
+	Path string   // a path, or a name on PATH; empty means "claude"
+	Args []string // before the CLI's own flags, for a program that runs the CLI, or simulates it
+}
+
+// Spec is a session to be made: its options, and what it works with.
+type Spec struct {
+	Name    string // see ValidName
+	Options Options
+	CLI     CLI
+
+	// Path is the actor's name; empty means "sessions/" and Name.
+	Path string
+	// Runtime identifies the program that holds the session, in the marker that its processes carry.
+	Runtime string
+	// StateDir is where the session's record is kept; empty keeps it in memory only.
+	StateDir string
+	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.
+	Audit *audit.Trail
+	// Logger gets the session's life at info, what it recovered from at warn, frames' kinds at debug.
+	Logger zerolog.Logger
+}
+
+// Session is the handle of a session. It stays valid while the session's process, and the actor that owns
+// it, are restarted.
+type Session struct {
+	name   string
+	spec   Spec
+	system *actor.System
+	store  store
+	desk   *desk
+}
+
+// New makes a session without starting it: give its Start to a supervisor. If there is a record of it in
+// StateDir it goes on from there. An error is either in the options, and wraps nothing else, or a
+// *StateError, beside which the session is usable.
+func New(system *actor.System, spec Spec) (*Session, error) {
+	if !ValidName(spec.Name) {
+		return nil, fmt.Errorf("session name %q: expected up to 64 letters, digits, dots, underscores and dashes, beginning with a letter or digit", spec.Name)
+	}
+	if err := spec.Options.Validate(); err != nil {
+		return nil, fmt.Errorf("session %s: %w", spec.Name, err)
+	}
+	spec.Options = spec.Options.withDefaults()
+	if spec.Path == "" {
+		spec.Path = "sessions/" + spec.Name
+	}
+	s := &Session{name: spec.Name, spec: spec, system: system, store: store{spec.StateDir}}
+	kept, err := s.store.load(spec.Name)
+	if err != nil {
+		err = &StateError{Session: spec.Name, Cause: err}
+	}
+	s.desk = &desk{
+		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}),
+		info: Info{
+			Name: spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
+			Generation: kept.Generation, Model: spec.Options.Model, Mode: string(spec.Options.PermissionMode),
+			CWD: spec.Options.CWD, Turns: kept.Turns, CostUSD: kept.Ledger.Spent, Budget: spec.Options.MaxBudgetUSD,
+		},
+	}
+	return s, err
+}
+
+// StateError says that a session's record could not be read. The session begins anew.
+type StateError struct {
+	Session string
+	Cause   error
+}
+
+func (e *StateError) Error() string { return e.Cause.Error() }
+
+// Unwrap gives the cause.
+func (e *StateError) Unwrap() error { return e.Cause }
+
+// Name is the session's name.
+func (s *Session) Name() string { return s.name }
+
+// Start starts one incarnation and returns when it is ready: a new conversation the first time, the same
+// one again after that. It is a supervisor's to call (supervisor.ChildSpec.Start). If it fails, nothing is
+// left running; the error is usually a *CrashError.
+func (s *Session) Start(ctx context.Context) (actor.PID, error) {
+	ref, err := actor.Spawn(s.system, actor.Spec{Name: s.spec.Path}, newLoop(s))
+	if err != nil {
+		return actor.PID{}, err
+	}
+	s.desk.mu.Lock()
+	s.desk.actor = ref
+	s.desk.mu.Unlock()
+	if _, err := actor.Ask(ctx, ref, func(r actor.Reply[struct{}]) message { return awaitReady{r} }); err != nil {
+		if errors.Is(err, actor.ErrStopped) {
+			<-ref.Done()
+		} else {
+			ref.Kill() // its process goes with it
+			select {
+			case <-ref.Done():
+			case <-time.After(10 * time.Second):
+			}
+		}
+		if reason := ref.Reason(); reason != nil && !errors.Is(reason, actor.ErrKilled) {
+			return actor.PID{}, reason
+		}
+		return actor.PID{}, fmt.Errorf("start session %s: %w", s.name, err)
+	}
+	return ref.PID, nil
+}
+
+// ChildSpec is how a supervisor holds the session: restarted by its Options, with an intensity of its
+// own, parked when that is exhausted.
+func (s *Session) ChildSpec(intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
+	return supervisor.ChildSpec{
+		ID: s.name, Start: s.Start, Restart: s.spec.Options.Restart, Shutdown: s.spec.Options.Shutdown,
+		Intensity: &intensity, OnExhausted: supervisor.Fail, Backoff: &backoff,
+	}
+}
+
+// Supervised tells the session what its supervisor decided about it: queries wait through a restart, and
+// are refused when there will be none. Call it with every event about the session, in order.
+func (s *Session) Supervised(e supervisor.Event) {
+	exit := func(info *Info) {
+		if e.Reason != nil {
+			info.LastExit = &Exit{At: e.Time, Reason: e.Reason}
+		}
+	}
+	switch e.Kind {
+	case supervisor.ChildStarted:
+		s.desk.open()
+		s.desk.update(func(_ *record, info *Info) { info.Reason, info.NextTry = nil, time.Time{} })
+		_ = s.desk.current().Send(wake{}) // a full mailbox means that it is awake
+	case supervisor.RestartScheduled:
+		s.desk.update(func(_ *record, info *Info) {
+			info.State, info.NextTry, info.PID = Restarting, e.Time.Add(e.Delay), 0
+			exit(info)
+		})
+	case supervisor.ChildParked:
+		s.desk.update(func(_ *record, info *Info) {
+			info.State, info.Reason, info.PID, info.NextTry = Failed, e.Reason, 0, time.Time{}
+			exit(info)
+		})
+		s.desk.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
+	case supervisor.ChildStopped:
+		if e.Again {
+			s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0 })
+			return
+		}
+		s.desk.update(func(_ *record, info *Info) {
+			info.State, info.PID, info.NextTry = Stopped, 0, time.Time{}
+		})
+		s.desk.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
+	case supervisor.StartFailed, supervisor.ChildExited:
+		s.desk.update(func(_ *record, info *Info) { info.PID = 0; exit(info) })
+	case supervisor.ChildKilled, supervisor.Escalated:
+	}
+}
+
+// Starting tells the session that it is about to be started by request, so that queries wait for it.
+func (s *Session) Starting() {
+	s.desk.open()
+	s.desk.update(func(_ *record, info *Info) { info.State, info.Reason = Starting, nil })
+}
+
+// Interrupt ends the running turn, whoever's it is: its query gets an error that is ErrInterrupted. On an
+// idle session it does nothing. It returns when the CLI has acknowledged it.
+func (s *Session) Interrupt(ctx context.Context) error {
+	_, err := actor.Ask(ctx, s.desk.current(), func(r actor.Reply[struct{}]) message { return interrupt{r} })
+	return s.notRunning(err)
+}
+
+// SetModel changes the model from the next turn on, and after restarts. Empty is the CLI's default.
+func (s *Session) SetModel(ctx context.Context, model string) error {
+	_, err := s.Control(ctx, &protocol.SetModel{Model: &model})
+	if err == nil {
+		s.desk.update(func(r *record, info *Info) { r.Model, info.Model = model, model })
+	}
+	return err
+}
+
+// SetPermissionMode changes the permission mode, also after restarts.
+func (s *Session) SetPermissionMode(ctx context.Context, mode protocol.PermissionMode) error {
+	_, err := s.Control(ctx, &protocol.SetPermissionMode{Mode: mode})
+	if err == nil {
+		s.desk.update(func(r *record, info *Info) { r.PermissionMode, info.Mode = mode, string(mode) })
+	}
+	return err
+}
+
+// Control sends a control request to the CLI and returns its answer. It takes Options.ControlTimeout at
+// most. A refused request is a *protocol.ControlError.
+func (s *Session) Control(ctx context.Context, body protocol.ControlBody) (*protocol.ControlResponse, error) {
+	response, err := actor.Ask(ctx, s.desk.current(), func(r actor.Reply[*protocol.ControlResponse]) message {
+		return control{body, r}
+	})
+	if err != nil {
+		return nil, s.notRunning(err)
+	}
+	return response, response.Err()
+}
+
+func (s *Session) notRunning(err error) error {
+	if errors.Is(err, actor.ErrStopped) {
+		return fmt.Errorf("session %s: %w", s.name, ErrNotRunning)
+	}
+	return err
+}
+
+// Forget removes what StateDir holds of the session, which must not be running.
+func (s *Session) Forget() error { return s.store.forget(s.name) }
+
+// launch is what the next process of the session is started with.
+func (s *Session) launch(r record) process.Launch {
+	o := s.spec.Options
+	l := process.Launch{
+		Path: s.spec.CLI.Path, PrefixArgs: s.spec.CLI.Args, Dir: o.CWD,
+		Model: o.Model, SystemPrompt: o.SystemPrompt, AppendSystemPrompt: o.AppendSystemPrompt,
+		AddDir: o.AddDir, PermissionMode: string(o.PermissionMode),
+		AllowedTools: o.AllowedTools, DisallowedTools: o.DisallowedTools, Tools: o.Tools,
+		MaxTurns: o.MaxTurns, NoSessionPersistence: o.NoSessionPersistence,
+		Settings: o.Settings.Values, SettingsPath: o.Settings.Path, Sandbox: o.Sandbox, SettingSources: o.SettingSources,
+		IncludePartialMessages: o.IncludePartialMessages,
+		PermissionPromptStdio:  o.CanUseTool != nil, PermissionPromptsNone: o.CanUseTool == nil,
+		ExtraArgs: o.ExtraArgs, SessionID: r.SessionID, Resume: r.Begun && !o.NoSessionPersistence,
+		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.APIKey.Reveal(),
+		Marker: fmt.Sprintf("%s/%s/%d", s.spec.Runtime, s.name, r.Generation),
+	}
+	if r.Model != "" {
+		l.Model = r.Model
+	}
+	if r.PermissionMode != "" {
+		l.PermissionMode = string(r.PermissionMode)
+	}
+	if o.MaxBudgetUSD > 0 {
+		// The CLI counts from the process's start and takes no zero. When nothing is left, queries are
+		// refused before they reach it; this is for turns it starts by itself.
+		left := max(o.MaxBudgetUSD-r.Ledger.Spent, smallestBudget)
+		l.MaxBudgetUSD = &left
+	}
+	return l
+}
+
+const smallestBudget = 0.000001
+
+// Launch is what the session's next process would be started with, for showing: printing it shows no
+// secrets.
+func (s *Session) Launch() process.Launch {
+	r, _ := s.desk.snapshot()
+	r.Generation++
+	return s.launch(r)
+}

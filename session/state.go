@@ -1,0 +1,139 @@
+package session
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// record is what a session keeps over restarts of its process, and of the runtime: everything a new
+// incarnation starts from.
+type record struct {
+	Version    int    `json:"version"`
+	Name       string `json:"name"`
+	SessionID  string `json:"session_id"`
+	Generation int    `json:"generation"` // processes started so far
+	Begun      bool   `json:"begun"`      // a prompt was sent, so that there is a conversation to resume
+	Turns      int    `json:"turns"`
+	Ledger     ledger `json:"ledger"`
+
+	// Set at run time, and applied again after a restart.
+	Model          string                  `json:"model,omitempty"`
+	PermissionMode protocol.PermissionMode `json:"permission_mode,omitempty"`
+}
+
+const recordVersion = 1
+
+func newRecord(name string) record {
+	return record{Version: recordVersion, Name: name, SessionID: uuid.NewString()}
+}
+
+// store is the directory that records are kept in. The zero store keeps nothing.
+type store struct{ dir string }
+
+func (s store) path(name string) string { return filepath.Join(s.dir, name+".json") }
+
+// load reads a session's record. A session without one gets a new one. A record that cannot be read is
+// set aside under another name, and the error says so: the session begins anew.
+func (s store) load(name string) (record, error) {
+	if s.dir == "" {
+		return newRecord(name), nil
+	}
+	path := s.path(name)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newRecord(name), nil
+	}
+	if err != nil {
+		return newRecord(name), fmt.Errorf("read state of session %s: %w", name, err)
+	}
+	var r record
+	err = json.Unmarshal(data, &r)
+	switch {
+	case err != nil:
+	case r.Version != recordVersion:
+		err = fmt.Errorf("version %d, expected %d", r.Version, recordVersion)
+	case r.Name != name:
+		err = fmt.Errorf("it belongs to session %q", r.Name)
+	default:
+		if _, bad := uuid.Parse(r.SessionID); bad != nil {
+			err = fmt.Errorf("session id %q: %w", cut(r.SessionID, 60), bad)
+		}
+	}
+	if err == nil {
+		return r, nil
+	}
+	aside := path + ".damaged"
+	if moved := os.Rename(path, aside); moved != nil {
+		return newRecord(name), fmt.Errorf("state file %s is damaged (%w) and cannot be set aside: %w", path, err, moved)
+	}
+	return newRecord(name), fmt.Errorf("state file %s is damaged and was set aside as %s, the session begins anew: %w",
+		path, filepath.Base(aside), err)
+}
+
+// save writes a record such that a crash at any moment leaves the old one or the new one.
+func (s store) save(r record) error {
+	if s.dir == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save state of session %s: %w", r.Name, err)
+	}
+	if err := replaceFile(s.path(r.Name), append(data, '\n')); err != nil {
+		return fmt.Errorf("save state of session %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// forget removes a session's record.
+func (s store) forget(name string) error {
+	if s.dir == "" {
+		return nil
+	}
+	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove state of session %s: %w", name, err)
+	}
+	return nil
+}
+
+func replaceFile(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil // renamed; only its durability is in doubt, and a reader of the directory would say the same
+	}
+	syncErr := d.Sync()
+	return errors.Join(syncErr, d.Close())
+}

@@ -1,0 +1,59 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session/process"
+)
+
+// Exiting ends the session in order: the running turn is interrupted, then the process goes down the
+// ladder. The supervisor's deadline (Options.Shutdown) is over all of it.
+func (l *loop) Exiting(c *actor.Context[message], _ error) {
+	l.stopping = true
+	l.desk.update(func(_ *record, info *Info) { info.State = Draining })
+	switch {
+	case l.process == nil: // it is being started: launch or onLaunched goes on
+	case l.current != nil || l.turns.open:
+		l.after(c, drainDeadline, l.grace()/4)
+		l.interruptTurn(c, nil, nil)
+	default:
+		l.endProcess(c)
+	}
+}
+
+// grace is how long the session may take to end, as far as its own steps go.
+func (l *loop) grace() time.Duration {
+	d, limited := l.options.Shutdown.Grace()
+	if !limited || d == 0 {
+		return time.Minute
+	}
+	return d
+}
+
+// endProcess sends the process down the ladder: end of stdin, SIGTERM, SIGKILL, sweep.
+func (l *loop) endProcess(c *actor.Context[message]) {
+	l.cancel(drainDeadline)
+	grace := l.grace()
+	// The end of stdin lets an idle CLI save its state and leave within some 50 ms. One with background
+	// work would wait for that.
+	l.stopLadder(c, process.Ladder{
+		Stdin: min(grace/4, 2*time.Second), Term: min(grace/4, 3*time.Second), Kill: time.Second,
+	})
+}
+
+func (l *loop) stopLadder(c *actor.Context[message], ladder process.Ladder) {
+	p := l.process
+	if p == nil || l.laddered {
+		return
+	}
+	l.laddered = true
+	c.Go("stop CLI", func(ctx context.Context) message {
+		report := p.Stop(ctx, ladder)
+		if report.Err != nil {
+			l.log.Error().Err(report.Err).Msg("could not end everything that the CLI started")
+		}
+		return processGone{}
+	})
+}

@@ -1,0 +1,113 @@
+package session
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// beginTool takes down a tool use. The hook and the assistant frame both report it, in either order.
+func (l *loop) beginTool(id, name string, input json.RawMessage, parent, agent string) *toolUse {
+	use := l.tools[id]
+	if use == nil {
+		use = &toolUse{name: name, input: input, started: time.Now()}
+		l.tools[id] = use
+	}
+	if use.parent == "" {
+		use.parent = parent
+	}
+	if use.agent == "" {
+		use.agent = agent
+	}
+	l.desk.update(func(_ *record, info *Info) { info.Tool, info.ToolArg = name, mainArgument(input) })
+	return use
+}
+
+// noteResults takes tool results from a user frame.
+func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
+	for _, block := range m.Message.Content.Blocks() {
+		result, ok := block.(*protocol.ToolResultBlock)
+		if !ok {
+			continue
+		}
+		use := l.tools[result.ToolUseID]
+		if use == nil {
+			use = &toolUse{name: "unknown", parent: deref(m.ParentToolUseID), started: time.Now()}
+		}
+		delete(l.tools, result.ToolUseID)
+		var decision *audit.Decision
+		denied := false
+		if i := slices.IndexFunc(m.ToolResultMeta, func(meta protocol.ToolResultMeta) bool { return meta.ID == result.ToolUseID }); i >= 0 {
+			d := m.ToolResultMeta[i].PermissionDecision
+			denied = d.Decision == "reject"
+			decision = &audit.Decision{Outcome: "allow", By: d.Source, Rule: d.ReasonType}
+			if denied {
+				decision.Outcome = "deny"
+			}
+		}
+		text := result.Content.Text()
+		isError := result.IsError
+		output, err := json.Marshal(text)
+		if err != nil { // a string always marshals
+			output = nil
+		}
+		l.audit(audit.Record{
+			Kind: audit.ToolResult, Tool: use.name, ToolUseID: result.ToolUseID, ParentToolUseID: use.parent, AgentID: use.agent,
+			Output: output, IsError: &isError, Decision: decision,
+			Detail: map[string]any{"duration_ms": time.Since(use.started).Milliseconds(), "intent_recorded": use.audited},
+		})
+		l.callbacks.add(c, l, ToolEvent{
+			Session: l.session.name, SessionID: m.SessionID, ToolUseID: result.ToolUseID, ParentToolUseID: use.parent,
+			Name: use.name, Input: use.input, Result: text, IsError: isError, Denied: denied,
+			StartedAt: use.started, EndedAt: time.Now(),
+		})
+	}
+	if len(l.tools) == 0 {
+		l.desk.update(func(_ *record, info *Info) { info.Tool, info.ToolArg = "", "" })
+	}
+}
+
+// orphanMainTools records the tool uses of a turn that ended without their result. Those of subagents may
+// go on.
+func (l *loop) orphanMainTools() {
+	for id, use := range l.tools {
+		if use.parent == "" && use.agent == "" {
+			l.orphan(id, use)
+		}
+	}
+}
+
+// orphanTools records every tool use without a result, when the process has ended.
+func (l *loop) orphanTools() {
+	for id, use := range l.tools {
+		l.orphan(id, use)
+	}
+}
+
+func (l *loop) orphan(id string, use *toolUse) {
+	delete(l.tools, id)
+	l.audit(audit.Record{
+		Kind: audit.ToolOrphan, Tool: use.name, ToolUseID: id, ParentToolUseID: use.parent, AgentID: use.agent,
+		Detail: map[string]any{"intent_recorded": use.audited},
+	})
+}
+
+// mainArgument is the argument that tells most about a tool use, in one short line.
+func mainArgument(input json.RawMessage) string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(input, &fields) != nil {
+		return ""
+	}
+	for _, key := range []string{"command", "file_path", "path", "notebook_path", "pattern", "url", "query", "description", "skill"} {
+		var text string
+		if json.Unmarshal(fields[key], &text) == nil && text != "" {
+			return cut(strings.Join(strings.Fields(text), " "), 80)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,79 @@
+package understudy
+
+import (
+	"context"
+	"time"
+
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+	"github.com/understudy-run/understudy/supervisor/debug"
+)
+
+// Node is a supervisor, a session or a worker of the tree.
+type Node = debug.Node
+
+// Tree describes the whole tree, as it is now. It waits for no session: a hanging one is shown as it is.
+func (rt *Runtime) Tree(ctx context.Context) (Node, error) {
+	tree, err := rt.root.Tree(ctx)
+	if err != nil {
+		return Node{}, err
+	}
+	return rt.node(tree), nil
+}
+
+func (rt *Runtime) node(n supervisor.Node) Node {
+	node := Node{
+		Name: n.Name, Kind: string(n.Kind), State: string(n.State), Since: n.Since, Restarts: n.Restarts,
+		Restart: string(n.Restart), Strategy: string(n.Strategy), Mailbox: n.PID.Info().Depth,
+	}
+	if !n.NextTry.IsZero() {
+		node.NextTry = &n.NextTry
+	}
+	if n.Reason != nil {
+		node.Reason = n.Reason.Error()
+	}
+	if n.LastExit != nil {
+		node.LastExit = exitNode(n.LastExit.At, n.LastExit.Reason)
+	}
+	if n.Intensity != nil {
+		node.Intensity = &debug.Intensity{MaxRestarts: n.Intensity.MaxRestarts, MaxSeconds: n.Intensity.Within.Seconds(), Used: n.Used}
+	}
+	for _, child := range n.Children {
+		node.Children = append(node.Children, rt.node(child))
+	}
+	rt.mu.Lock()
+	s := rt.known[n.Name]
+	rt.mu.Unlock()
+	if s != nil && n.Path == "root/sessions/"+n.Name {
+		addSession(&node, n, s.Info())
+	}
+	return node
+}
+
+func exitNode(at time.Time, reason error) *debug.Exit {
+	text := "normal"
+	if reason != nil {
+		text = reason.Error()
+	}
+	return &debug.Exit{At: at, Reason: text}
+}
+
+// addSession fills in what the session knows about itself.
+func addSession(node *Node, n supervisor.Node, info session.Info) {
+	node.Kind = "session"
+	node.Mailbox = info.Mailbox
+	switch n.State {
+	case supervisor.Running: // the session knows more precisely
+		node.State, node.Since = string(info.State), info.Since
+	case supervisor.Stopping:
+		node.State = string(session.Draining)
+	}
+	node.SessionFields = &debug.SessionFields{
+		SessionID: info.SessionID, PID: info.PID, Generation: info.Generation, Queue: info.Queue,
+		Turns: info.Turns, CostUSD: info.CostUSD, BudgetUSD: info.Budget, Model: info.Model, Mode: info.Mode,
+		CWD: info.CWD, CLIVersion: info.Version, Tool: info.Tool, ToolArg: info.ToolArg, Unknown: info.Unknown,
+	}
+	if !info.StartedAt.IsZero() && info.PID != 0 {
+		node.StartedAt = &info.StartedAt
+	}
+}

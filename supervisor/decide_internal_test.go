@@ -105,7 +105,7 @@ func TestDelayAtItsLimits(t *testing.T) {
 
 func TestBackoffValidation(t *testing.T) {
 	for want, b := range map[string]Backoff{
-		"":                                             {},
+		"": {},
 		"backoff initial -1ns: expected 0 or more":     {Initial: -1},
 		"backoff max -1ns: expected 0 or more":         {Max: -1},
 		"backoff factor 0.99: expected 1 or more":      {Factor: 0.99},

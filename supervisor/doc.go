@@ -22,7 +22,8 @@
 // [Start] returns when the children of Options.Children are up, in order, each ready before the next is
 // started; if one fails, those already up are stopped in reverse order and Start fails, as in OTP.
 // Stopped, a supervisor stops its children in reverse start order, each within its own Shutdown, and then
-// ends. It ends with an [*ExhaustedError] when it gives up.
+// ends. It ends with an [*ExhaustedError] when it gives up. A supervisor that is killed takes its children
+// along unasked, and theirs, before its end is reported.
 //
 // # Differences from OTP, on purpose
 //

@@ -106,12 +106,25 @@ func Start(ctx context.Context, system *actor.System, options Options) (*Supervi
 		// Not bounded by the context: an outer supervisor that starts this one again must not find the
 		// names of the first attempt taken.
 		<-ref.Done()
-		if _, failed := errors.AsType[*StartError](ref.Reason()); failed {
-			return nil, ref.Reason()
-		}
-		return nil, err
+		return nil, startFailure(ref.PID, err)
 	}
 	return s, nil
+}
+
+// startFailure says why a supervisor did not come up: err is what came of asking it, which depends on
+// whether it had ended by then.
+func startFailure(pid actor.PID, err error) error {
+	reason := pid.Reason()
+	if _, failed := errors.AsType[*StartError](reason); failed {
+		return reason
+	}
+	if _, exhausted := errors.AsType[*ExhaustedError](reason); exhausted {
+		return reason
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &actor.StoppedError{Name: pid.Name(), Reason: reason}
 }
 
 // PID is the supervisor's identity as an actor: what a parent needs to supervise it, and where its end

@@ -134,6 +134,23 @@ func TestEveryMistakeInTheOptionsIsNamed(t *testing.T) {
 	assert.Nil(t, errors.Unwrap(err), "joined")
 }
 
+func TestSupervisorThatIsStoppedWhileItStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		up := inTheBackground(func() error {
+			return r.tryStart(supervisor.Options{Children: []supervisor.ChildSpec{r.spec("a", kid{}), r.spec("b", slowStart(time.Hour))}})
+		})
+		synctest.Wait()
+		pid, _ := r.sys.Lookup("root")
+		pid.Stop(nil)
+		err := <-up
+		assert.EqualError(t, err, "actor root: stopped: shutdown")
+		assert.False(t, actor.Clean(err))
+		assert.Zero(t, time.Since(r.begun))
+		r.over()
+	})
+}
+
 func TestNameOfASupervisorThatIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t).start(supervisor.Options{})
@@ -204,6 +221,47 @@ func TestStartThatNeverReturnsIsAbandonedAndWhatItReturnsLaterIsKilled(t *testin
 			})
 		})
 	}
+}
+
+// S57: what came too late heeds nothing either.
+func TestStartThatIsReadyTooLateAndDeafIsAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.start(supervisor.Options{})
+		gate := make(chan struct{})
+		spec := r.spec("a", kid{stopped: func(*actor.Context[message], error) { <-gate }}, shutdown(supervisor.Within(time.Second)))
+		start := spec.Start
+		spec.StartTimeout = 2 * time.Second
+		spec.Start = func(ctx context.Context) (actor.PID, error) {
+			<-ctx.Done()
+			return start(context.Background())
+		}
+		_, err := r.sup.StartChild(t.Context(), spec)
+		assert.ErrorIs(t, err, supervisor.ErrStartTimeout)
+		assert.ErrorContains(t, err, "what it started at last is abandoned: still running 5s after it was killed")
+		assert.Equal(t, 8*time.Second, time.Since(r.begun))
+		close(gate)
+		r.over()
+	})
+}
+
+func TestAddedChildIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.start(supervisor.Options{})
+		require.NoError(t, r.sup.AddChild(t.Context(), r.spec("a", slowStart(time.Second))))
+		assert.Zero(t, time.Since(r.begun))
+		assert.Equal(t, supervisor.Starting, r.state("a"))
+		assert.ErrorIs(t, r.sup.AddChild(t.Context(), r.spec("a", kid{})), supervisor.ErrAlreadyStarted)
+		assert.ErrorIs(t, r.sup.AddChild(t.Context(), supervisor.ChildSpec{ID: "b"}), supervisor.ErrInvalid)
+		time.Sleep(time.Second)
+		assert.Equal(t, supervisor.Running, r.state("a"))
+		require.NoError(t, r.sup.AddChild(t.Context(), r.spec("bad", fails(errBoom))))
+		assert.Equal(t, []string{"started a#1", "start_failed bad#1"}, r.happened())
+		assert.Len(t, r.tree().Children, 1)
+		r.over()
+		assert.ErrorIs(t, r.sup.AddChild(t.Context(), r.spec("b", kid{})), actor.ErrStopped)
+	})
 }
 
 // S65

@@ -100,11 +100,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 	}
 	rt.system = actor.NewSystem(actor.Options{Logger: rt.log})
 	root := supervisor.Options{Name: "root", OnEvent: rt.onRootEvent, Logger: rt.log}
-	dir := rt.options.Audit.Dir
-	if dir == "" && rt.options.DataDir != "" {
-		dir = filepath.Join(rt.options.DataDir, "audit")
-	}
-	if dir != "" {
+	if dir := rt.auditDir(); dir != "" {
 		rt.trail = audit.New(rt.system, audit.Options{
 			Name: "root/audit", Dir: dir, Mode: rt.options.Audit.Mode, Runtime: rt.id,
 			Redact: rt.secrets(), Logger: rt.log,
@@ -166,6 +162,14 @@ func (rt *Runtime) watch() {
 	close(rt.done)
 }
 
+// auditDir is where the audit log is, empty if there is none.
+func (rt *Runtime) auditDir() string {
+	if rt.options.Audit.Dir == "" && rt.options.DataDir != "" {
+		return filepath.Join(rt.options.DataDir, "audit")
+	}
+	return rt.options.Audit.Dir
+}
+
 // secrets are the values that must not get into the audit log.
 func (rt *Runtime) secrets() []string {
 	var values []string
@@ -179,6 +183,11 @@ func secretsOf(o session.Options) []string {
 	var values []string
 	if o.APIKey != "" {
 		values = append(values, o.APIKey.Reveal())
+	}
+	for name, value := range o.Env {
+		if process.SecretName(name) {
+			values = append(values, value)
+		}
 	}
 	return values
 }

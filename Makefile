@@ -1,0 +1,32 @@
+# Everything a developer and CI need. `make run` and `make test` are the two to know.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
+
+.PHONY: run build test check clean
+
+## run: build the binary and start the demo on the simulated CLI
+run: build
+	bin/understudy up -f testdata/demo.yaml
+
+build:
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/understudy ./cmd/understudy
+
+## test: unit, race, process and conformance tests. The conformance tests install the real CLI into .cache/;
+## without npm or network they are skipped, and with CI=true that is a failure.
+test:
+	$(GO) test -race -timeout 10m ./...
+
+## check: formatting, vet, staticcheck, pending modernizations, closed message sets
+check:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt -w:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) fix -diff ./...
+	$(GO) run $(SUMTYPE) ./...
+
+clean:
+	rm -rf bin data

@@ -1,0 +1,95 @@
+package understudy_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/understudy-run/understudy"
+
+// rooms says which of our packages each may import, besides what those may. It is the diagram of the
+// rooms: imports point one way.
+var rooms = map[string][]string{
+	"":                    {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "actor"},
+	"cmd/understudy":      {"", "config", "audit", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
+	"config":              {"session", "session/protocol", "supervisor", "audit"},
+	"supervisor/debug":    {"supervisor", "actor"},
+	"session":             {"supervisor", "audit", "actor", "session/protocol", "session/process"},
+	"supervisor":          {"actor"},
+	"audit":               {"actor"},
+	"actor":               {},
+	"session/protocol":    {},
+	"session/process":     {},
+	"session/sessiontest": {},
+}
+
+// homes says where a foreign package may be imported.
+var homes = map[string][]string{
+	"github.com/anthdm/hollywood/actor": {"actor"},
+	"github.com/goccy/go-yaml":          {"config"},
+	"github.com/spf13/cobra":            {"cmd/understudy"},
+	"os/exec":                           {"session/process", "session/sessiontest"},
+	"net/http":                          {"supervisor/debug", "session/sessiontest", ""}, // the root: the type of DebugHandler
+	"os/signal":                         {"cmd/understudy", "session/sessiontest"},
+	"flag":                              {},
+	"log":                               {},
+	"log/slog":                          {},
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	seen := make(map[string]bool)
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && file != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "data") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		room := path.Dir(filepath.ToSlash(file))
+		if room == "." {
+			room = ""
+		}
+		may, known := rooms[room]
+		if !assert.True(t, known, "%s: room %q is not in the diagram", file, room) {
+			return nil
+		}
+		seen[room] = true
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if ours, ok := strings.CutPrefix(imported, module); ok {
+				ours = strings.TrimPrefix(ours, "/")
+				assert.True(t, slices.Contains(may, ours), "%s imports %q, which its room may not", file, ours)
+			}
+			for foreign, allowed := range homes {
+				if imported == foreign || strings.HasPrefix(imported, foreign+"/") && foreign != "log" && foreign != "net/http" {
+					assert.True(t, slices.Contains(allowed, room), "%s imports %q, whose home is %q", file, imported, allowed)
+				}
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	for room := range rooms {
+		assert.True(t, seen[room], "room %q has no Go file", room)
+	}
+}

@@ -1,0 +1,196 @@
+package understudy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+	"github.com/understudy-run/understudy/supervisor/debug"
+)
+
+// DebugHandler shows the tree over HTTP, below /debug/understudy/, and /livez, /readyz at its root. It is
+// read-only. Mount it behind whatever keeps strangers out of the rest of the service. For one that acts
+// too, give Backend to debug.Handler.
+func (rt *Runtime) DebugHandler() http.Handler {
+	return debug.Handler(rt.Backend(nil), debug.Options{Logger: rt.log})
+}
+
+// ParseSession makes options for a session from key=value pairs, as `understudy spawn -o` sends them.
+type ParseSession func(name string, pairs []string) (session.Options, error)
+
+// Backend is the runtime as the debug endpoint sees it. Without parse, sessions can only be spawned with
+// their defaults.
+func (rt *Runtime) Backend(parse ParseSession) debug.Backend {
+	if parse == nil {
+		parse = func(_ string, pairs []string) (session.Options, error) {
+			if len(pairs) > 0 {
+				return session.Options{}, errors.New("this program takes no session options over HTTP")
+			}
+			return session.Options{}, nil
+		}
+	}
+	return &backend{rt, parse}
+}
+
+type backend struct {
+	*Runtime
+	parse ParseSession
+}
+
+func (b *backend) Stderr(_ context.Context, name string) ([]string, error) {
+	s, err := b.Session(name)
+	if err != nil {
+		return nil, coded(err)
+	}
+	return s.Stderr(), nil
+}
+
+func (b *backend) Audit(ctx context.Context, n int, follow bool) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		if b.trail == nil {
+			yield(nil, &debug.Error{Code: debug.Unavailable, Message: "there is no audit log: set DataDir or Audit.Dir"})
+			return
+		}
+		dir := b.auditDir()
+		records, err := audit.Tail(dir, n)
+		var last uint64
+		for _, r := range records {
+			last = max(last, r.Seq)
+			if !yield(marshal(r)) {
+				return
+			}
+		}
+		if err != nil && !yield(nil, err) {
+			return
+		}
+		if !follow {
+			return
+		}
+		for r, err := range audit.FollowAfter(ctx, dir, last) {
+			if err != nil {
+				if !yield(nil, err) {
+					return
+				}
+				continue
+			}
+			if !yield(marshal(r)) {
+				return
+			}
+		}
+	}
+}
+
+func marshal(r audit.Record) (json.RawMessage, error) {
+	data, err := json.Marshal(r)
+	return data, err
+}
+
+func (b *backend) Ready(ctx context.Context) error {
+	if !b.root.PID().Alive() {
+		return errors.New("the runtime has ended")
+	}
+	tree, err := b.root.Tree(ctx)
+	if err != nil {
+		return err
+	}
+	if tree.State != supervisor.Running {
+		return fmt.Errorf("the runtime is %s", tree.State)
+	}
+	if b.trail != nil {
+		if status := b.trail.Status(); !status.Open && status.Mode == audit.Required {
+			return fmt.Errorf("the audit log cannot be written, and no tool runs without it: %s", status.LastError)
+		}
+	}
+	return nil
+}
+
+func (b *backend) Query(ctx context.Context, name, prompt string) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		s, err := b.Session(name)
+		if err != nil {
+			yield(nil, coded(err))
+			return
+		}
+		for m, err := range s.Query(ctx, prompt) {
+			if err != nil {
+				yield(nil, coded(err))
+				return
+			}
+			if !yield(m.Raw(), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (b *backend) Spawn(ctx context.Context, name string, pairs []string) error {
+	options, err := b.parse(name, pairs)
+	if err != nil {
+		return &debug.Error{Code: debug.BadRequest, Message: err.Error()}
+	}
+	_, err = b.Runtime.Spawn(ctx, name, options)
+	if err != nil && debug.CodeOf(coded(err)) == debug.Internal {
+		// What is wrong with a session that does not start is wrong with what was asked for.
+		return &debug.Error{Code: debug.BadRequest, Message: err.Error()}
+	}
+	return coded(err)
+}
+
+func (b *backend) Restart(ctx context.Context, name string) error {
+	return coded(b.Runtime.Restart(ctx, name))
+}
+
+func (b *backend) Stop(ctx context.Context, name string) error {
+	return coded(b.Runtime.Stop(ctx, name))
+}
+
+func (b *backend) Interrupt(ctx context.Context, name string) error {
+	s, err := b.Session(name)
+	if err != nil {
+		return coded(err)
+	}
+	return coded(s.Interrupt(ctx))
+}
+
+func (b *backend) Acted(_ context.Context, principal, action, target string, err error) {
+	r := audit.Record{Kind: audit.AdminAction, Session: target, Principal: principal, Detail: map[string]any{"action": action}}
+	if err != nil {
+		r.Detail["error"] = err.Error()
+	}
+	b.record(r)
+	b.log.Info().Str("principal", principal).Str("action", action).Str("session", target).AnErr("error", err).Msg("action")
+}
+
+// coded gives an error the code that the endpoint and the commands tell apart.
+func coded(err error) error {
+	if err == nil {
+		return nil
+	}
+	code := debug.Internal
+	var crash *session.CrashError
+	var result *session.ResultError
+	switch {
+	case errors.Is(err, ErrNoSession), errors.Is(err, supervisor.ErrNotFound):
+		code = debug.NoSuchSession
+	case errors.Is(err, ErrExists), errors.Is(err, supervisor.ErrAlreadyPresent), errors.Is(err, supervisor.ErrAlreadyStarted):
+		code = debug.Conflict
+	case errors.Is(err, session.ErrQueueFull):
+		code = debug.Busy
+	case errors.As(err, &result), errors.Is(err, session.ErrBudgetExhausted), errors.Is(err, session.ErrInterrupted),
+		errors.Is(err, session.ErrTurnTimeout), errors.Is(err, session.ErrAuth):
+		code = debug.ErrorResult
+	case errors.Is(err, session.ErrStopped), errors.Is(err, session.ErrFailed), errors.Is(err, session.ErrNotRunning),
+		errors.Is(err, supervisor.ErrStopping), errors.Is(err, actor.ErrStopped):
+		code = debug.Unavailable
+	case errors.As(err, &crash):
+		code = debug.Crashed
+	}
+	return &debug.Error{Code: code, Message: err.Error()}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/understudy-run/understudy/config"
+	"github.com/understudy-run/understudy/session"
+)
+
+// simulatedCLI is the cli.path that means the simulation in this binary.
+const simulatedCLI = "simulated"
+
+// loadConfig reads a configuration. What is wrong with it is shown with the lines it is in.
+func loadConfig(path string, stderr io.Writer) (*config.Config, error) {
+	cfg, err := config.Load(path, os.LookupEnv)
+	if err == nil {
+		return cfg, nil
+	}
+	if diagnostics, ok := errors.AsType[config.Diagnostics](err); ok {
+		if _, err := io.WriteString(stderr, diagnostics.Render(isTerminal(stderr))); err != nil {
+			return nil, err
+		}
+		return nil, &exitCodeError{code: exitError}
+	}
+	return nil, err
+}
+
+// program is what stands behind the sessions of a configuration.
+func program(cfg *config.Config) (session.CLI, error) {
+	if cfg.CLI.Path != simulatedCLI {
+		return session.CLI{Path: cfg.CLI.Path}, nil
+	}
+	self, err := os.Executable()
+	return session.CLI{Path: self, Args: []string{"simulate"}}, err
+}
+
+// prepared are a session's options as this daemon starts it. The simulation's transcripts belong with the
+// other data of the daemon and not among those of the real CLI.
+func prepared(cfg *config.Config, o session.Options) session.Options {
+	if cfg.CLI.Path != simulatedCLI {
+		return o
+	}
+	env := map[string]string{"CLAUDE_CONFIG_DIR": filepath.Join(cfg.DataDir, "simulated")}
+	for name, value := range o.Env {
+		env[name] = value
+	}
+	o.Env = env
+	return o
+}

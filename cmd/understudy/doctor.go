@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/supervisor/debug"
+)
+
+// finding is one thing that doctor looked at.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"` // ok, warn, fail
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+func newDoctor(at *place) *cobra.Command {
+	var cli string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check what this host has for running sessions",
+		Long: `Looks for the CLI and its version, sandbox tools, control groups, the API key and
+the data directory. Exit code 1 if something fails that sessions cannot do without.`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings := []finding{
+				checkCLI(cmd.Context(), cli), checkKey(), checkDataDir(at.data()), checkDaemon(cmd.Context(), at),
+				checkTool("bwrap", "bubblewrap"), checkTool("socat", "socat"), checkUserNamespaces(), checkCgroups(), checkUser(),
+			}
+			if err := printFindings(cmd, findings, asJSON); err != nil {
+				return err
+			}
+			for _, f := range findings {
+				if f.Status == "fail" {
+					return &exitCodeError{code: exitError}
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&cli, "cli", "claude", "the CLI: a path, or a name on PATH")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of findings")
+	return cmd
+}
+
+func printFindings(cmd *cobra.Command, findings []finding, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(findings)
+	}
+	for _, f := range findings {
+		if _, err := fmt.Fprintf(out, "%-4s  %-16s  %s\n", f.Status, f.Check, f.Detail); err != nil {
+			return err
+		}
+		if f.Fix != "" {
+			if _, err := fmt.Fprintf(out, "%24s→ %s\n", "", f.Fix); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkCLI(ctx context.Context, path string) finding {
+	f := finding{Check: "cli"}
+	version, err := process.Version(ctx, path, nil)
+	var start *process.StartError
+	switch {
+	case errors.As(err, &start):
+		f.Status, f.Detail, f.Fix = "fail", fmt.Sprint(start.Err), start.Hint
+	case err != nil:
+		f.Status, f.Detail = "fail", err.Error()
+	case version != testedVersion:
+		f.Status, f.Detail = "warn", fmt.Sprintf("%s is version %s; tested with %s", path, version, testedVersion)
+		f.Fix = "npm install -g @anthropic-ai/claude-code@" + testedVersion
+	default:
+		f.Status, f.Detail = "ok", fmt.Sprintf("%s, version %s", path, version)
+	}
+	return f
+}
+
+func checkKey() finding {
+	if os.Getenv("ANTHROPIC_API_KEY") != "" {
+		return finding{Check: "api key", Status: "ok", Detail: "ANTHROPIC_API_KEY is set; sessions get it by api_key: ${env:ANTHROPIC_API_KEY}"}
+	}
+	return finding{
+		Check: "api key", Status: "warn", Detail: "ANTHROPIC_API_KEY is not set",
+		Fix: "set it for the daemon and write api_key: ${env:ANTHROPIC_API_KEY}, unless the CLI is logged in",
+	}
+}
+
+func checkDataDir(dir string) finding {
+	f := finding{Check: "data directory"}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		f.Status, f.Detail = "ok", dir+" will be made"
+	case err != nil:
+		f.Status, f.Detail = "fail", err.Error()
+	case !info.IsDir():
+		f.Status, f.Detail, f.Fix = "fail", dir+" is no directory", "give another one with --data-dir"
+	case info.Mode().Perm()&0o077 != 0:
+		f.Status, f.Detail, f.Fix = "warn", fmt.Sprintf("%s is open to others (%04o)", dir, info.Mode().Perm()), "chmod 700 "+dir
+	default:
+		probe, err := os.CreateTemp(dir, ".doctor-*")
+		if err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+		if err != nil {
+			f.Status, f.Detail, f.Fix = "fail", err.Error(), "make it writable for this user"
+		} else {
+			f.Status, f.Detail = "ok", dir
+		}
+	}
+	return f
+}
+
+func checkDaemon(ctx context.Context, at *place) finding {
+	tree, err := at.client().Tree(ctx)
+	switch {
+	case errors.Is(err, debug.ErrNoDaemon):
+		return finding{Check: "daemon", Status: "ok", Detail: "none is running at " + at.socketPath()}
+	case err != nil:
+		return finding{Check: "daemon", Status: "warn", Detail: err.Error()}
+	}
+	return finding{Check: "daemon", Status: "ok", Detail: fmt.Sprintf("running, %d sessions", len(tree.Sessions()))}
+}
+
+// checkTool looks for what the CLI's sandbox needs.
+func checkTool(name, pkg string) finding {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && !info.IsDir() && info.Mode().Perm()&0o111 != 0 {
+			return finding{Check: name, Status: "ok", Detail: path}
+		}
+	}
+	return finding{
+		Check: name, Status: "warn", Detail: "not found: sessions with sandbox: {enabled: true} will not start",
+		Fix: "apt-get install " + pkg,
+	}
+}
+
+func checkUserNamespaces() finding {
+	f := finding{Check: "user namespaces", Status: "ok", Detail: "available"}
+	if runtime.GOOS != "linux" {
+		f.Status, f.Detail = "warn", "there are none on "+runtime.GOOS
+		return f
+	}
+	for _, setting := range []struct{ path, off string }{
+		{"/proc/sys/user/max_user_namespaces", "0"}, {"/proc/sys/kernel/unprivileged_userns_clone", "0"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"},
+	} {
+		data, err := os.ReadFile(setting.path)
+		if err == nil && strings.TrimSpace(string(data)) == setting.off {
+			f.Status, f.Detail = "warn", setting.path+" restricts them: the CLI's sandbox may not work"
+			f.Fix = "see the kernel's documentation of that setting"
+		}
+	}
+	return f
+}
+
+func checkCgroups() finding {
+	f := finding{Check: "cgroup v2", Status: "warn", Detail: "not mounted: no limits by control group"}
+	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		f.Status, f.Detail = "ok", "controllers: "+strings.TrimSpace(string(controllers))
+	}
+	return f
+}
+
+func checkUser() finding {
+	if os.Geteuid() == 0 {
+		return finding{
+			Check: "user", Status: "warn", Detail: "running as root: so do the sessions, and the CLI refuses bypassPermissions",
+			Fix: "run the daemon as a user of its own",
+		}
+	}
+	return finding{Check: "user", Status: "ok", Detail: fmt.Sprintf("uid %d", os.Geteuid())}
+}

@@ -1,0 +1,78 @@
+// Command understudy runs supervised Claude Code sessions, and talks to the daemon that does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/understudy-run/understudy/supervisor/debug"
+)
+
+// The exit codes of every command.
+const (
+	exitDone      = 0
+	exitError     = 1
+	exitUsage     = 2 // or a failed check
+	exitResult    = 3 // the session answered with an error result
+	exitNoSession = 4
+	exitNoDaemon  = 5
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run executes one command and returns its exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var exit *exitCodeError
+	if errors.As(err, &exit) {
+		if exit.err != nil {
+			fmt.Fprintln(stderr, "understudy:", exit.err)
+		}
+		return exit.code
+	}
+	fmt.Fprintln(stderr, "understudy:", err)
+	return codeOf(err)
+}
+
+// exitCodeError is an error that says with which code to exit. A nil err prints nothing.
+type exitCodeError struct {
+	code int
+	err  error
+}
+
+func (e *exitCodeError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitCodeError) Unwrap() error { return e.err }
+
+func usageError(err error) error { return &exitCodeError{exitUsage, err} }
+
+func codeOf(err error) int {
+	if errors.Is(err, debug.ErrNoDaemon) {
+		return exitNoDaemon
+	}
+	switch debug.CodeOf(err) {
+	case debug.NoSuchSession:
+		return exitNoSession
+	case debug.ErrorResult:
+		return exitResult
+	}
+	return exitError
+}

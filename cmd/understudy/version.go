@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build: -ldflags "-X main.version=v1.2.3".
+var version = "dev"
+
+// testedVersion is the version of the CLI that the conformance tests run.
+const testedVersion = "2.1.330"
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the version",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			shown := version
+			if info, ok := debug.ReadBuildInfo(); ok && version == "dev" && info.Main.Version != "" && info.Main.Version != "(devel)" {
+				shown = info.Main.Version
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "understudy %s, %s, tested with Claude Code %s\n", shown, runtime.Version(), testedVersion)
+			return err
+		},
+	}
+}

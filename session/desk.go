@@ -17,6 +17,8 @@ type desk struct {
 	record   record
 	info     Info
 	queue    []*query
+	inflight *query // what an actor has taken off the queue and not answered
+	holder   *loop  // that actor
 	maxQueue int
 	closed   error // why no query is taken: stopped, failed
 	actor    actor.Ref[message]
@@ -95,6 +97,27 @@ func (d *desk) open() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = nil
+}
+
+// hold notes which query an actor has; nil: none any more.
+func (d *desk) hold(holder *loop, q *query) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.holder, d.inflight = holder, q
+}
+
+// orphan ends the query in flight when the actor that had it ended without a word. Its successor may have
+// one by then.
+func (d *desk) orphan(holder *loop) {
+	d.mu.Lock()
+	q, name := d.inflight, d.info.Name
+	if d.holder != holder {
+		q = nil
+	}
+	d.mu.Unlock()
+	if q != nil {
+		q.stream.close(fmt.Errorf("session %s: %w: its actor was ended during the turn", name, ErrStopped))
+	}
 }
 
 // update changes the record and the info under the lock. f must be quick.

@@ -239,7 +239,7 @@ func (l *loop) pump(c *actor.Context[message]) {
 				l.session.name, ErrBudgetExhausted, r.Ledger.Spent, info.Budget))
 			continue
 		}
-		l.current = q
+		l.setCurrent(q)
 		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
 		if r.Begun {
 			l.prompt(c, q)
@@ -249,6 +249,12 @@ func (l *loop) pump(c *actor.Context[message]) {
 		l.desk.update(func(r *record, _ *Info) { r.Begun = true })
 		l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
 	}
+}
+
+// setCurrent says whose prompt the CLI has, to the desk as well.
+func (l *loop) setCurrent(q *query) {
+	l.current = q
+	l.desk.hold(l, q)
 }
 
 // prompt sends the current query's prompt.
@@ -276,7 +282,7 @@ func (l *loop) endQuery(c *actor.Context[message], err error) {
 	if q == nil {
 		return
 	}
-	l.current = nil
+	l.setCurrent(nil)
 	if q.cause != nil {
 		err = q.cause
 	}

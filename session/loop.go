@@ -34,6 +34,7 @@ type (
 	// From the process.
 	launched struct {
 		process *process.Process
+		unwatch func() bool // takes back that the process is killed when the actor ends
 		err     error
 	}
 	frame struct{ message protocol.Message }
@@ -197,6 +198,9 @@ func (l *loop) Started(c *actor.Context[message]) error {
 		info.State, info.Generation, info.Tool, info.ToolArg = Starting, r.Generation, "", ""
 	})
 	l.log = l.log.With().Int("generation", l.record.Generation).Logger()
+	// An actor that is killed, or panics, ends without having answered: whoever waits for its turn must not
+	// wait for ever.
+	context.AfterFunc(c.Context(), func() { l.desk.orphan(l) })
 	l.heard = time.Now()
 	l.after(c, startDeadline, l.options.StartTimeout)
 	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })
@@ -211,9 +215,18 @@ func (l *loop) launch(c *actor.Context[message]) {
 	}
 	spec := l.session.launch(l.record)
 	l.resumed = spec.Resume
-	c.Go("start CLI", func(context.Context) message {
+	c.Go("start CLI", func(ctx context.Context) message {
 		p, err := process.Start(spec, process.Options{})
-		return launched{p, err}
+		if err != nil {
+			return launched{err: err}
+		}
+		if ctx.Err() != nil { // the actor has ended meanwhile, and will not take it
+			p.Kill()
+			return launched{err: context.Cause(ctx)}
+		}
+		// However the actor ends, its process ends with it: the context is cancelled when it is killed, and
+		// when it ends in a panic.
+		return launched{p, context.AfterFunc(ctx, func() { p.Kill() }), nil}
 	})
 }
 
@@ -229,7 +242,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 		return
 	}
 	p := m.process
-	l.process = p
+	l.process, l.unwatch = p, m.unwatch
 	l.record.Ledger.begin(l.resumed)
 	l.desk.mu.Lock()
 	l.desk.stderr = p.Stderr
@@ -239,19 +252,19 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 		info.PID, info.StartedAt = p.PID(), p.StartedAt()
 	})
 	self := c.Self()
-	// However this actor ends, its process ends with it: the context is cancelled when it is killed, and
-	// when it ends in a panic.
-	l.unwatch = context.AfterFunc(c.Context(), func() { p.Kill() })
 	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p) })
 	outbox := make(chan []byte, 256)
 	l.outbox = outbox
 	c.Go("write CLI", func(ctx context.Context) message { return write(ctx, outbox, p) })
 	l.auditStarted()
-	if l.stopping {
+	switch {
+	case l.finished: // too late: it was given up
+		l.stopLadder(c, process.Ladder{Stdin: -1, Term: -1})
+	case l.stopping:
 		l.endProcess(c)
-		return
+	default:
+		l.initialize(c)
 	}
-	l.initialize(c)
 }
 
 // read turns stdout into messages, and the process's end into the last of them. It never waits for a
@@ -481,7 +494,7 @@ func (l *loop) finish(c *actor.Context[message], crash *CrashError) {
 	}
 	l.audit(record)
 	if q := l.current; q != nil {
-		l.current = nil
+		l.setCurrent(nil)
 		l.release(q, crash)
 	}
 	for id, r := range l.requests {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -477,4 +478,26 @@ func TestDamagedRecordIsSetAside(t *testing.T) {
 	require.ErrorAs(t, err, &state)
 	require.NotNil(t, s)
 	assert.FileExists(t, filepath.Join(sp.StateDir, "a.json.damaged"))
+}
+
+func TestABrutalKillLeavesNoQueryHanging(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.Shutdown = supervisor.BrutalKill
+	b := start(t, sp)
+	first, rest := b.background("[[sleep:30]] x")
+	<-first
+	pid := b.Info().PID
+	require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))
+	assert.ErrorIs(t, <-rest, session.ErrStopped)
+	assert.Eventually(t, func() bool { return !running(strconv.Itoa(pid)) }, 10*time.Second, time.Millisecond)
+}
+
+func TestStopDuringATurnEndsItWithinTheShutdownTime(t *testing.T) {
+	b := start(t, spec(t, "a"))
+	first, rest := b.background(`[[tool:Bash {"command":"trap '' TERM; echo on; exec tail -f /dev/null"}]]`)
+	<-first
+	require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))
+	err := <-rest
+	assert.True(t, errors.Is(err, session.ErrStopped) || errors.Is(err, session.ErrInterrupted), "%v", err)
+	assert.Equal(t, session.Stopped, b.Info().State)
 }

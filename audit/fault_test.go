@@ -136,41 +136,35 @@ func story(t *testing.T, d disk, mode Mode, content []byte) (*Trail, []int) {
 	trail := newTrail(t, Options{Dir: dir, Mode: mode}, d)
 	trail.retry = time.Microsecond
 	ctx := deadline(t)
-	var pid actor.PID
-	up := func() {
+	enough, over := make(chan struct{}), make(chan struct{})
+	go func() { // ends when the actor has ended in good order
+		defer close(over)
 		for ctx.Err() == nil {
-			p, err := trail.Start(ctx)
-			if err == nil {
-				pid = p
+			pid, err := trail.Start(ctx)
+			if err != nil {
+				continue
+			}
+			select {
+			case <-enough:
+				pid.Stop(nil)
+			case <-pid.Done():
+				assert.Equal(t, Required, mode, "ended by itself: %v", pid.Reason())
+			}
+			if <-pid.Done(); actor.Clean(pid.Reason()) {
 				return
 			}
 		}
-		t.Fatal("it does not start any more")
-	}
-	up()
+	}()
 	var acknowledged []int
-	for n := 1; len(acknowledged) < 5; n++ {
-		require.NoError(t, ctx.Err())
+	for n := 1; len(acknowledged) < 5 && ctx.Err() == nil; n++ {
 		trail.Post(Record{Kind: TurnResult})
-		if err := trail.Append(ctx, turn(n)); err == nil {
+		if trail.Append(ctx, turn(n)) == nil {
 			acknowledged = append(acknowledged, n)
-		} else if mode == Required {
-			select {
-			case <-pid.Done():
-				require.Error(t, pid.Reason())
-				require.False(t, actor.Clean(pid.Reason()))
-			case <-ctx.Done():
-				t.Fatal("the actor should have ended")
-			}
-			up()
 		}
 	}
-	pid.Stop(nil)
-	<-pid.Done()
-	if !actor.Clean(pid.Reason()) { // the end itself failed
-		up()
-		stop(t, pid)
-	}
+	close(enough)
+	<-over
+	require.NoError(t, ctx.Err(), "it got stuck")
 	return trail, acknowledged
 }
 

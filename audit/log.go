@@ -406,14 +406,19 @@ func decode(line []byte) (Record, error) {
 	if line[0] != '{' {
 		return r, errors.New("no JSON object")
 	}
+	err := json.Unmarshal(line, &r)
+	// A later schema may have other types under the same names: what it says of itself goes first.
 	var head struct {
 		V int `json:"v"`
 	}
-	if err := json.Unmarshal(line, &head); err == nil && head.V > Version {
-		return r, &versionError{head.V}
+	if err != nil && json.Unmarshal(line, &head) == nil && head.V > Version {
+		return Record{}, &versionError{head.V}
 	}
-	if err := json.Unmarshal(line, &r); err != nil {
+	if err != nil {
 		return Record{}, err
+	}
+	if r.V > Version {
+		return Record{}, &versionError{r.V}
 	}
 	if r.V < 1 || r.Seq == 0 || r.ID == "" || r.Kind == "" {
 		return Record{}, errors.New("no audit record: v, seq, id or kind is missing")

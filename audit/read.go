@@ -47,7 +47,7 @@ func Read(dir string) iter.Seq2[Record, error] {
 			yield(Record{}, &FileError{path, "open", err})
 			return
 		}
-		defer f.Close() //nolint:errcheck // only read
+		defer func() { _ = f.Close() }() // only read
 		lines := newLines(f, path, 0, 0)
 		for {
 			line, err := lines.next()

@@ -58,10 +58,15 @@ func (r *redactor) text(s string) string {
 		}
 	}
 	// A secret that ends in a backslash could be seen in the escaped text though it is not in the text.
-	if r.in(string(quote(s))) {
+	if strings.IndexFunc(s, escaped) >= 0 && r.in(string(quote(s))) {
 		return redactedMark
 	}
 	return s
+}
+
+// escaped reports whether a character has another form in JSON.
+func escaped(c rune) bool {
+	return c < ' ' || c == '"' || c == '\\' || c == '\u2028' || c == '\u2029'
 }
 
 // json redacts compact, valid JSON: its strings, keys too, and numbers. All else stays byte for byte.

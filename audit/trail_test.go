@@ -130,7 +130,7 @@ type gate struct {
 	once    sync.Once
 }
 
-func newGate() *gate { return &gate{reached: make(chan struct{}), opened: make(chan struct{})} }
+func newGate() *gate  { return &gate{reached: make(chan struct{}), opened: make(chan struct{})} }
 func (g *gate) open() { g.once.Do(func() { close(g.opened) }) }
 
 // at lets the gate stop the nth call of an operation.

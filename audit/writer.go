@@ -58,6 +58,7 @@ type incarnation struct {
 	trail    *Trail
 	ref      actor.Ref[message]
 	flushing atomic.Bool   // a flush is in the mailbox
+	begun    chan struct{} // closed when the actor can trap exits
 	released chan struct{} // closed when the file is, after the actor's end
 
 	// file is held while the log is used. A killed actor does not wait for its goroutine, so whoever
@@ -126,7 +127,8 @@ func (t *Trail) settle(e *entry, err error) {
 // spawn starts the actor on an open log.
 func (t *Trail) spawn(l *log) (actor.PID, error) {
 	in := &incarnation{
-		trail: t, log: l, released: make(chan struct{}), outstanding: make(map[*entry]struct{}),
+		trail: t, log: l, begun: make(chan struct{}), released: make(chan struct{}),
+		outstanding: make(map[*entry]struct{}),
 	}
 	// Beside the records, of which there are no more than queueSize on their way, one flush may wait.
 	ref, err := actor.Spawn(t.system, actor.Spec{Name: t.options.Name, Mailbox: queueSize + 1}, &writer{in: in})
@@ -135,6 +137,10 @@ func (t *Trail) spawn(l *log) (actor.PID, error) {
 		return actor.PID{}, fmt.Errorf("start audit log %s: %w", t.options.Dir, err)
 	}
 	in.ref = ref
+	select {
+	case <-in.begun: // from here on a stop writes log.closed
+	case <-ref.Done():
+	}
 	go in.bury() // ends when the actor has ended and its last write has returned
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -181,7 +187,16 @@ type writer struct {
 	reason  error
 }
 
-var _ actor.Trapper[message] = (*writer)(nil)
+var (
+	_ actor.Starter[message] = (*writer)(nil)
+	_ actor.Trapper[message] = (*writer)(nil)
+)
+
+// Started lets Start return.
+func (w *writer) Started(*actor.Context[message]) error {
+	close(w.in.begun)
+	return nil
+}
 
 // Receive handles one message. It never blocks.
 func (w *writer) Receive(c *actor.Context[message], m message) {
@@ -338,6 +353,7 @@ func (t *Trail) open() (*log, error) {
 func (t *Trail) finish(l *log, b *batch, g *gap) error {
 	// What does not get acknowledged is cut off by the next opening, which has to recognize it.
 	t.mu.Lock()
+	t.position = l.at // which differs from what was known if this is the first batch after an opening
 	t.position.attempted = b.lines
 	t.mu.Unlock()
 	if err := l.commit(b); err != nil {

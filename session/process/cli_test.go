@@ -10,16 +10,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
 // TestRealCLI holds what this package says about the CLI against the CLI itself. It needs no network: no prompt is sent.
 func TestRealCLI(t *testing.T) {
-	cli := os.Getenv("UNDERSTUDY_TEST_CLI")
-	if cli == "" {
-		t.Skip("set UNDERSTUDY_TEST_CLI to the path of the Claude Code CLI")
-	}
+	cli := sessiontest.RealCLI(t)
 	if v, err := Version(t.Context(), cli, nil); assert.NoError(t, err) {
-		assert.Regexp(t, `^2\.\d+\.\d+$`, v)
+		assert.Equal(t, sessiontest.CLIVersion, v)
 	}
 	home, work := t.TempDir(), t.TempDir()
 	base := func() Launch {

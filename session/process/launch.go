@@ -149,7 +149,7 @@ func (l Launch) secrets() []string {
 	}
 	add(l.APIKey)
 	for _, name := range slices.Sorted(maps.Keys(l.Env)) {
-		if secretName(name) {
+		if SecretName(name) {
 			add(l.Env[name])
 		}
 	}
@@ -158,7 +158,9 @@ func (l Launch) secrets() []string {
 	return out
 }
 
-func secretName(name string) bool {
+// SecretName reports whether a variable of that name likely holds a secret: its name contains KEY, TOKEN,
+// SECRET, PASSWORD, PASSWD or CREDENTIAL.
+func SecretName(name string) bool {
 	name = strings.ToUpper(name)
 	for _, part := range []string{"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"} {
 		if strings.Contains(name, part) {

@@ -1,0 +1,340 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// The words of the enumerations that are the file's own.
+const (
+	// AuditRequired denies a tool whose record cannot be written.
+	AuditRequired = "required"
+	// AuditBestEffort lets the tool run, and records the gap.
+	AuditBestEffort = "best_effort"
+)
+
+var (
+	auditModes      = []string{AuditRequired, AuditBestEffort}
+	otherStrategies = []string{"one_for_all", "rest_for_one", "simple_one_for_one"}
+	settingSources  = []string{"user", "project", "local"}
+)
+
+// check looks at a field that was filled: whether its value can be, and where its paths lead.
+func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool {
+	switch owner := owner.Addr().Interface().(type) {
+	case *session.Options:
+		return d.checkOption(path, key, n, owner, v)
+	case *Config:
+		switch key {
+		case "version":
+			if owner.Version != Version {
+				return d.problem(path, n, fmt.Sprintf("expected %d, the only version of the format so far", Version), "")
+			}
+		case "data_dir":
+			return d.own(path, n, &owner.DataDir)
+		}
+	case *CLI:
+		return d.checkCLI(path, n, owner)
+	case *Supervisor:
+		switch key {
+		case "strategy":
+			return d.checkStrategy(path, n, owner.Strategy)
+		case "max_restarts":
+			return d.atLeast(path, n, owner.MaxRestarts >= 0, "0 (no restart) or more")
+		case "max_seconds":
+			return d.atLeast(path, n, owner.MaxSeconds > 0 && owner.MaxSeconds <= maxSeconds, fmt.Sprintf("1 to %d seconds", maxSeconds))
+		}
+	case *supervisor.Backoff:
+		return d.checkBackoff(path, key, n, owner)
+	case *Audit:
+		switch key {
+		case "dir":
+			return d.own(path, n, &owner.Dir)
+		case "mode":
+			return d.word(path, n, owner.Mode, auditModes)
+		}
+	case *Debug:
+		if key == "listen" {
+			return d.checkListen(path, n, owner.Listen)
+		}
+	}
+	return true
+}
+
+const maxSeconds = 365 * 24 * 60 * 60
+
+func (d *decoder) atLeast(path string, n *node, ok bool, expected string) bool {
+	return ok || d.problem(path, n, "expected "+expected, "")
+}
+
+func (d *decoder) word(path string, n *node, got string, words []string) bool {
+	return slices.Contains(words, got) || d.problem(path, n, "expected "+oneOf(words), suggest(n.text, words))
+}
+
+func (d *decoder) checkStrategy(path string, n *node, got supervisor.Strategy) bool {
+	switch {
+	case got == supervisor.OneForOne:
+		return true
+	case slices.Contains(otherStrategies, string(got)):
+		return d.problem(path, n, "this strategy is not supported yet", "use "+string(supervisor.OneForOne))
+	}
+	return d.word(path, n, string(got), []string{string(supervisor.OneForOne)})
+}
+
+func (d *decoder) checkCLI(path string, n *node, c *CLI) bool {
+	switch {
+	case c.Path == "":
+		return d.problem(path, n, `expected a path, a name on PATH, or "simulated"`, "")
+	case !strings.Contains(c.Path, "/"):
+		return true
+	}
+	out, ok := d.resolve(path, n, c.Path)
+	if ok {
+		c.Path = out
+	}
+	return ok
+}
+
+func (d *decoder) checkBackoff(path, key string, n *node, b *supervisor.Backoff) bool {
+	switch key {
+	case "initial":
+		return d.atLeast(path, n, b.Initial >= 0, "0s (no backoff) or more")
+	case "max":
+		return d.atLeast(path, n, b.Max >= 0, "0s (for the default) or more")
+	case "factor":
+		return d.atLeast(path, n, b.Factor == 0 || b.Factor >= 1, "1 or more")
+	case "jitter":
+		return d.atLeast(path, n, b.Jitter >= 0 && b.Jitter <= 1, "0 to 1")
+	case "reset_after":
+		return d.atLeast(path, n, b.ResetAfter >= 0, "0s (for the default) or more")
+	}
+	return true
+}
+
+func (d *decoder) checkListen(path string, n *node, listen string) bool {
+	if listen == "" {
+		return true
+	}
+	const expected = "expected an address and a port such as 127.0.0.1:7070"
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		hint := ""
+		if _, err := strconv.ParseUint(n.text, 10, 16); err == nil {
+			hint = fmt.Sprintf("did you mean 127.0.0.1:%s?", n.text)
+		}
+		return d.problem(path, n, expected, hint)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return d.problem(path, n, expected, "a port is a number up to 65535")
+	}
+	return true
+}
+
+// local reports whether an address can be reached from this machine only.
+func local(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return true // reported elsewhere
+	}
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// checkOption looks at a session's option.
+func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v reflect.Value) bool {
+	switch key {
+	case "cwd":
+		return o.CWD == "" || d.directory(path, n, &o.CWD)
+	case "add_dir":
+		return d.each(path, n, o.AddDir, func(path string, n *node, dir *string) bool {
+			if *dir == "" {
+				return d.problem(path, n, "expected a directory", "remove the entry")
+			}
+			return d.directory(path, n, dir)
+		})
+	case "allowed_tools", "disallowed_tools", "tools":
+		return d.each(path, n, v.Interface().([]string), d.rule)
+	case "setting_sources":
+		return d.each(path, n, o.SettingSources, func(path string, n *node, source *string) bool {
+			return d.word(path, n, *source, settingSources)
+		})
+	case "max_budget_usd":
+		return d.checkBudget(path, n, o.MaxBudgetUSD)
+	case "sandbox":
+		return d.sandbox(path, n, o.Sandbox)
+	case "settings":
+		if o.Settings.Path != "" {
+			return d.regularFile(path, n, &o.Settings.Path)
+		}
+		if box, ok := o.Settings.Values["sandbox"]; ok {
+			inner := n
+			if e := n.entry("sandbox"); e != nil {
+				inner = e.value
+			}
+			values, isMapping := box.(map[string]any)
+			if !isMapping {
+				return d.mismatch(join(path, "sandbox"), inner, "a mapping", "")
+			}
+			return d.sandbox(join(path, "sandbox"), inner, values)
+		}
+	case "env":
+		return d.environment(path, n)
+	case "inherit_env":
+		return d.each(path, n, o.InheritEnv, func(path string, n *node, name *string) bool {
+			return variableName.MatchString(strings.TrimSuffix(*name, "*")) ||
+				d.problem(path, n, "expected the name of a variable, or the beginning of one and *", "such as LANG or LC_*")
+		})
+	case "stall_timeout": // negative for none
+	default:
+		switch value := v.Interface().(type) {
+		case time.Duration:
+			return d.atLeast(path, n, value >= 0, "0s or more")
+		case int:
+			return d.atLeast(path, n, value >= 0, "0 or more")
+		}
+	}
+	return true
+}
+
+func (d *decoder) checkBudget(path string, n *node, usd float64) bool {
+	return usd > 0 || d.problem(path, n, "expected an amount above 0", "for no limit, remove the key; null takes back a limit of the defaults")
+}
+
+// each checks the entries of a list that was filled. They may be changed.
+func (d *decoder) each(path string, n *node, values []string, check func(path string, n *node, value *string) bool) bool {
+	ok := true
+	for i := range values {
+		at := n
+		if i < len(n.items) {
+			at = n.items[i]
+		}
+		if at.kind == brokenNode {
+			continue
+		}
+		ok = check(fmt.Sprintf("%s[%d]", path, i), at, &values[i]) && ok
+	}
+	return ok
+}
+
+// rule checks a permission rule such as Bash(git:*). The CLI takes its lists apart at commas and spaces outside
+// of parentheses: such a rule would become several.
+func (d *decoder) rule(path string, n *node, rule *string) bool {
+	if *rule == "" {
+		return d.problem(path, n, "expected the name of a tool or a rule", "remove the entry")
+	}
+	depth := 0
+	for _, c := range *rule {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth < 0 {
+				return d.problem(path, n, "expected balanced parentheses, such as Bash(git:*)", "")
+			}
+		case depth == 0 && strings.ContainsRune(", \t\n", c):
+			return d.problem(path, n, "expected one tool or rule", "write one rule an entry; commas and spaces go inside of parentheses only")
+		}
+	}
+	if depth != 0 {
+		return d.problem(path, n, "expected balanced parentheses, such as Bash(git:*)", "")
+	}
+	return true
+}
+
+// sandbox checks what decides whether there is one. For a value of the wrong type the CLI would drop all of its
+// settings, and a misspelt key it would ignore.
+func (d *decoder) sandbox(path string, n *node, box map[string]any) bool {
+	keys := []string{"enabled", "failIfUnavailable", "allowUnsandboxedCommands"}
+	ok := true
+	for _, e := range n.entries {
+		if slices.Contains(keys, e.key) {
+			continue
+		}
+		for _, key := range keys {
+			if snake(e.key) == snake(key) {
+				d.add(e.line, e.col, Diagnostic{
+					Path: join(path, e.key), Value: shown(e.key, false), Message: "unknown key of the CLI's sandbox", Hint: fmt.Sprintf("did you mean %s?", key),
+				})
+				ok = false
+			}
+		}
+	}
+	for _, key := range keys {
+		value, set := box[key]
+		if _, isBool := value.(bool); set && !isBool {
+			at := n // settings as JSON text
+			if n.kind == mappingNode {
+				e := n.entry(key)
+				if e == nil {
+					continue // it is the defaults' mistake, and was reported there
+				}
+				at = e.value
+			}
+			ok = d.mismatch(join(path, key), at, "true or false", "")
+		}
+	}
+	return ok
+}
+
+// environment checks the names of variables.
+func (d *decoder) environment(path string, n *node) bool {
+	ok := true
+	for _, e := range n.entries {
+		if e.key == "" || strings.ContainsAny(e.key, "=\x00 \t\n$") {
+			d.add(e.line, e.col, Diagnostic{
+				Path: path, Value: shown(e.key, false), Message: "expected the name of an environment variable",
+				Hint: "a name holds no =, $ or space; ${env:…} is for values only",
+			})
+			ok = false
+		}
+	}
+	return ok
+}
+
+// combination looks at options that exclude each other. Each trouble is reported where the second of them is
+// set: in a session, only if the session sets one of them.
+func (d *decoder) combination(path string, n *node, o session.Options) bool {
+	allowed, disallowed := n.entry("allowed_tools"), n.entry("disallowed_tools")
+	ok := true
+	if allowed == nil && disallowed == nil {
+		return true
+	}
+	for i, rule := range o.DisallowedTools {
+		j := slices.Index(o.AllowedTools, rule)
+		if j < 0 || rule == "" {
+			continue
+		}
+		key, index, at := "disallowed_tools", i, disallowed
+		if at == nil {
+			key, index, at = "allowed_tools", j, allowed
+		}
+		place := at.value
+		if index < len(place.items) {
+			place = place.items[index]
+		}
+		ok = d.problem(fmt.Sprintf("%s[%d]", join(path, key), index), place, "this tool is both allowed and disallowed", "remove it from one of allowed_tools and disallowed_tools")
+	}
+	return ok
+}
+
+// reason is an error of the operating system without the path, which may hold what ${env:…} stands for.
+func reason(err error) string {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err.Error()
+	}
+	return err.Error()
+}

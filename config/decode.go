@@ -1,0 +1,152 @@
+package config
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// surroundings are what a configuration looks at beyond its own text.
+type surroundings struct {
+	dir    string // what relative paths start from
+	lookup func(string) (string, bool)
+	stat   func(string) (fs.FileInfo, error)
+}
+
+// decoder fills Go values from nodes, by their types and json names, and reports everything that does not fit.
+// Its methods return whether the value was filled; if not, that has been reported.
+type decoder struct {
+	*report
+	surroundings
+	budget *budget
+
+	// resets says what null means: the zero value (in a session, where defaults were filled in before), or
+	// the value that is there already.
+	resets bool
+	// sessions is put aside until the defaults are known.
+	sessions *node
+}
+
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	shutdownType = reflect.TypeFor[supervisor.Shutdown]()
+	optionsType  = reflect.TypeFor[session.Options]()
+	sessionsType = reflect.TypeFor[[]Session]()
+	flagsType    = reflect.TypeFor[map[string]*string]()
+	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	jsonType     = reflect.TypeFor[json.Unmarshaler]()
+)
+
+// problem reports something about a value.
+func (d *decoder) problem(path string, n *node, message, hint string) bool {
+	value := ""
+	switch {
+	case n.kind == scalarNode:
+		value = shown(n.text, d.secret(path))
+	case n.kind == nullNode && !n.implicit:
+		value = "null"
+	}
+	d.add(n.line, n.col, Diagnostic{Path: path, Value: value, Message: message, Hint: hint})
+	return false
+}
+
+// mismatch reports a value of the wrong kind.
+func (d *decoder) mismatch(path string, n *node, expected, hint string) bool {
+	message := "expected " + expected
+	if n.kind == listNode || n.kind == mappingNode || n.implicit {
+		message += ", got " + n.describe()
+	}
+	return d.problem(path, n, message, hint)
+}
+
+// secret reports whether the value at the path may be shown. All of env is taken for secret.
+func (d *decoder) secret(path string) bool {
+	keys := strings.Split(path, ".")
+	last := strings.Trim(keys[len(keys)-1], `"`)
+	if i := strings.IndexByte(last, '['); i > 0 {
+		last = last[:i]
+	}
+	return secretKey.MatchString(last) || len(keys) > 1 && keys[len(keys)-2] == "env"
+}
+
+// text is a scalar's text after expansion, and whether any of it came from the environment.
+func (d *decoder) text(path string, n *node) (text string, fromEnv, ok bool) {
+	text, fromEnv, problems := expand(n.text, d.lookup)
+	for _, p := range problems {
+		value := p.written
+		if d.secret(path) && !reference.MatchString(value) {
+			value = redacted // it may hold a default
+		}
+		d.add(n.line, n.col, Diagnostic{Path: path, Value: value, Message: p.message, Hint: p.hint})
+	}
+	return text, fromEnv, len(problems) == 0
+}
+
+// decode fills v from n.
+func (d *decoder) decode(path string, n *node, v reflect.Value) bool {
+	if !d.budget.spend(1, d.report, n) {
+		return false
+	}
+	if n.kind == brokenNode {
+		return false
+	}
+	t := v.Type()
+	switch {
+	case t == sessionsType:
+		d.sessions = n
+		return true
+	case t == durationType:
+		return d.duration(path, n, v)
+	case t == flagsType:
+		return d.flags(path, n, v)
+	case v.CanAddr() && reflect.PointerTo(t).Implements(jsonType):
+		return d.json(path, n, v)
+	case v.CanAddr() && reflect.PointerTo(t).Implements(textType):
+		return d.unmarshalText(path, n, v)
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return d.string(path, n, v)
+	case reflect.Bool:
+		return d.bool(path, n, v)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return d.integer(path, n, v)
+	case reflect.Float32, reflect.Float64:
+		return d.float(path, n, v)
+	case reflect.Slice:
+		return d.sequence(path, n, v)
+	case reflect.Map:
+		return d.mapping(path, n, v)
+	case reflect.Struct:
+		return d.structure(path, n, v)
+	case reflect.Interface:
+		value, ok := d.any(path, n, v.Interface())
+		if ok {
+			v.Set(reflect.Zero(t))
+			if value != nil {
+				v.Set(reflect.ValueOf(value))
+			}
+		}
+		return ok
+	case reflect.Pointer:
+		if n.kind == nullNode {
+			v.SetZero()
+			return true
+		}
+		p := reflect.New(t.Elem())
+		if !d.decode(path, n, p.Elem()) {
+			return false
+		}
+		v.Set(p)
+		return true
+	}
+	panic(fmt.Sprintf("config: no decoder for %v at %s", t, path)) // a field of ours, found by the test of all fields
+}

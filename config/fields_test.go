@@ -1,0 +1,147 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// Every field of a session that has a json name can be written in a file, and arrives.
+func TestEveryOptionOfASession(t *testing.T) {
+	text := func(s string) *string { return &s }
+	rows := map[string]struct {
+		yaml string
+		want any
+	}{
+		"model":                    {"claude-x", "claude-x"},
+		"system_prompt":            {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
+		"append_system_prompt":     {`"a\tb # c"`, "a\tb # c"},
+		"cwd":                      {"/srv", "/srv"},
+		"add_dir":                  {"[/a, b]", []string{"/a", "/etc/b"}},
+		"permission_mode":          {"accept_edits", protocol.ModeAcceptEdits},
+		"allowed_tools":            {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},
+		"disallowed_tools":         {"\n      - Write\n      - Bash(rm:*)", []string{"Write", "Bash(rm:*)"}},
+		"tools":                    {"[]", []string{}},
+		"max_turns":                {"10", 10},
+		"max_budget_usd":           {"1.50", 1.5},
+		"no_session_persistence":   {"true", true},
+		"sandbox":                  {"{enabled: true, n: 5, f: 1.5, l: [a, null], big: 18446744073709551615, t: '5', u: 2026-01-01}", map[string]any{"enabled": true, "n": int64(5), "f": 1.5, "l": []any{"a", nil}, "big": uint64(18446744073709551615), "t": "5", "u": "2026-01-01"}},
+		"settings":                 {"{permissions: {deny: [Read]}}", session.Settings{Values: map[string]any{"permissions": map[string]any{"deny": []any{"Read"}}}}},
+		"setting_sources":          {"[user, project, local]", []string{"user", "project", "local"}},
+		"env":                      {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
+		"inherit_env":              {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
+		"api_key":                  {"sk-test", session.Secret("sk-test")},
+		"restart":                  {"transient", supervisor.Transient},
+		"shutdown":                 {"brutal_kill", supervisor.BrutalKill},
+		"include_partial_messages": {"true", true},
+		"extra_args": {
+			"{debug: , verbose: true, --effort: high, -max-thinking-tokens: 1000, price: 1.50, text: 'true'}",
+			map[string]*string{"debug": nil, "verbose": nil, "effort": text("high"), "max-thinking-tokens": text("1000"), "price": text("1.50"), "text": text("true")},
+		},
+		"start_timeout":      {"1m30s", 90 * time.Second},
+		"stall_timeout":      {"-1s", -time.Second},
+		"turn_timeout":       {"500ms", 500 * time.Millisecond},
+		"control_timeout":    {"'10s'", 10 * time.Second},
+		"permission_timeout": {"1h", time.Hour},
+		"max_queue":          {"7", 7},
+	}
+	options := reflect.TypeFor[session.Options]()
+	seen := map[string]bool{}
+	for i := range options.NumField() {
+		f := options.Field(i)
+		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if key == "-" {
+			assert.Equal(t, reflect.Func, f.Type.Kind(), "%s has no json name", f.Name)
+			continue
+		}
+		require.NotEmpty(t, key, "%s has no json name and no -", f.Name)
+		r, ok := rows[key]
+		require.True(t, ok, "no row for %s", key)
+		seen[key] = true
+		for _, place := range []string{"defaults:\n    %s: %s\n", "sessions:\n  one:\n    %s: %s\n"} {
+			around := directories()
+			if key == "settings" {
+				around = machine("", "")
+			}
+			c, err := parseFile("/etc/understudy.yaml", fmt.Appendf(nil, place, key, r.yaml), around)
+			require.NoError(t, err, key)
+			got := c.Defaults
+			if len(c.Sessions) > 0 {
+				got = c.Sessions[0].Options
+			}
+			v := reflect.ValueOf(&got).Elem()
+			assert.Equal(t, r.want, v.Field(i).Interface(), key)
+			v.Field(i).SetZero()
+			assert.Zero(t, got, "%s fills its own field alone", key)
+		}
+	}
+	assert.Len(t, rows, len(seen), "a row for a key that is none")
+
+	keys := SessionKeys()
+	assert.Len(t, keys, len(seen))
+	assert.Equal(t, "model", keys[0])
+	keys[0] = "changed"
+	assert.Equal(t, "model", SessionKeys()[0])
+}
+
+func TestSettings(t *testing.T) {
+	around := machine(`JSON={"a": 1}`, "/etc/s.json")
+	for written, want := range map[string]session.Settings{
+		"s.json":                      {Path: "/etc/s.json"},
+		"/etc/s.json":                 {Path: "/etc/s.json"},
+		`'{"a": {"b": "c"}}'`:         {Values: map[string]any{"a": map[string]any{"b": "c"}}},
+		"{a: true, b: '${env:JSON}'}": {Values: map[string]any{"a": true, "b": `{"a": 1}`}},
+		"${env:JSON}":                 {Values: map[string]any{"a": 1.0}},
+		"{}":                          {Values: map[string]any{}},
+	} {
+		c, err := parseFile("/etc/x.yaml", []byte("defaults:\n  settings: "+written), around)
+		require.NoError(t, err, written)
+		assert.Equal(t, want, c.Defaults.Settings, written)
+	}
+}
+
+// The keys of secrets are known to the masking of excerpts, which goes by names.
+func TestSecretsAreKnownByTheirKeys(t *testing.T) {
+	var visit func(reflect.Type)
+	visit = func(typ reflect.Type) {
+		for f := range typ.Fields() {
+			if f.Type == reflect.TypeFor[session.Secret]() {
+				key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				assert.Regexp(t, secretKey, key)
+			} else if f.Type.Kind() == reflect.Struct && f.IsExported() {
+				visit(f.Type)
+			}
+		}
+	}
+	visit(reflect.TypeFor[Config]())
+}
+
+// Words that are suggested are words that are taken.
+func TestSuggestedWords(t *testing.T) {
+	for _, typ := range []reflect.Type{reflect.TypeFor[protocol.PermissionMode](), reflect.TypeFor[supervisor.Restart](), shutdownType} {
+		words := wordsOf(typ)
+		require.NotEmpty(t, words)
+		for _, w := range words {
+			w = strings.TrimPrefix(w, "a duration such as ")
+			d := &decoder{report: &report{}, surroundings: directories(), budget: &budget{left: 10}}
+			assert.True(t, d.decode("x", &node{kind: scalarNode, text: w, plain: true}, reflect.New(typ).Elem()), "%v %s", typ, w)
+		}
+	}
+}
+
+func TestDiagnosticsAsJSON(t *testing.T) {
+	_, err := Parse("/etc/x.yaml", []byte("zoo: 1\n"), nil)
+	data, jsonErr := json.Marshal(err)
+	require.NoError(t, jsonErr)
+	assert.JSONEq(t, `[{"file": "/etc/x.yaml", "line": 1, "col": 1, "path": "zoo", "value": "zoo", "message": "unknown key", "hint": "expected one of: audit, cli, data_dir, debug, defaults, sessions, supervisor, version"}]`, string(data))
+}

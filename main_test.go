@@ -1,0 +1,9 @@
+package understudy_test
+
+import (
+	"testing"
+
+	"github.com/understudy-run/understudy/session/sessiontest"
+)
+
+func TestMain(m *testing.M) { sessiontest.Main(m) }

@@ -1,0 +1,112 @@
+package debug
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// maxName is how long a session's name may be, in bytes.
+const maxName = 128
+
+// patient lifts the server's limits on the time that a request takes, which are made for answers that
+// are known at once. The body must have been read: until then the limit is what ends a client that sends
+// one byte a minute.
+func patient(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	// A server that does not know deadlines has none either. The read deadline would cancel the
+	// request's context: net/http takes it for the client's going away.
+	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetWriteDeadline(time.Time{})
+}
+
+// body reads the request's document.
+func (h *handler) body(w http.ResponseWriter, r *http.Request, into any) error {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		// A form, which any page can send, is no JSON.
+		return &Error{UnsupportedMedia, fmt.Sprintf("the body must be a JSON object with Content-Type: application/json, not %q", cut(r.Header.Get("Content-Type"), 100))}
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, h.options.MaxBody))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(into)
+	if err == nil {
+		_, err = decoder.Token()
+		if err == nil {
+			return &Error{BadRequest, "the body goes on after its JSON object"}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &Error{TooLarge, fmt.Sprintf("the body is longer than %d bytes: put long text into a file that the session can read", tooLarge.Limit)}
+	}
+	return &Error{BadRequest, fmt.Sprintf("the body is not the expected JSON object: %v", err)}
+}
+
+func (h *handler) spawn(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		Name    string   `json:"name"`
+		Options []string `json:"options"`
+	}
+	if err := h.body(w, r, &request); err != nil {
+		refuse(w, err)
+		return
+	}
+	patient(w)
+	err := checkSpawn(request.Name, request.Options)
+	if err == nil {
+		err = h.backend.Spawn(r.Context(), request.Name, request.Options)
+	}
+	h.acted(r, "spawn", request.Name, err)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Location", "sessions/"+url.PathEscape(request.Name))
+	w.WriteHeader(http.StatusCreated)
+}
+
+// checkSpawn refuses names that could not be addressed afterwards, and options that are none.
+func checkSpawn(name string, options []string) error {
+	unusable := func(r rune) bool {
+		return r == '/' || r == '\\' || r == unicode.ReplacementChar || unicode.IsSpace(r) || !unicode.IsPrint(r)
+	}
+	if name == "" || name == "." || name == ".." || len(name) > maxName || strings.ContainsFunc(name, unusable) {
+		return &Error{BadRequest, fmt.Sprintf("session name %q: expected 1 to %d bytes without slashes, spaces and control characters", cut(name, 200), maxName)}
+	}
+	for _, option := range options {
+		if key, _, found := strings.Cut(option, "="); !found || key == "" {
+			return &Error{BadRequest, fmt.Sprintf("option %q: expected key=value", cut(option, 200))}
+		}
+	}
+	return nil
+}
+
+// act serves what needs no more than the session's name.
+func (h *handler) act(action string, do func(ctx context.Context, name string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		patient(w)
+		name := r.PathValue("name")
+		err := do(r.Context(), name)
+		h.acted(r, action, name, err)
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// acted has the action recorded, also when the client has gone away meanwhile.
+func (h *handler) acted(r *http.Request, action, target string, err error) {
+	h.backend.Acted(context.WithoutCancel(r.Context()), h.guard.principal(r), action, target, err)
+}

@@ -1,0 +1,66 @@
+package debug
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+)
+
+// Backend is the runtime as the endpoint sees it. Its methods may be called from many goroutines.
+type Backend interface {
+	// Tree describes the whole tree. It does not wait for any session.
+	Tree(ctx context.Context) (Node, error)
+	// Stderr is the last lines of a session's CLI, oldest first.
+	Stderr(ctx context.Context, name string) ([]string, error)
+	// Audit gives the last n records, oldest first, each as it is in the log; follow goes on with new ones
+	// until ctx ends.
+	Audit(ctx context.Context, n int, follow bool) iter.Seq2[json.RawMessage, error]
+	// Ready says why the runtime does not serve yet, or does not any more; nil when it does.
+	Ready(ctx context.Context) error
+
+	// Query sends a prompt and gives the frames of its turn, unchanged. A last error, if any, follows the
+	// frames.
+	Query(ctx context.Context, name, prompt string) iter.Seq2[json.RawMessage, error]
+	// Spawn starts a session that is not there yet and waits until it is ready. pairs are options as
+	// key=value.
+	Spawn(ctx context.Context, name string, pairs []string) error
+	Restart(ctx context.Context, name string) error
+	Interrupt(ctx context.Context, name string) error
+	Stop(ctx context.Context, name string) error
+
+	// Acted records that somebody asked for something to be done, and how it went.
+	Acted(ctx context.Context, principal, action, target string, err error)
+}
+
+// Code says what kind of error a Backend returned, for programs. It is in the answer's `code` field and
+// decides its status, and the exit code of a command.
+type Code string
+
+// The codes of errors.
+const (
+	NoSuchSession Code = "no_such_session" // 404
+	BadRequest    Code = "bad_request"     // 400
+	Conflict      Code = "conflict"        // 409: it exists already, or is in the wrong state
+	Busy          Code = "queue_full"      // 429
+	Unavailable   Code = "unavailable"     // 503: the session is stopped or failed, or the runtime is stopping
+	Crashed       Code = "crashed"         // 502: the CLI ended during the turn
+	ErrorResult   Code = "error_result"    // the session answered with an error result, after its frames
+	Internal      Code = "internal"        // 500
+)
+
+// Error is an error with a Code. A Backend returns it, wrapped or not; any other error is Internal.
+type Error struct {
+	Code    Code
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// CodeOf is the code of an error.
+func CodeOf(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return Internal
+}

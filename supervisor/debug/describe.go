@@ -1,0 +1,181 @@
+package debug
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// look is how a state is shown: in a text, and by a class of colours that never says more than the word.
+type look struct {
+	symbol string
+	tone   string // good, busy, calm, warn, bad
+}
+
+var looks = map[string]look{
+	"starting":   {"◌", "calm"},
+	"idle":       {"○", "good"},
+	"running":    {"●", "good"},
+	"busy":       {"▶", "busy"},
+	"waiting":    {"◆", "warn"},
+	"restarting": {"↻", "warn"},
+	"draining":   {"◑", "calm"},
+	"stopping":   {"◓", "calm"},
+	"stopped":    {"■", "calm"},
+	"failed":     {"✖", "bad"},
+}
+
+func lookOf(state string) look {
+	if l, ok := looks[state]; ok {
+		return l
+	}
+	return look{"·", "calm"}
+}
+
+// inTrouble reports whether somebody may have to do something about a node.
+func inTrouble(n Node) bool { return n.State == "failed" || n.State == "restarting" }
+
+// troubled gives the nodes in trouble at or below n: those that failed first.
+func troubled(n Node) []Node {
+	var failed, others []Node
+	var walk func(Node)
+	walk = func(n Node) {
+		switch {
+		case n.State == "failed":
+			failed = append(failed, n)
+		case inTrouble(n):
+			others = append(others, n)
+		}
+		for _, child := range n.Children {
+			walk(child)
+		}
+	}
+	walk(n)
+	return append(failed, others...)
+}
+
+// trouble says in words what is wrong with a node and what comes next; "" if nothing is.
+func trouble(n Node, now time.Time) string {
+	if !inTrouble(n) {
+		return ""
+	}
+	why := n.Reason
+	if why == "" && n.LastExit != nil {
+		why = n.LastExit.Reason
+	}
+	if why == "" {
+		why = "no reason is known"
+	}
+	if n.State == "failed" {
+		return why + "; not tried again until it is restarted"
+	}
+	return why + "; " + nextTry(n, now)
+}
+
+func nextTry(n Node, now time.Time) string {
+	switch {
+	case n.NextTry == nil:
+		return "starting again"
+	case !n.NextTry.After(now):
+		return "next try now"
+	default:
+		return "next try in " + age(roundUp(n.NextTry.Sub(now)))
+	}
+}
+
+// roundUp keeps a wait from being shown as 0s.
+func roundUp(d time.Duration) time.Duration {
+	if up := d.Truncate(time.Second); up < d {
+		return up + time.Second
+	}
+	return d
+}
+
+// age is a duration at the precision that a person wants: 12s, 3m04s, 4h05m, 3d04h.
+func age(d time.Duration) string {
+	seconds := int64(max(d, 0) / time.Second)
+	minutes, hours, days := seconds/60, seconds/3600, seconds/86400
+	switch {
+	case minutes == 0:
+		return fmt.Sprintf("%ds", seconds)
+	case hours == 0:
+		return fmt.Sprintf("%dm%02ds", minutes, seconds%60)
+	case days == 0:
+		return fmt.Sprintf("%dh%02dm", hours, minutes%60)
+	default:
+		return fmt.Sprintf("%dd%02dh", days, hours%24)
+	}
+}
+
+// ageOf is the age of something that began at t, "" if that is not known.
+func ageOf(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return age(now.Sub(t))
+}
+
+func dollars(amount float64) string { return "$" + strconv.FormatFloat(amount, 'f', 2, 64) }
+
+// cost is what a session has used of its money.
+func cost(s *SessionFields) string {
+	if s.BudgetUSD > 0 {
+		return dollars(s.CostUSD) + "/" + dollars(s.BudgetUSD)
+	}
+	return dollars(s.CostUSD)
+}
+
+// restarts is what a node has used of the restarts it is allowed, and in parentheses those of its life.
+func restarts(n Node) string {
+	switch {
+	case n.Intensity == nil && n.Restarts == 0:
+		return ""
+	case n.Intensity == nil:
+		return fmt.Sprintf("(%d)", n.Restarts)
+	case n.Restarts > n.Intensity.Used:
+		return fmt.Sprintf("%d/%d (%d)", n.Intensity.Used, n.Intensity.MaxRestarts, n.Restarts)
+	default:
+		return fmt.Sprintf("%d/%d", n.Intensity.Used, n.Intensity.MaxRestarts)
+	}
+}
+
+// doing is the tool that a session is using.
+func doing(n Node) string {
+	if n.SessionFields == nil || n.Tool == "" {
+		return ""
+	}
+	return strings.TrimSpace(n.Tool + " " + n.ToolArg)
+}
+
+// waiting is how many queries, and messages of other kinds, wait for a node.
+func waiting(n Node) string {
+	switch {
+	case n.SessionFields != nil && n.Mailbox > 0:
+		return fmt.Sprintf("%d +%d", n.Queue, n.Mailbox)
+	case n.SessionFields != nil:
+		return strconv.Itoa(n.Queue)
+	case n.Mailbox > 0:
+		return fmt.Sprintf("+%d", n.Mailbox)
+	default:
+		return ""
+	}
+}
+
+// harmless makes text of others fit for a line on a terminal: no control characters, which could move the
+// cursor or more, and none that turn the direction of writing.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
+		default: // controls, bidirectional marks, private use, U+FFFD's like
+			return unicode.ReplacementChar
+		}
+	}, text)
+}

@@ -1,0 +1,384 @@
+package debug
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Path is where the endpoint's resources are, below wherever its Handler is mounted.
+const Path = "/debug/understudy/"
+
+// DefaultMaxBody is how long the body of a request may be, in bytes, if Options name no other limit.
+const DefaultMaxBody = 8 << 20
+
+// maxStreams is how many event streams and followed logs there may be at a time.
+const maxStreams = 64
+
+// readTimeout bounds what a request that changes nothing may take to find its answer.
+const readTimeout = 5 * time.Second
+
+// Options tune a Handler. The zero value serves reads to connections from the machine itself.
+type Options struct {
+	// Actions allows POST: spawn, query, restart, interrupt, stop.
+	Actions bool
+
+	// Token is what a POST must carry as `Authorization: Bearer`, and a read that comes from another
+	// machine. If it is empty neither is served, unless Socket is set. It is compared in constant time.
+	Token string
+	// RequireTokenForReads asks for the token for every path but those of health. A browser asks the user
+	// for it: any name will do, the token is the password.
+	RequireTokenForReads bool
+
+	// Socket says that whoever can connect is allowed to: requests come over a unix socket, or through a
+	// handler of the embedder's that has checked them. Neither token nor host name are looked at.
+	Socket bool
+	// Hosts are names that the endpoint answers to, besides IP addresses and localhost; with a port they
+	// are good for that port only. Other names are refused: a web page can make its own name point to
+	// 127.0.0.1, and a browser would then let it read everything.
+	Hosts []string
+
+	// Principal says who makes a request, for the record of actions. If nil it is the user and process at
+	// the other end of a unix socket (with NewServer, on Linux), or "token from" and the address.
+	Principal func(*http.Request) string
+
+	// MaxBody is the limit of a request's body in bytes; 0 means DefaultMaxBody.
+	MaxBody int64
+
+	// Logger gets one line for each refused request and each panic, at warn and error level. The zero
+	// value is silent.
+	Logger zerolog.Logger
+	// Version is shown in the page.
+	Version string
+}
+
+type handler struct {
+	backend Backend
+	options Options
+	guard   *guard
+	changes *changes
+	streams chan struct{} // a slot for each
+	now     func() time.Time
+	beat    time.Duration // between signs of life in an event stream
+	mux     *http.ServeMux
+}
+
+// Handler serves the endpoint: everything below Path, and /livez, /readyz and /healthz. It may be mounted
+// under any prefix with http.StripPrefix, since it names itself by relative addresses only. It starts
+// nothing that outlives its requests.
+//
+//	GET  tree                        the document of the tree, a Node
+//	GET  sessions                    its sessions, a list of Nodes
+//	GET  sessions/{name}             one of them; a page for a browser
+//	GET  sessions/{name}/stderr      text, or a list of lines if application/json is asked for
+//	GET  audit?n=100&follow=true     records as application/x-ndjson
+//	GET  events                      server-sent {"seq":n} when something has changed
+//	POST sessions                    {"name":…,"options":["key=value",…]}
+//	POST sessions/{name}/query       {"prompt":…}; frames as application/x-ndjson
+//	POST sessions/{name}/restart     also interrupt, stop
+//
+// Errors are application/problem+json with a Code. In a stream that has begun, an error is its last line:
+// {"type":"understudy_error","code":…,"message":…}.
+func Handler(b Backend, o Options) http.Handler { return newHandler(b, o) }
+
+func newHandler(b Backend, o Options) *handler {
+	if o.MaxBody <= 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	h := &handler{
+		backend: b, options: o, guard: newGuard(o), changes: newChanges(b.Tree, 500*time.Millisecond),
+		streams: make(chan struct{}, maxStreams), now: time.Now, beat: 15 * time.Second, mux: http.NewServeMux(),
+	}
+	h.get("/livez", h.live)
+	h.get("/healthz", h.live)
+	h.get("/readyz", h.ready)
+	h.get("/{$}", redirect("."+Path))
+	h.get(strings.TrimSuffix(Path, "/"), redirect(path.Base(Path)+"/"))
+	h.get(Path+"{$}", h.page)
+	for name := range assets {
+		h.get(Path+name, serveAsset(name))
+	}
+	h.get(Path+"tree", h.tree)
+	h.get(Path+"events", h.events)
+	h.get(Path+"audit", h.audit)
+	h.get(Path+"sessions/{name}", h.session)
+	h.get(Path+"sessions/{name}/stderr", h.stderr)
+	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.sessions, http.MethodPost: h.spawn})
+	h.post(Path+"sessions/{name}/query", h.query)
+	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))
+	h.post(Path+"sessions/{name}/interrupt", h.act("interrupt", b.Interrupt))
+	h.post(Path+"sessions/{name}/stop", h.act("stop", b.Stop))
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { refuse(w, nowhere(r)) })
+	return h
+}
+
+// handle serves a path with one function for each method. HEAD is a GET whose body net/http discards.
+func (h *handler) handle(path string, methods map[string]http.HandlerFunc) {
+	allowed := slices.Sorted(maps.Keys(methods))
+	if methods[http.MethodGet] != nil {
+		methods[http.MethodHead] = methods[http.MethodGet]
+		allowed = append(allowed, http.MethodHead)
+	}
+	h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		serve := methods[r.Method]
+		if serve == nil {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			refuse(w, &Error{MethodNotAllowed, fmt.Sprintf("%s is not possible here: use %s", cut(r.Method, 40), strings.Join(allowed, " or "))})
+			return
+		}
+		serve(w, r)
+	})
+}
+
+func (h *handler) get(path string, serve http.HandlerFunc) {
+	h.handle(path, map[string]http.HandlerFunc{http.MethodGet: serve})
+}
+
+func (h *handler) post(path string, serve http.HandlerFunc) {
+	h.handle(path, map[string]http.HandlerFunc{http.MethodPost: serve})
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := &answer{ResponseWriter: w}
+	defer h.contain(answer, r)
+	harden(w.Header())
+	escaped := r.URL.EscapedPath()
+	if !plain(escaped) {
+		// ServeMux would redirect to what it takes for the right path, which is the wrong one under a prefix.
+		refuse(answer, nowhere(r))
+		return
+	}
+	if escaped != "/livez" && escaped != "/readyz" && escaped != "/healthz" {
+		if err := h.guard.check(r); err != nil {
+			h.options.Logger.Warn().Str("from", r.RemoteAddr).Str("method", cut(r.Method, 40)).
+				Str("path", cut(escaped, 200)).Str("code", string(CodeOf(err))).Msg("request refused")
+			if CodeOf(err) == Unauthorized {
+				challenge(answer, r.Method == http.MethodGet || r.Method == http.MethodHead)
+			}
+			refuse(answer, err)
+			return
+		}
+	}
+	h.mux.ServeHTTP(answer, r)
+}
+
+// contain turns a panic, of the backend's most likely, into an error of this one request.
+func (h *handler) contain(w *answer, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+		h.options.Logger.Error().Str("path", cut(r.URL.EscapedPath(), 200)).Str("panic", fmt.Sprint(v)).
+			Bytes("stack", debug.Stack()).Msg("request panicked")
+	}
+	if w.begun {
+		panic(http.ErrAbortHandler) // net/http cuts the connection, so that the answer is not taken for whole
+	}
+	refuse(w, &Error{Internal, "a bug in the runtime made this request panic; the log has the stack"})
+}
+
+// answer knows whether it has begun.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.begun = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// plain reports whether a path has no empty, "." or ".." elements, whichever way they are spelled.
+func plain(escaped string) bool {
+	if !strings.HasPrefix(escaped, "/") {
+		return false
+	}
+	elements := strings.Split(escaped[1:], "/")
+	for i, element := range elements {
+		switch strings.ReplaceAll(strings.ToLower(element), "%2e", ".") {
+		case ".", "..":
+			return false
+		case "":
+			if i < len(elements)-1 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func nowhere(r *http.Request) error {
+	return &Error{NotFound, fmt.Sprintf("there is nothing at %q: the page is at %s", cut(r.URL.EscapedPath(), 200), Path)}
+}
+
+// redirect goes to an address relative to the request's. http.Redirect would make it absolute, without
+// the prefix that http.StripPrefix has removed.
+func redirect(to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", to)
+		w.WriteHeader(http.StatusSeeOther)
+	}
+}
+
+func (h *handler) live(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
+
+func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	if err := h.backend.Ready(ctx); err != nil {
+		refuse(w, &Error{NotReady, err.Error()})
+		return
+	}
+	writeText(w, "ok\n")
+}
+
+func (h *handler) tree(w http.ResponseWriter, r *http.Request) {
+	if root, ok := h.look(w, r); ok {
+		writeJSON(w, http.StatusOK, root)
+	}
+}
+
+func (h *handler) sessions(w http.ResponseWriter, r *http.Request) {
+	root, ok := h.look(w, r)
+	if !ok {
+		return
+	}
+	sessions := root.Sessions()
+	if sessions == nil {
+		sessions = []Node{}
+	}
+	writeJSON(w, http.StatusOK, sessions)
+}
+
+func (h *handler) session(w http.ResponseWriter, r *http.Request) {
+	root, ok := h.look(w, r)
+	if !ok {
+		return
+	}
+	name := r.PathValue("name")
+	session, ok := root.Session(name)
+	if !ok {
+		refuse(w, unknown(name))
+		return
+	}
+	w.Header().Set("Vary", "Accept")
+	if prefers(r, "text/html", "application/json") {
+		h.sessionPage(w, r, session)
+		return
+	}
+	writeJSON(w, http.StatusOK, session)
+}
+
+func (h *handler) stderr(w http.ResponseWriter, r *http.Request) {
+	lines, err := h.stderrOf(r, r.PathValue("name"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Vary", "Accept")
+	if prefers(r, "application/json", "text/plain") {
+		if lines == nil {
+			lines = []string{}
+		}
+		writeJSON(w, http.StatusOK, lines)
+		return
+	}
+	text := strings.Join(lines, "\n")
+	if text != "" {
+		text += "\n"
+	}
+	writeText(w, text)
+}
+
+func (h *handler) stderrOf(r *http.Request, name string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	return h.backend.Stderr(ctx, name)
+}
+
+// look gets the tree, or answers that it cannot be had.
+func (h *handler) look(w http.ResponseWriter, r *http.Request) (Node, bool) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	root, err := h.backend.Tree(ctx)
+	if err != nil {
+		refuse(w, err)
+		return Node{}, false
+	}
+	return root, true
+}
+
+func unknown(name string) error {
+	return &Error{NoSuchSession, fmt.Sprintf("there is no session %q: `understudy ps` lists those there are", cut(name, 200))}
+}
+
+// prefers reports whether the client would rather have media type a than b, which it gets if it does not
+// care.
+func prefers(r *http.Request, a, b string) bool { return quality(r, a) > quality(r, b) }
+
+// quality is how much the client wants a media type, from 0 to 1.
+func quality(r *http.Request, media string) float64 {
+	group, _, _ := strings.Cut(media, "/")
+	best, exactness := 0.0, 0
+	for field := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		accepted, params, err := mime.ParseMediaType(field)
+		if err != nil {
+			continue
+		}
+		exact := 0
+		switch accepted {
+		case media:
+			exact = 3
+		case group + "/*":
+			exact = 2
+		case "*/*":
+			exact = 1
+		}
+		if exact <= exactness {
+			continue
+		}
+		best, exactness = 1, exact
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil && q >= 0 && q <= 1 {
+			best = q
+		}
+	}
+	return best
+}
+
+func writeText(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text)) // an error means that the client is gone
+}
+
+func writeJSON(w http.ResponseWriter, status int, document any) {
+	body, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		refuse(w, fmt.Errorf("encode the answer: %w", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // an error means that the client is gone
+}

@@ -1,0 +1,59 @@
+package debug
+
+import (
+	"time"
+)
+
+// Node is a supervisor, a session or a worker of the tree, as `tree --json` and GET tree show it.
+type Node struct {
+	Name     string    `json:"name"`
+	Kind     string    `json:"kind"` // supervisor, session, worker
+	State    string    `json:"state"`
+	Since    time.Time `json:"since,omitzero"` // when it came into that state
+	Restarts int       `json:"restarts"`       // by its supervisor; an operator's do not count
+	Children []Node    `json:"children,omitempty"`
+
+	Restart  string     `json:"restart,omitempty"` // permanent, transient, temporary
+	NextTry  *time.Time `json:"next_try,omitempty"`
+	Reason   string     `json:"reason,omitempty"` // why it failed for good
+	LastExit *Exit      `json:"last_exit,omitempty"`
+	Mailbox  int        `json:"mailbox"` // messages that wait for its actor
+
+	// Of a supervisor.
+	Strategy  string     `json:"strategy,omitempty"`
+	Intensity *Intensity `json:"intensity,omitempty"` // also of a session, which has its own
+
+	*SessionFields
+}
+
+// SessionFields are what a Node of kind session has beyond the others.
+type SessionFields struct {
+	SessionID  string     `json:"session_id"`
+	PID        int        `json:"pid"`        // of the CLI; 0 if there is none
+	Generation int        `json:"generation"` // 1, 2, … per process
+	Queue      int        `json:"queue"`      // queries that wait
+	Turns      int        `json:"turns"`
+	CostUSD    float64    `json:"cost_usd"`
+	BudgetUSD  float64    `json:"budget_usd"` // 0: no limit
+	Model      string     `json:"model"`
+	Mode       string     `json:"permission_mode"`
+	CWD        string     `json:"cwd"`
+	CLIVersion string     `json:"cli_version"`
+	StartedAt  *time.Time `json:"started_at,omitempty"` // of the process
+	Tool       string     `json:"tool,omitempty"`       // what it is using right now
+	ToolArg    string     `json:"tool_arg,omitempty"`   // its main argument, cut
+	Unknown    uint64     `json:"unknown_frames"`
+}
+
+// Exit is the last end of a process or actor that nobody asked for.
+type Exit struct {
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+}
+
+// Intensity is how many restarts are tolerated in a window, and how many it holds.
+type Intensity struct {
+	MaxRestarts int     `json:"max_restarts"`
+	MaxSeconds  float64 `json:"max_seconds"`
+	Used        int     `json:"used"`
+}

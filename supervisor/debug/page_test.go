@@ -1,0 +1,116 @@
+package debug
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var html = header("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+
+func TestPagesAreAsRecorded(t *testing.T) {
+	h := fixed(newFake(), Options{Version: "v0.1.0"})
+	for name, target := range map[string]string{
+		"page.html":         Path,
+		"page-part.html":    Path + "?part=main",
+		"session.html":      Path + "sessions/reviewer",
+		"session-fail.html": Path + "sessions/importer?part=main",
+	} {
+		w := ask(h, "GET", target, "", html)
+		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+		assert.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
+		golden(t, name, w.Body.String())
+	}
+}
+
+// TestPagesShowTroubleFirst pins down the order: what failed, what is being tried again, then the tree.
+func TestPagesShowTroubleFirst(t *testing.T) {
+	body := ask(fixed(newFake(), Options{}), "GET", Path, "", html).Body.String()
+	failed, again, tree := strings.Index(body, "not tried again"), strings.Index(body, "next try in 3s"), strings.Index(body, "<table>")
+	assert.Positive(t, failed)
+	assert.Less(t, failed, again)
+	assert.Less(t, again, tree)
+	assert.Contains(t, body, "<title>(2) Understudy</title>")
+}
+
+// TestPagesShowWhatOthersWroteAsText puts markup wherever a session, a tool or a process has a say.
+func TestPagesShowWhatOthersWroteAsText(t *testing.T) {
+	const evil = `"><script>alert(1)</script><img src=x onerror=alert(1)>'&`
+	f := newFake()
+	f.stderr = []string{evil, "</pre><script>alert(1)</script>"}
+	for i := range f.root.Children[1].Children {
+		n := &f.root.Children[1].Children[i]
+		n.Name, n.State, n.Reason, n.Restart = evil+n.Name, "failed", evil, evil
+		n.LastExit = &Exit{At: noon, Reason: evil}
+		s := n.SessionFields
+		s.SessionID, s.Model, s.Mode, s.CWD, s.CLIVersion, s.Tool, s.ToolArg = evil, evil, evil, evil, evil, evil, evil
+	}
+	f.root.Children[0].Name, f.root.Children[0].State, f.root.Strategy = "javascript:alert(1)", evil, evil
+	h := fixed(f, Options{Version: evil})
+	name := f.root.Children[1].Children[0].Name
+	session := "sessions/" + regexpEscape(name)
+	for _, target := range []string{Path, Path + session} {
+		w := ask(h, "GET", target, "", html)
+		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+		body := w.Body.String()
+		assert.Equal(t, 1, strings.Count(body, "<script"), "ours only")
+		assert.NotContains(t, body, "<img")
+		assert.NotContains(t, body, " onerror=alert(1)>")
+		assert.NotContains(t, body, `href="javascript`)
+		for _, href := range regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(body, -1) {
+			assert.Regexp(t, `^(\./|\.\./)?(style\.css|icon\.svg|script\.js|sessions/[^/?#<>\s]+(/stderr)?|)$`, href[1])
+		}
+		assert.NotContains(t, body, "style=", "the content policy forbids inline style")
+	}
+}
+
+func regexpEscape(name string) string { return strings.ReplaceAll(itemOf(Node{Name: name, Kind: KindSession}, noon, "").Href, "sessions/", "") }
+
+// TestPagesAreWellFormed reads them as XML, but for the few elements that have no end in HTML.
+func TestPagesAreWellFormed(t *testing.T) {
+	h := fixed(newFake(), Options{})
+	for _, target := range []string{Path, Path + "sessions/reviewer", Path + "sessions/writer", Path + "sessions/importer"} {
+		body := ask(h, "GET", target, "", html).Body.String()
+		body = regexp.MustCompile(`<(meta|link)([^>]*)>`).ReplaceAllString(body, "<$1$2/>")
+		body = strings.NewReplacer("<!doctype html>", "", " defer>", ">").Replace(body)
+		decoder := xml.NewDecoder(strings.NewReader(body))
+		for {
+			_, err := decoder.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err, target)
+		}
+		ids := regexp.MustCompile(` id="([^"]*)"`).FindAllStringSubmatch(body, -1)
+		seen := make(map[string]bool)
+		for _, id := range ids {
+			assert.False(t, seen[id[1]], "%s twice in %s", id[1], target)
+			seen[id[1]] = true
+		}
+	}
+}
+
+func TestPageOfNothing(t *testing.T) {
+	f := newFake()
+	f.root = Node{Name: "root", Kind: "supervisor", State: "starting"}
+	w := ask(fixed(f, Options{}), "GET", Path, "", html)
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Contains(t, w.Body.String(), "<strong>0</strong> sessions")
+}
+
+func TestAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 0: "0s", 999 * time.Millisecond: "0s", 59 * time.Second: "59s", time.Minute: "1m00s", 3*time.Minute + 4*time.Second: "3m04s",
+		time.Hour: "1h00m", 23*time.Hour + 59*time.Minute: "23h59m", 76 * time.Hour: "3d04h",
+	} {
+		assert.Equal(t, want, age(d), d)
+	}
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package debug
+
+import "net"
+
+// peerOf is known on Linux only.
+func peerOf(net.Conn) string { return "" }

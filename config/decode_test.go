@@ -22,8 +22,7 @@ type kinds struct {
 	Any    any               `json:"any"`
 	Inner  *kinds            `json:"inner"`
 	Groups map[string][]bool `json:"groups"`
-	hidden int
-	Skip   int `json:"-"`
+	Skip   int               `json:"-"`
 }
 
 func decodeKinds(t *testing.T, text string) (kinds, error) {
@@ -56,7 +55,7 @@ func TestDecodeKinds(t *testing.T) {
 
 func TestDecodeKindsMistakes(t *testing.T) {
 	_, err := decodeKinds(t, `{small: 128, byte: -1, big: 18446744073709551616, float: 1e99, ptr: x, maybe: 1, delays: [1, 2s, x],
-  limits: {a: b}, inner: {small: 1.5, nothing: 1}, groups: {a: [1]}, hidden: 1, Skip: 1, skip: 1, any: [.inf]}`)
+  limits: {a: b}, inner: {small: 1.5, nothing: 1}, groups: {a: [1]}, Skip: 1, skip: 1, any: [.inf]}`)
 	assert.EqualError(t, err, `x:1:9: small: expected a whole number that fits into 8 bits (got "128")
 x:1:20: byte: expected a whole number from 0 that fits into 8 bits (got "-1")
 x:1:29: big: expected a whole number from 0 that fits into 64 bits (got "18446744073709551616")
@@ -69,8 +68,7 @@ x:2:15: limits.a: expected a whole number (got "b")
 x:2:34: inner.small: expected a whole number (got "1.5")
 x:2:39: inner.nothing: unknown key (got "nothing"); expected one of: any, big, byte, delays, float, groups, inner, limits, maybe, ptr, small
 x:2:65: groups.a[0]: expected true or false (got "1"); did you mean true?
-x:2:70: hidden: unknown key (got "hidden"); expected one of: any, big, byte, delays, float, groups, inner, limits, maybe, ptr, small
-x:2:81: Skip: unknown key (got "Skip"); expected one of: any, big, byte, delays, float, groups, inner, limits, maybe, ptr, small
-x:2:90: skip: unknown key (got "skip"); expected one of: any, big, byte, delays, float, groups, inner, limits, maybe, ptr, small
-x:2:105: any[0]: expected a finite number (got ".inf")`)
+x:2:70: Skip: unknown key (got "Skip"); expected one of: any, big, byte, delays, float, groups, inner, limits, maybe, ptr, small
+x:2:79: skip: unknown key (got "skip"); expected one of: any, big, byte, delays, float, groups, inner, limits, maybe, ptr, small
+x:2:94: any[0]: expected a finite number (got ".inf")`)
 }

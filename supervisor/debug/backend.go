@@ -25,11 +25,15 @@ type Backend interface {
 	// Spawn starts a session that is not there yet and waits until it is ready. pairs are options as
 	// key=value.
 	Spawn(ctx context.Context, name string, pairs []string) error
+	// Restart ends a session's CLI and waits until the next one, with the same conversation, is ready.
 	Restart(ctx context.Context, name string) error
+	// Interrupt ends the running turn of a session.
 	Interrupt(ctx context.Context, name string) error
+	// Stop stops a session and waits until its processes are gone.
 	Stop(ctx context.Context, name string) error
 
-	// Acted records that somebody asked for something to be done, and how it went.
+	// Acted records that somebody asked for something to be done, and how it went: spawn, query, restart,
+	// interrupt or stop, of the session target. It is called when that is over, and once for each.
 	Acted(ctx context.Context, principal, action, target string, err error)
 }
 
@@ -55,6 +59,7 @@ type Error struct {
 	Message string
 }
 
+// Error is the message.
 func (e *Error) Error() string { return e.Message }
 
 // CodeOf is the code of an error.

@@ -72,7 +72,9 @@ func TestPagesShowWhatOthersWroteAsText(t *testing.T) {
 	}
 }
 
-func regexpEscape(name string) string { return strings.ReplaceAll(itemOf(Node{Name: name, Kind: KindSession}, noon, "").Href, "sessions/", "") }
+func regexpEscape(name string) string {
+	return strings.ReplaceAll(itemOf(Node{Name: name, Kind: KindSession}, noon, "").Href, "sessions/", "")
+}
 
 // TestPagesAreWellFormed reads them as XML, but for the few elements that have no end in HTML.
 func TestPagesAreWellFormed(t *testing.T) {

@@ -1,0 +1,86 @@
+package debug
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestActions(t *testing.T) {
+	f := newFake()
+	h := fixed(f, Options{Actions: true, Token: "t"})
+	for _, action := range []string{"restart", "interrupt", "stop"} {
+		w := ask(h, "POST", Path+"sessions/a%2Fb/"+action, "", token("t"))
+		assert.Equal(t, http.StatusNoContent, w.Code)
+	}
+	w := ask(h, "POST", Path+"sessions", `{"name":"new","options":["model=haiku","env.A=b=c"]}`, token("t"))
+	assert.Equal(t, http.StatusCreated, w.Code, w.Body.String())
+	assert.Equal(t, "sessions/new", w.Header().Get("Location"))
+	f.err = &Error{Conflict, "there is one already"}
+	refused(t, ask(h, "POST", Path+"sessions", `{"name":"new"}`, token("t")), Conflict, "there is one already")
+	f.err = fmt.Errorf("session a: %w", &Error{NoSuchSession, "no such session"})
+	refused(t, ask(h, "POST", Path+"sessions/a/stop", "", token("t")), NoSuchSession, "session a: no such session")
+	f.err = errBoom
+	refused(t, ask(h, "POST", Path+"sessions/a/stop", "", token("t")), Internal, "boom")
+
+	assert.Equal(t, []string{"restart a/b", "interrupt a/b", "stop a/b", "spawn new [model=haiku env.A=b=c]", "spawn new []", "stop a", "stop a"}, f.called())
+	const who = "token from 127.0.0.1:54321: "
+	assert.Equal(t, []string{
+		who + "restart a/b: ok", who + "interrupt a/b: ok", who + "stop a/b: ok", who + "spawn new: ok",
+		who + "spawn new: conflict", who + "stop a: no_such_session", who + "stop a: internal",
+	}, f.acted())
+}
+
+func TestPrincipal(t *testing.T) {
+	f := newFake()
+	h := fixed(f, Options{Socket: true, Actions: true, Principal: func(r *http.Request) string { return r.Header.Get("X-User") }})
+	ask(h, "POST", Path+"sessions/a/stop", "", header("X-User", "ann"))
+	ask(fixed(f, Options{Socket: true, Actions: true}), "POST", Path+"sessions/a/stop", "")
+	assert.Equal(t, []string{"ann: stop a: ok", "socket: stop a: ok"}, f.acted())
+}
+
+func TestBodiesThatAreNotAsTheyShould(t *testing.T) {
+	f := newFake()
+	f.query = answerOf()
+	h := fixed(f, Options{Socket: true, Actions: true, MaxBody: 1000})
+	for name, c := range map[string]struct {
+		path, body string
+		code       Code
+		detail     string
+	}{
+		"no JSON":           {"sessions", "name=a", BadRequest, "JSON"},
+		"cut":               {"sessions", `{"name":"a"`, BadRequest, "JSON"},
+		"a list":            {"sessions", `[]`, BadRequest, "JSON"},
+		"two":               {"sessions", `{"name":"a"} {"name":"b"}`, BadRequest, "goes on"},
+		"garbage behind":    {"sessions", `{"name":"a"} x`, BadRequest, ""},
+		"unknown field":     {"sessions", `{"name":"a","modle":"x"}`, BadRequest, "modle"},
+		"no name":           {"sessions", `{}`, BadRequest, "session name"},
+		"dots":              {"sessions", `{"name":".."}`, BadRequest, "session name"},
+		"slash":             {"sessions", `{"name":"a/b"}`, BadRequest, "without slashes"},
+		"space":             {"sessions", `{"name":"a b"}`, BadRequest, "session name"},
+		"escape":            {"sessions", `{"name":"a\u001b[2J"}`, BadRequest, "session name"},
+		"turned around":     {"sessions", `{"name":"a\u202eb"}`, BadRequest, "session name"},
+		"long":              {"sessions", `{"name":"` + strings.Repeat("n", 129) + `"}`, BadRequest, "128"},
+		"no pair":           {"sessions", `{"name":"a","options":["model"]}`, BadRequest, "key=value"},
+		"no key":            {"sessions", `{"name":"a","options":["=x"]}`, BadRequest, "key=value"},
+		"prompt too long":   {"sessions/a/query", `{"prompt":"` + strings.Repeat("p", 1000) + `"}`, TooLarge, "1000 bytes"},
+		"spaces too long":   {"sessions/a/query", `{"prompt":"p"}` + strings.Repeat(" ", 1000), TooLarge, "1000 bytes"},
+		"no prompt":         {"sessions/a/query", `{"prompt":""}`, BadRequest, "empty"},
+		"prompt of a type":  {"sessions/a/query", `{"prompt":7}`, BadRequest, "prompt"},
+		"deep":              {"sessions/a/query", strings.Repeat("[", 900), BadRequest, ""},
+		"null":              {"sessions/a/query", "null", BadRequest, "empty"},
+		"prompt with a tag": {"sessions/a/query", `{"prompt":"x","model":"y"}`, BadRequest, "model"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused(t, ask(h, "POST", Path+c.path, c.body), c.code, c.detail)
+		})
+	}
+	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"} {
+		refused(t, ask(h, "POST", Path+"sessions", `{"name":"a"}`, header("Content-Type", media)), UnsupportedMedia, "application/json")
+	}
+	assert.Empty(t, f.called(), "nothing was done")
+	assert.Equal(t, http.StatusCreated, ask(h, "POST", Path+"sessions", ` {"name":"é-1.x_y"} `, header("Content-Type", "application/json; charset=utf-8")).Code)
+}

@@ -42,7 +42,7 @@ var homes = map[string][]string{
 	"net/http":                          {"supervisor/debug", "session/sessiontest", ""}, // the root: the type of DebugHandler
 	"os/signal":                         {"cmd/understudy", "session/sessiontest"},
 	"flag":                              {},
-	"log":                               {},
+	"log":                               {"supervisor/debug"}, // the type of http.Server.ErrorLog
 	"log/slog":                          {},
 }
 

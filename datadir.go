@@ -42,7 +42,7 @@ func lockDataDir(dir string) (*dirLock, string, error) {
 		err = f.Truncate(0)
 	}
 	if err == nil {
-		_, err = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
+		_, err = f.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
 	}
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("data directory: %w", err), lock.release())

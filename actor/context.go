@@ -37,9 +37,7 @@ func (c *Context[M]) Publish(snapshot any) { c.cell.snapshot.Store(&snapshot) }
 // what was being done.
 func (c *Context[M]) Go(name string, work func(ctx context.Context) M) {
 	cell := c.cell
-	cell.work.Add(1)
-	go func() { // ends when work returns
-		defer cell.work.Done()
+	cell.work.Go(func() { // ends when work returns
 		returns := false
 		defer func() {
 			if returns {
@@ -57,7 +55,7 @@ func (c *Context[M]) Go(name string, work func(ctx context.Context) M) {
 		message := work(cell.ctx)
 		returns = true
 		_ = cell.put(returned{message}) // the same
-	}()
+	})
 }
 
 // Timer is a message to come. The zero Timer is stopped.

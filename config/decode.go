@@ -73,7 +73,7 @@ func (d *decoder) secret(path string) bool {
 	if i := strings.IndexByte(last, '['); i > 0 {
 		last = last[:i]
 	}
-	return secretKey.MatchString(last) || len(keys) > 1 && keys[len(keys)-2] == "env"
+	return secretKey.MatchString(last) || strings.HasPrefix(path, "env.") || strings.Contains(path, ".env.")
 }
 
 // text is a scalar's text after expansion, and whether any of it came from the environment.

@@ -30,6 +30,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"defaults:\n  api_key: ${file:%s}", "defaults:\n  apikey: %s", "defaults:\n  apiKey: %s", "debug:\n  token: %s\n  lisen: x", "debug: {token: [%s]}",
 		"defaults:\n  env:\n    DB_PASSWORD: %s\n    X: 5", "defaults:\n  env: {GITHUB_TOKEN: %s, X: 5}", "debug:\n  token: \"%s\\0\"",
 		"defaults:\n  env:\n    AWS_SECRET_ACCESS_KEY: %s\n  modle: x", "defaults:\n  env:\n    URL: https://me:%s@example.com\n  modle: x",
+		"defaults:\n  env:\n    my.token: \"%s\\0\"",
 		"sessions:\n  a:\n    api_key: %s\n    api_key: %s", "version: 1\nsessions:\n  - api_key: %s\n",
 	} {
 		if n := strings.Count(text, "%s"); n > 0 {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,7 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 		return
 	case *protocol.KeepAlive:
 		return
+	default: // of the conversation
 	}
 
 	prompt := ""
@@ -105,6 +107,7 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 		l.unknown(m)
 	case *protocol.System:
 		l.unknown(m)
+	default: // only of interest to whoever reads the turn
 	}
 }
 
@@ -342,11 +345,9 @@ func (l *loop) interruptTurn(c *actor.Context[message], cause error, acknowledge
 			if err != nil || l.current == nil {
 				return
 			}
-			for _, id := range answer.Cancelled {
-				if id == l.current.uuid {
-					l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrInterrupted))
-					return
-				}
+			if slices.Contains(answer.Cancelled, l.current.uuid) {
+				l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrInterrupted))
+				return
 			}
 		})
 }

@@ -138,6 +138,7 @@ func Collect(messages iter.Seq2[protocol.Message, error]) (Answer, error) {
 			}
 		case *protocol.Result:
 			answer.Result = m
+		default:
 		}
 	}
 	answer.Text = text.String()

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,9 +33,7 @@ type bench struct {
 	sys *actor.System
 	sup *supervisor.Supervisor
 	*session.Session
-	mu     sync.Mutex
-	events []supervisor.Event
-	told   chan supervisor.Event
+	told chan supervisor.Event
 }
 
 // spec is a session on the simulated CLI.

@@ -47,6 +47,7 @@ func (t *turns) see(m protocol.Message, prompt string) verdict {
 			return myResult
 		}
 		return notMine
+	default: // inside of a turn it belongs to the turn
 	}
 	if t.owns(prompt) {
 		return mine

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -44,9 +45,7 @@ func prepared(cfg *config.Config, o session.Options) session.Options {
 		return o
 	}
 	env := map[string]string{"CLAUDE_CONFIG_DIR": filepath.Join(cfg.DataDir, "simulated")}
-	for name, value := range o.Env {
-		env[name] = value
-	}
+	maps.Copy(env, o.Env)
 	o.Env = env
 	return o
 }

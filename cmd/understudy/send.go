@@ -75,6 +75,7 @@ func printFrame(out, progress io.Writer, frame []byte) error {
 			_, err = fmt.Fprintln(out, block.Text)
 		case *protocol.ToolUseBlock:
 			_, err = fmt.Fprintf(progress, "· %s\n", block.Name)
+		default: // thinking and the like: --json shows it
 		}
 		if err != nil {
 			return err

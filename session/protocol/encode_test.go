@@ -18,9 +18,6 @@ func encode(t *testing.T, m protocol.Message) string {
 	return string(b)
 }
 
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 // Each case decodes a line, edits typed fields and names the whole line that must come out.
 func TestEncodeEdits(t *testing.T) {
 	for name, c := range map[string]struct {

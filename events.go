@@ -16,12 +16,16 @@ func (rt *Runtime) onRootEvent(e supervisor.Event) {
 // embedder.
 func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 	rt.mu.Lock()
-	s := rt.known[e.Child]
+	m := rt.known[e.Child]
 	rt.mu.Unlock()
-	if s != nil {
-		s.Supervised(e)
+	path := e.Supervisor + "/" + e.Child
+	if m == nil || m.path != path { // a group
+		rt.logEvent(e)
+		rt.tell(e)
+		return
 	}
-	r := audit.Record{Actor: e.Supervisor + "/" + e.Child, Session: e.Child, Detail: map[string]any{"restarts": e.Restarts}}
+	m.Supervised(e)
+	r := audit.Record{Actor: path, Session: e.Child, Detail: map[string]any{"restarts": e.Restarts}}
 	if e.Reason != nil {
 		r.Exit = &audit.Exit{Reason: e.Reason.Error()}
 	}

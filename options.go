@@ -22,7 +22,10 @@ type Options struct {
 	// restart policy and parked as failed when that is exhausted; the others are not affected.
 	Sessions []SessionSpec
 
-	// Supervisor is the restart policy of sessions.
+	// Groups are sessions under a supervisor of their own. They are started after Sessions.
+	Groups []Group
+
+	// Supervisor is the restart policy of sessions outside of groups.
 	Supervisor SupervisorOptions
 
 	// Audit says where the audit log is.

@@ -41,11 +41,11 @@ type Runtime struct {
 	system   *actor.System
 	trail    *audit.Trail // nil: no audit log
 	root     *supervisor.Supervisor
-	sessions *supervisor.Supervisor
+	sessions *branch
 	starts   chan struct{} // one for each CLI that is coming up
 
 	mu    sync.Mutex
-	known map[string]*session.Session
+	known map[string]*member
 
 	stop sync.Once
 	done chan struct{}
@@ -56,8 +56,8 @@ type Runtime struct {
 // name what is wrong with the options, ErrDataDirInUse, or say why the audit log cannot be opened.
 func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
-		options: options, log: options.Logger, known: make(map[string]*session.Session), done: make(chan struct{}),
-		starts: make(chan struct{}, cmp.Or(options.MaxStarting, 2*runtime.GOMAXPROCS(0))),
+		options: options, log: options.Logger, known: make(map[string]*member), done: make(chan struct{}),
+		starts: make(chan struct{}, max(1, cmp.Or(options.MaxStarting, 2*runtime.GOMAXPROCS(0)))), sessions: &branch{path: "root/sessions"},
 	}
 	if err := rt.validate(); err != nil {
 		return nil, err
@@ -73,19 +73,18 @@ func Start(ctx context.Context, options Options) (*Runtime, error) {
 }
 
 func (rt *Runtime) validate() error {
-	var problems []error
 	seen := make(map[string]bool)
+	problems := []error{validateSessions(rt.options.Sessions, seen)}
+	names := make(map[string]bool)
 	for _, s := range rt.options.Sessions {
-		if !session.ValidName(s.Name) {
-			problems = append(problems, fmt.Errorf("session name %q: expected up to 64 letters, digits, dots, underscores and dashes, beginning with a letter or digit", s.Name))
+		names[s.Name] = true
+	}
+	for _, g := range rt.options.Groups {
+		if names[g.Name] {
+			problems = append(problems, fmt.Errorf("group %s: a session or group of that name is there already", g.Name))
 		}
-		if seen[s.Name] {
-			problems = append(problems, fmt.Errorf("session %s: %w", s.Name, ErrExists))
-		}
-		seen[s.Name] = true
-		if err := s.Options.Validate(); err != nil {
-			problems = append(problems, fmt.Errorf("session %s: %w", s.Name, err))
-		}
+		names[g.Name] = true
+		problems = append(problems, g.validate(seen))
 	}
 	if rt.options.MaxStarting < 0 {
 		problems = append(problems, fmt.Errorf("MaxStarting %d: expected 0 or more", rt.options.MaxStarting))
@@ -116,17 +115,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 	root.Children = append(root.Children, supervisor.ChildSpec{
 		ID: "sessions", Kind: supervisor.Supervised, Shutdown: supervisor.Infinity,
 		Start: func(ctx context.Context) (actor.PID, error) {
-			s, err := supervisor.Start(ctx, rt.system, supervisor.Options{
-				Name: "root/sessions", Independent: true, OnEvent: rt.onSessionEvent, Logger: rt.log,
-				Intensity: rt.options.Supervisor.Intensity,
-			})
-			if err != nil {
-				return actor.PID{}, err
-			}
-			rt.mu.Lock()
-			rt.sessions = s
-			rt.mu.Unlock()
-			return s.PID(), nil
+			return rt.start(ctx, rt.sessions, supervisor.Options{Independent: true, Intensity: rt.options.Supervisor.Intensity})
 		},
 	})
 	var err error
@@ -135,11 +124,29 @@ func (rt *Runtime) build(ctx context.Context) error {
 	}
 	rt.record(audit.Record{Kind: audit.RuntimeStarted})
 	go rt.watch() // ends with the tree
+	if err := rt.populate(ctx); err != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		return errors.Join(err, rt.Shutdown(stop))
+	}
+	return nil
+}
+
+// populate adds the sessions and groups of the options, without waiting for them to be ready.
+func (rt *Runtime) populate(ctx context.Context) error {
 	for _, s := range rt.options.Sessions {
 		if err := rt.add(ctx, s.Name, s.Options); err != nil {
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-			defer cancel()
-			return errors.Join(err, rt.Shutdown(stop))
+			return err
+		}
+	}
+	intensity, _ := rt.policy()
+	for _, g := range rt.options.Groups {
+		spec, err := rt.groupSpec(rt.sessions.path, g, intensity)
+		if err != nil {
+			return err
+		}
+		if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
+			return fmt.Errorf("group %s: %w", g.Name, err)
 		}
 	}
 	return nil
@@ -193,7 +200,7 @@ func secretsOf(o session.Options) []string {
 }
 
 // newSession makes a session and takes it down under its name.
-func (rt *Runtime) newSession(name string, options session.Options) (*session.Session, error) {
+func (rt *Runtime) newSession(name string, options session.Options, home *branch) (*session.Session, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.known[name] != nil {
@@ -203,8 +210,9 @@ func (rt *Runtime) newSession(name string, options session.Options) (*session.Se
 	if rt.options.DataDir != "" {
 		stateDir = filepath.Join(rt.options.DataDir, "state")
 	}
+	path := home.path + "/" + name
 	s, err := session.New(rt.system, session.Spec{
-		Name: name, Options: options, CLI: rt.options.CLI, Path: "root/sessions/" + name, Runtime: rt.id,
+		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Runtime: rt.id,
 		StateDir: stateDir, Audit: rt.trail, Logger: rt.log,
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {
@@ -215,7 +223,7 @@ func (rt *Runtime) newSession(name string, options session.Options) (*session.Se
 	if rt.trail != nil {
 		rt.trail.Redact(secretsOf(options)...)
 	}
-	rt.known[name] = s
+	rt.known[name] = &member{s, path, home}
 	return s, nil
 }
 
@@ -225,14 +233,8 @@ func (rt *Runtime) forget(name string) {
 	delete(rt.known, name)
 }
 
-func (rt *Runtime) supervisor() *supervisor.Supervisor {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	return rt.sessions
-}
-
-// child is how a session is supervised.
-func (rt *Runtime) child(s *session.Session) supervisor.ChildSpec {
+// policy is the restart policy of sessions outside of groups.
+func (rt *Runtime) policy() (supervisor.Intensity, supervisor.Backoff) {
 	intensity, backoff := supervisor.DefaultIntensity, DefaultBackoff
 	if rt.options.Supervisor.Intensity != nil {
 		intensity = *rt.options.Supervisor.Intensity
@@ -240,6 +242,11 @@ func (rt *Runtime) child(s *session.Session) supervisor.ChildSpec {
 	if rt.options.Supervisor.Backoff != nil {
 		backoff = *rt.options.Supervisor.Backoff
 	}
+	return intensity, backoff
+}
+
+// child is how a session is supervised.
+func (rt *Runtime) child(s *session.Session, intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
 	spec := s.ChildSpec(intensity, backoff)
 	start := spec.Start
 	spec.Start = func(ctx context.Context) (actor.PID, error) {
@@ -256,13 +263,14 @@ func (rt *Runtime) child(s *session.Session) supervisor.ChildSpec {
 
 // add starts a session in the background.
 func (rt *Runtime) add(ctx context.Context, name string, options session.Options) error {
-	s, err := rt.newSession(name, options)
+	s, err := rt.newSession(name, options, rt.sessions)
 	if err != nil {
 		return err
 	}
-	spec := rt.child(s)
+	intensity, backoff := rt.policy()
+	spec := rt.child(s, intensity, backoff)
 	spec.RetryStart = true
-	if err := rt.supervisor().AddChild(ctx, spec); err != nil {
+	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
 		rt.forget(name)
 		return fmt.Errorf("session %s: %w", name, err)
 	}
@@ -273,15 +281,17 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 // directory, its conversation goes on. A session that does not start is not there afterwards; the error
 // says why, and is usually a *session.CrashError. Other errors: ErrExists, or what is wrong with the options.
 func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Options) (*session.Session, error) {
-	s, err := rt.newSession(name, options)
+	s, err := rt.newSession(name, options, rt.sessions)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := rt.supervisor().StartChild(ctx, rt.child(s)); err != nil {
+	intensity, backoff := rt.policy()
+	supervisor := rt.supervisorOf(rt.sessions)
+	if _, err := supervisor.StartChild(ctx, rt.child(s, intensity, backoff)); err != nil {
 		if ctx.Err() != nil { // nobody waits for it any more
 			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			err = errors.Join(err, ignoreNotFound(rt.supervisor().TerminateChild(stop, name)), ignoreNotFound(rt.supervisor().DeleteChild(stop, name)))
+			err = errors.Join(err, ignoreNotFound(supervisor.TerminateChild(stop, name)), ignoreNotFound(supervisor.DeleteChild(stop, name)))
 		}
 		rt.forget(name)
 		return nil, err
@@ -298,13 +308,21 @@ func ignoreNotFound(err error) error {
 
 // Session returns the session of that name, or ErrNoSession.
 func (rt *Runtime) Session(name string) (*session.Session, error) {
+	m, err := rt.member(name)
+	if err != nil {
+		return nil, err
+	}
+	return m.Session, nil
+}
+
+func (rt *Runtime) member(name string) (*member, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	s := rt.known[name]
-	if s == nil {
+	m := rt.known[name]
+	if m == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoSession, name)
 	}
-	return s, nil
+	return m, nil
 }
 
 // Sessions returns all sessions, sorted by name.
@@ -312,8 +330,8 @@ func (rt *Runtime) Sessions() []*session.Session {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	all := make([]*session.Session, 0, len(rt.known))
-	for _, s := range rt.known {
-		all = append(all, s)
+	for _, m := range rt.known {
+		all = append(all, m.Session)
 	}
 	slices.SortFunc(all, func(a, b *session.Session) int { return cmp.Compare(a.Name(), b.Name()) })
 	return all
@@ -322,37 +340,39 @@ func (rt *Runtime) Sessions() []*session.Session {
 // Restart brings a session into a new process whatever it is doing, and waits until it is ready. It does
 // not count as a restart, and forgives a failed session. Queued queries are kept.
 func (rt *Runtime) Restart(ctx context.Context, name string) error {
-	s, err := rt.Session(name)
+	m, err := rt.member(name)
 	if err != nil {
 		return err
 	}
-	s.Starting()
-	_, err = rt.supervisor().RecycleChild(ctx, name)
+	m.Starting()
+	_, err = rt.supervisorOf(m.home).RecycleChild(ctx, name)
 	return err
 }
 
 // Stop ends a session. It stays known, and Restart starts it again.
 func (rt *Runtime) Stop(ctx context.Context, name string) error {
-	if _, err := rt.Session(name); err != nil {
+	m, err := rt.member(name)
+	if err != nil {
 		return err
 	}
-	return rt.supervisor().TerminateChild(ctx, name)
+	return rt.supervisorOf(m.home).TerminateChild(ctx, name)
 }
 
 // Remove stops a session and forgets it, its state on disk included.
 func (rt *Runtime) Remove(ctx context.Context, name string) error {
-	s, err := rt.Session(name)
+	m, err := rt.member(name)
 	if err != nil {
 		return err
 	}
-	if err := rt.supervisor().TerminateChild(ctx, name); err != nil {
+	supervisor := rt.supervisorOf(m.home)
+	if err := supervisor.TerminateChild(ctx, name); err != nil {
 		return err
 	}
-	if err := ignoreNotFound(rt.supervisor().DeleteChild(ctx, name)); err != nil {
+	if err := ignoreNotFound(supervisor.DeleteChild(ctx, name)); err != nil {
 		return err
 	}
 	rt.forget(name)
-	return s.Forget()
+	return m.Forget()
 }
 
 // Supervise adds a child to the root supervisor and waits until it is ready: something that shall live

@@ -42,10 +42,10 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 		node.Children = append(node.Children, rt.node(child))
 	}
 	rt.mu.Lock()
-	s := rt.known[n.Name]
+	m := rt.known[n.Name]
 	rt.mu.Unlock()
-	if s != nil && n.Path == "root/sessions/"+n.Name {
-		addSession(&node, n, s.Info())
+	if m != nil && m.path == n.Path {
+		addSession(&node, n, m.Info())
 	}
 	return node
 }

@@ -194,6 +194,9 @@ func (l *loop) onDecided(c *actor.Context[message], m decided) {
 	case *protocol.Deny:
 		decision.Reason = result.Message
 	}
+	if use := l.tools[m.question.ToolUseID]; use != nil {
+		use.denied = decision.Outcome == audit.Deny
+	}
 	l.audit(audit.Record{
 		Kind: audit.ToolDecision, Tool: m.question.ToolName, ToolUseID: m.question.ToolUseID,
 		AgentID: m.question.AgentID, Decision: decision,

@@ -41,12 +41,16 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 		l.current.taken = true
 	}
 	wasOpen := l.turns.open
+	own := len(l.turns.owners) == 0 // a result's turn is over below, and has no owners any more
 	verdict := l.turns.see(m, prompt)
 	if !wasOpen && l.turns.open {
 		l.beginTurn(c)
 	}
 	l.note(c, m)
-	l.publish(m, wasOpen || l.turns.open)
+	if l.turns.open {
+		own = len(l.turns.owners) == 0
+	}
+	l.publish(m, wasOpen || l.turns.open, own)
 	switch verdict {
 	case notMine:
 	case mine:
@@ -173,7 +177,7 @@ func (l *loop) deliver(c *actor.Context[message], m protocol.Message) {
 	}
 }
 
-func (l *loop) publish(m protocol.Message, inTurn bool) {
+func (l *loop) publish(m protocol.Message, inTurn, own bool) {
 	e := Event{Session: l.session.name, Generation: l.record.Generation, Message: m}
 	if inTurn {
 		r, _ := l.desk.snapshot()
@@ -181,7 +185,7 @@ func (l *loop) publish(m protocol.Message, inTurn bool) {
 		if _, isResult := m.(*protocol.Result); !isResult {
 			e.Turn++ // not counted yet
 		}
-		e.Own = len(l.turns.owners) == 0
+		e.Own = own
 	}
 	l.desk.publish(e)
 }

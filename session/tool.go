@@ -37,4 +37,5 @@ type toolUse struct {
 	agent   string
 	started time.Time
 	audited bool // its intent is in the audit log
+	denied  bool // by the permission callback
 }

@@ -41,8 +41,9 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		}
 		delete(l.tools, result.ToolUseID)
 		var decision *audit.Decision
-		denied := false
-		if i := slices.IndexFunc(m.ToolResultMeta, func(meta protocol.ToolResultMeta) bool { return meta.ID == result.ToolUseID }); i >= 0 {
+		denied := use.denied
+		if i := slices.IndexFunc(m.ToolResultMeta, func(meta protocol.ToolResultMeta) bool { return meta.ID == result.ToolUseID }); i >= 0 && m.ToolResultMeta[i].PermissionDecision != nil {
+			// There is none for a tool that an interrupt stopped.
 			d := m.ToolResultMeta[i].PermissionDecision
 			denied = d.Decision == "reject"
 			decision = &audit.Decision{Outcome: "allow", By: d.Source, Rule: d.ReasonType}

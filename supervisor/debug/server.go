@@ -16,11 +16,12 @@ import (
 	"github.com/understudy-run/understudy/actor"
 )
 
-// The limits of NewServer. Handlers that take longer lift them for themselves.
+// The limits of NewServer. Handlers that take longer lift them for themselves. The time for the answer
+// begins with that for the body, and is longer so that a client can be told that it was too slow.
 const (
 	headerTimeout  = 5 * time.Second
 	bodyTimeout    = 30 * time.Second
-	answerTimeout  = 30 * time.Second
+	answerTimeout  = 60 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 )

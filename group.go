@@ -1,0 +1,135 @@
+package understudy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// Group is a supervisor of its own for some of the sessions, with its own strategy and intensity: they
+// count their restarts together, and when these are too many the group is stopped, and the supervisor above
+// starts it again, or parks it. Groups nest to any depth.
+type Group struct {
+	// Name names the group among its siblings, as sessions are named.
+	Name string
+	// Strategy is one_for_one if empty.
+	Strategy supervisor.Strategy
+	// Intensity is 3 in 5 seconds if nil; Backoff is DefaultBackoff.
+	Intensity *supervisor.Intensity
+	Backoff   *supervisor.Backoff
+	// Sessions are started in this order, one after the other, and stopped in reverse. Their names are
+	// unique in the whole runtime.
+	Sessions []SessionSpec
+	// Groups are started after the sessions.
+	Groups []Group
+}
+
+// validate reports everything that is wrong with a group and those below it.
+func (g Group) validate(seen map[string]bool) error {
+	var problems []error
+	if !session.ValidName(g.Name) {
+		problems = append(problems, fmt.Errorf("group %q: expected a name of up to 64 letters, digits, dots, underscores and dashes, beginning with a letter or digit", g.Name))
+	}
+	problems = append(problems, validateSessions(g.Sessions, seen))
+	names := make(map[string]bool)
+	for _, s := range g.Sessions {
+		names[s.Name] = true
+	}
+	for _, below := range g.Groups {
+		if names[below.Name] {
+			problems = append(problems, fmt.Errorf("group %s: two children %q", g.Name, below.Name))
+		}
+		names[below.Name] = true
+		problems = append(problems, below.validate(seen))
+	}
+	return errors.Join(problems...)
+}
+
+func validateSessions(sessions []SessionSpec, seen map[string]bool) error {
+	var problems []error
+	for _, s := range sessions {
+		if !session.ValidName(s.Name) {
+			problems = append(problems, fmt.Errorf("session name %q: expected up to 64 letters, digits, dots, underscores and dashes, beginning with a letter or digit", s.Name))
+		}
+		if seen[s.Name] {
+			problems = append(problems, fmt.Errorf("session %s: %w", s.Name, ErrExists))
+		}
+		seen[s.Name] = true
+		if err := s.Options.Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("session %s: %w", s.Name, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// member is a session and where it is in the tree.
+type member struct {
+	*session.Session
+	path string
+	home *branch
+}
+
+// branch is a supervisor of sessions. The supervisor behind it changes when it is restarted.
+type branch struct {
+	path    string
+	current *supervisor.Supervisor // guarded by Runtime.mu
+}
+
+// supervisorOf is the supervisor of the moment of a branch.
+func (rt *Runtime) supervisorOf(b *branch) *supervisor.Supervisor {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return b.current
+}
+
+// start gives a branch a new supervisor, as its own supervisor wants it.
+func (rt *Runtime) start(ctx context.Context, b *branch, options supervisor.Options) (actor.PID, error) {
+	options.Name, options.OnEvent, options.Logger = b.path, rt.onSessionEvent, rt.log
+	s, err := supervisor.Start(ctx, rt.system, options)
+	if err != nil {
+		return actor.PID{}, err
+	}
+	rt.mu.Lock()
+	b.current = s
+	rt.mu.Unlock()
+	return s.PID(), nil
+}
+
+// groupSpec makes a group's sessions and says how the supervisor above holds it.
+func (rt *Runtime) groupSpec(parent string, g Group, above supervisor.Intensity) (supervisor.ChildSpec, error) {
+	b := &branch{path: parent + "/" + g.Name}
+	intensity, backoff := supervisor.DefaultIntensity, DefaultBackoff
+	if g.Intensity != nil {
+		intensity = *g.Intensity
+	}
+	if g.Backoff != nil {
+		backoff = *g.Backoff
+	}
+	options := supervisor.Options{Strategy: g.Strategy, Intensity: &intensity, Backoff: backoff}
+	for _, s := range g.Sessions {
+		made, err := rt.newSession(s.Name, s.Options, b)
+		if err != nil {
+			return supervisor.ChildSpec{}, err
+		}
+		spec := rt.child(made, intensity, backoff)
+		// They count together, and too many are the group's end.
+		spec.Intensity, spec.OnExhausted, spec.RetryStart = nil, supervisor.Escalate, true
+		options.Children = append(options.Children, spec)
+	}
+	for _, below := range g.Groups {
+		spec, err := rt.groupSpec(b.path, below, intensity)
+		if err != nil {
+			return supervisor.ChildSpec{}, err
+		}
+		options.Children = append(options.Children, spec)
+	}
+	return supervisor.ChildSpec{
+		ID: g.Name, Kind: supervisor.Supervised, RetryStart: true,
+		Start:     func(ctx context.Context) (actor.PID, error) { return rt.start(ctx, b, options) },
+		Intensity: &above, OnExhausted: supervisor.Fail, Backoff: &backoff,
+	}, nil
+}

@@ -2,6 +2,7 @@ package understudy
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/supervisor"
@@ -19,7 +20,15 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 	m := rt.known[e.Child]
 	rt.mu.Unlock()
 	path := e.Supervisor + "/" + e.Child
-	if m == nil || m.path != path { // a group
+	if m == nil || m.path != path { // a group: what becomes of it becomes of its sessions
+		for _, member := range rt.below(path) {
+			below := e
+			below.Supervisor, below.Child = member.home.path, member.Name()
+			if e.Kind == supervisor.ChildStarted {
+				continue // they report themselves
+			}
+			member.Supervised(below)
+		}
 		rt.logEvent(e)
 		rt.tell(e)
 		return
@@ -40,6 +49,19 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 	}
 	rt.logEvent(e)
 	rt.tell(e)
+}
+
+// below are the sessions of a group and of the groups in it.
+func (rt *Runtime) below(group string) []*member {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	var found []*member
+	for _, m := range rt.known {
+		if strings.HasPrefix(m.path, group+"/") {
+			found = append(found, m)
+		}
+	}
+	return found
 }
 
 func (rt *Runtime) logEvent(e supervisor.Event) {

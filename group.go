@@ -75,7 +75,9 @@ type member struct {
 
 // branch is a supervisor of sessions. The supervisor behind it changes when it is restarted.
 type branch struct {
+	name    string
 	path    string
+	above   *branch // nil for that of all sessions
 	current *supervisor.Supervisor // guarded by Runtime.mu
 }
 
@@ -84,6 +86,17 @@ func (rt *Runtime) supervisorOf(b *branch) *supervisor.Supervisor {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	return b.current
+}
+
+// standing is the lowest branch at or above b whose supervisor is up, and the name of the child of it that
+// leads to b; the name is empty if b itself is up.
+func (rt *Runtime) standing(b *branch) (up *branch, child string) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	for ; b.above != nil && (b.current == nil || !b.current.PID().Alive()); b = b.above {
+		child = b.name
+	}
+	return b, child
 }
 
 // start gives a branch a new supervisor, as its own supervisor wants it.
@@ -100,8 +113,8 @@ func (rt *Runtime) start(ctx context.Context, b *branch, options supervisor.Opti
 }
 
 // groupSpec makes a group's sessions and says how the supervisor above holds it.
-func (rt *Runtime) groupSpec(parent string, g Group, above supervisor.Intensity) (supervisor.ChildSpec, error) {
-	b := &branch{path: parent + "/" + g.Name}
+func (rt *Runtime) groupSpec(parent *branch, g Group, above supervisor.Intensity) (supervisor.ChildSpec, error) {
+	b := &branch{name: g.Name, path: parent.path + "/" + g.Name, above: parent}
 	intensity, backoff := supervisor.DefaultIntensity, DefaultBackoff
 	if g.Intensity != nil {
 		intensity = *g.Intensity
@@ -121,7 +134,7 @@ func (rt *Runtime) groupSpec(parent string, g Group, above supervisor.Intensity)
 		options.Children = append(options.Children, spec)
 	}
 	for _, below := range g.Groups {
-		spec, err := rt.groupSpec(b.path, below, intensity)
+		spec, err := rt.groupSpec(b, below, intensity)
 		if err != nil {
 			return supervisor.ChildSpec{}, err
 		}

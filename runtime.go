@@ -141,7 +141,7 @@ func (rt *Runtime) populate(ctx context.Context) error {
 	}
 	intensity, _ := rt.policy()
 	for _, g := range rt.options.Groups {
-		spec, err := rt.groupSpec(rt.sessions.path, g, intensity)
+		spec, err := rt.groupSpec(rt.sessions, g, intensity)
 		if err != nil {
 			return err
 		}
@@ -159,6 +159,7 @@ func (rt *Runtime) watch() {
 		rt.err = reason
 		rt.log.Error().Err(reason).Msg("runtime gave up")
 	}
+	rt.closeSessions()
 	// The sessions end their own trees. This is for what slipped from them.
 	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended stray processes")
@@ -167,6 +168,13 @@ func (rt *Runtime) watch() {
 		rt.err = errors.Join(rt.err, err)
 	}
 	close(rt.done)
+}
+
+// closeSessions ends what waits for a session: there will be no other process.
+func (rt *Runtime) closeSessions() {
+	for _, s := range rt.Sessions() {
+		s.Closing()
+	}
 }
 
 // auditDir is where the audit log is, empty if there is none.
@@ -338,14 +346,23 @@ func (rt *Runtime) Sessions() []*session.Session {
 }
 
 // Restart brings a session into a new process whatever it is doing, and waits until it is ready. It does
-// not count as a restart, and forgives a failed session. Queued queries are kept.
+// not count as a restart, and forgives a failed session. Queued queries are kept. If the session's group has
+// ended, the group is restarted.
 func (rt *Runtime) Restart(ctx context.Context, name string) error {
 	m, err := rt.member(name)
 	if err != nil {
 		return err
 	}
-	m.Starting()
-	_, err = rt.supervisorOf(m.home).RecycleChild(ctx, name)
+	home, group := rt.standing(m.home)
+	if group == "" {
+		m.Starting()
+		_, err = rt.supervisorOf(home).RecycleChild(ctx, name)
+		return err
+	}
+	for _, member := range rt.below(home.path + "/" + group) {
+		member.Starting()
+	}
+	_, err = rt.supervisorOf(home).RecycleChild(ctx, group)
 	return err
 }
 
@@ -389,7 +406,10 @@ func (rt *Runtime) System() *actor.System { return rt.system }
 // closed. It may be called more than once; later calls wait for the first. If the context ends first,
 // everything is killed, and the context's error returned.
 func (rt *Runtime) Shutdown(ctx context.Context) error {
-	rt.stop.Do(func() { rt.record(audit.Record{Kind: audit.RuntimeStopped}) })
+	rt.stop.Do(func() {
+		rt.record(audit.Record{Kind: audit.RuntimeStopped})
+		rt.closeSessions()
+	})
 	err := rt.root.Stop(ctx)
 	if err != nil {
 		rt.log.Error().Err(err).Msg("shutdown takes too long: killing what is left")

@@ -156,7 +156,7 @@ func (s *Session) Supervised(e supervisor.Event) {
 		})
 		s.desk.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
 	case supervisor.ChildStopped:
-		if e.Again {
+		if e.Again || e.Ending { // queries wait for what comes next, or for somebody to say that nothing will
 			s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0 })
 			return
 		}
@@ -166,9 +166,16 @@ func (s *Session) Supervised(e supervisor.Event) {
 		s.desk.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
 	case supervisor.StartFailed, supervisor.ChildExited:
 		s.desk.update(func(_ *record, info *Info) { info.PID = 0; exit(info) })
-	case supervisor.ChildKilled, supervisor.Escalated:
+	case supervisor.Escalated: // its supervisor ends, and what is above decides
+		s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0; exit(info) })
+	case supervisor.ChildKilled:
+	default: // about its supervisor
 	}
 }
+
+// Closing tells the session that it is being stopped for good: queries that wait end with ErrStopped, new
+// ones are refused.
+func (s *Session) Closing() { s.desk.close(fmt.Errorf("session %s: %w", s.name, ErrStopped)) }
 
 // Starting tells the session that it is about to be started by request, so that queries wait for it.
 func (s *Session) Starting() {

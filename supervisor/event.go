@@ -34,6 +34,7 @@ type Event struct {
 	Delay       time.Duration // before the restart
 	Reason      error         // why it ended, failed, or was parked
 	Again       bool          // with ChildStopped: it was recycled, and is started again at once
+	Ending      bool          // the supervisor itself is ending, so that its own decides what comes next
 }
 
 // ExhaustedError is the reason of a supervisor that gave up.

@@ -14,6 +14,9 @@ import (
 	"unicode"
 )
 
+// maxIdleBody is how much may be sent, in bytes, where nothing is expected.
+const maxIdleBody = 4096
+
 // maxName is how long a session's name may be, in bytes.
 const maxName = 128
 
@@ -94,6 +97,11 @@ func checkSpawn(name string, options []string) error {
 // act serves what needs no more than the session's name.
 func (h *handler) act(action string, do func(ctx context.Context, name string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		// Only when the body has been read does net/http notice that a client goes away.
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxIdleBody)); err != nil {
+			refuse(w, &Error{BadRequest, fmt.Sprintf("this takes no body: %v", err)})
+			return
+		}
 		patient(w)
 		name := r.PathValue("name")
 		err := do(r.Context(), name)
@@ -108,5 +116,5 @@ func (h *handler) act(action string, do func(ctx context.Context, name string) e
 
 // acted has the action recorded, also when the client has gone away meanwhile.
 func (h *handler) acted(r *http.Request, action, target string, err error) {
-	h.backend.Acted(context.WithoutCancel(r.Context()), h.guard.principal(r), action, target, err)
+	h.backend.Acted(context.WithoutCancel(r.Context()), h.guard.principal(r), action, cut(target, 200), err)
 }

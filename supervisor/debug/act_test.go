@@ -81,6 +81,8 @@ func TestBodiesThatAreNotAsTheyShould(t *testing.T) {
 	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"} {
 		refused(t, ask(h, "POST", Path+"sessions", `{"name":"a"}`, header("Content-Type", media)), UnsupportedMedia, "application/json")
 	}
+	refused(t, ask(h, "POST", Path+"sessions/a/stop", strings.Repeat("x", 5000)), BadRequest, "takes no body")
+	refused(t, ask(h, "GET", Path+"tree", "x"), BadRequest, "takes no body")
 	assert.Empty(t, f.called(), "nothing was done")
 	assert.Equal(t, http.StatusCreated, ask(h, "POST", Path+"sessions", ` {"name":"é-1.x_y"} `, header("Content-Type", "application/json; charset=utf-8")).Code)
 }

@@ -161,6 +161,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(answer, nowhere(r))
 		return
 	}
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0 {
+		// A body that is announced and not sent would hold up a stream's end.
+		w.Header().Set("Connection", "close")
+		refuse(answer, &Error{BadRequest, "to read takes no body"})
+		return
+	}
 	if escaped != "/livez" && escaped != "/readyz" && escaped != "/healthz" {
 		if err := h.guard.check(r); err != nil {
 			h.options.Logger.Warn().Str("from", r.RemoteAddr).Str("method", cut(r.Method, 40)).

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -58,7 +59,15 @@ func NewServer(h http.Handler) *http.Server {
 // for two seconds, then cuts them off; event streams and followed logs end at once. If the listener fails
 // the actor ends with that error. The logger gets what net/http has to say, at warn level.
 func Serve(system *actor.System, name string, listen func() (net.Listener, error), h http.Handler, logger zerolog.Logger) func(context.Context) (actor.PID, error) {
-	return func(context.Context) (actor.PID, error) {
+	var before atomic.Pointer[chan struct{}] // closed when the one before has let go of its listener
+	return func(ctx context.Context) (actor.PID, error) {
+		if closed := before.Load(); closed != nil {
+			select { // after a kill it comes a moment after the actor's end, and its address would be in use
+			case <-*closed:
+			case <-ctx.Done():
+				return actor.PID{}, fmt.Errorf("wait for the listener of the server before: %w", context.Cause(ctx))
+			}
+		}
 		listener, err := listen()
 		if err != nil {
 			return actor.PID{}, err
@@ -69,7 +78,10 @@ func Serve(system *actor.System, name string, listen func() (net.Listener, error
 		if err != nil {
 			return actor.PID{}, errors.Join(err, listener.Close())
 		}
+		closed := make(chan struct{})
+		before.Store(&closed)
 		go func() { // ends when the actor has ended
+			defer close(closed)
 			<-ref.Done()
 			// It may have ended before it began, or been killed. Both have been closed otherwise, and say so.
 			_ = server.Close()
@@ -79,6 +91,7 @@ func Serve(system *actor.System, name string, listen func() (net.Listener, error
 	}
 }
 
+//sumtype:decl
 type servingMessage interface{ isServingMessage() }
 
 type (

@@ -116,6 +116,26 @@ func TestServeStoppedBeforeItBegan(t *testing.T) {
 	}
 }
 
+// TestServeComesBackAtOnce: a killed server's address is free when it is started again.
+func TestServeComesBackAtOnce(t *testing.T) {
+	socket, system := filepath.Join(t.TempDir(), "u.sock"), actor.NewSystem(actor.Options{})
+	start := Serve(system, "debug", func() (net.Listener, error) { return ListenUnix(socket) }, http.NotFoundHandler(), zerolog.Logger{})
+	for i := range 50 {
+		pid, err := start(t.Context())
+		require.NoError(t, err, i)
+		pid.Kill()
+		<-pid.Done()
+	}
+	pid, err := start(t.Context())
+	require.NoError(t, err)
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = start(cancelled)
+	require.ErrorContains(t, err, "wait for the listener")
+	pid.Stop(nil)
+	<-pid.Done()
+}
+
 // broken is a listener that fails.
 type broken struct{ *pipes }
 

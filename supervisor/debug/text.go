@@ -158,16 +158,13 @@ func (t *table) writeRow(w *bufio.Writer, r row, o RenderOptions) {
 		fmt.Fprintln(w, paint(shorten(r.note, room), r.tone, o.Color))
 		return
 	}
-	last := len(r.cells) - 1
-	for last > 0 && r.cells[last].text == "" {
-		last--
-	}
-	for i, c := range r.cells[:last+1] {
+	var line strings.Builder
+	for i, c := range r.cells {
 		if i > 0 {
 			if room <= len(gap) {
 				break
 			}
-			fmt.Fprint(w, gap)
+			line.WriteString(gap)
 			room -= len(gap)
 		}
 		width := t.columns[i].width
@@ -175,16 +172,12 @@ func (t *table) writeRow(w *bufio.Writer, r row, o RenderOptions) {
 		padding := strings.Repeat(" ", max(min(width, room)-cells(text), 0))
 		room -= cells(text) + len(padding)
 		text = paint(text, c.tone, o.Color)
-		switch {
-		case t.columns[i].right:
-			fmt.Fprint(w, padding, text)
-		case i == last:
-			fmt.Fprint(w, text)
-		default:
-			fmt.Fprint(w, text, padding)
+		if t.columns[i].right {
+			text, padding = padding, text
 		}
+		line.WriteString(text + padding)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 }
 
 var paints = map[string]string{"good": "32", "busy": "1;36", "calm": "2", "warn": "33", "bad": "1;31", "title": "1"}

@@ -56,7 +56,7 @@ func TestTextIsHarmless(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, RenderTree(&out, n, RenderOptions{Now: noon}))
 	require.NoError(t, RenderSessions(&out, n.Sessions(), RenderOptions{Now: noon}))
-	assert.Equal(t, 3+3, strings.Count(out.String(), "\n"), "no line of its own")
+	assert.Equal(t, 4+3, strings.Count(out.String(), "\n"), "no line of its own")
 	assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f-\u009f\u202e\u200b]", out.String())
 }
 

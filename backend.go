@@ -11,6 +11,7 @@ import (
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 	"github.com/understudy-run/understudy/supervisor/debug"
 )
@@ -113,12 +114,12 @@ func (b *backend) Ready(ctx context.Context) error {
 
 func (b *backend) Query(ctx context.Context, name, prompt string) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
-		s, err := b.Session(name)
+		query, err := b.asker(name)
 		if err != nil {
 			yield(nil, coded(err))
 			return
 		}
-		for m, err := range s.Query(ctx, prompt) {
+		for m, err := range query(ctx, prompt) {
 			if err != nil {
 				yield(nil, coded(err))
 				return
@@ -128,6 +129,18 @@ func (b *backend) Query(ctx context.Context, name, prompt string) iter.Seq2[json
 			}
 		}
 	}
+}
+
+// asker is the session or the pool of that name.
+func (b *backend) asker(name string) (func(context.Context, string) iter.Seq2[protocol.Message, error], error) {
+	if pool, err := b.Pool(name); err == nil {
+		return pool.Query, nil
+	}
+	s, err := b.Session(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.Query, nil
 }
 
 func (b *backend) Spawn(ctx context.Context, name string, pairs []string) error {
@@ -181,7 +194,7 @@ func coded(err error) error {
 		code = debug.NoSuchSession
 	case errors.Is(err, ErrExists), errors.Is(err, supervisor.ErrAlreadyPresent), errors.Is(err, supervisor.ErrAlreadyStarted):
 		code = debug.Conflict
-	case errors.Is(err, session.ErrQueueFull):
+	case errors.Is(err, session.ErrQueueFull), errors.Is(err, ErrBusy):
 		code = debug.Busy
 	case errors.As(err, &result), errors.Is(err, session.ErrBudgetExhausted), errors.Is(err, session.ErrInterrupted),
 		errors.Is(err, session.ErrTurnTimeout), errors.Is(err, session.ErrAuth):

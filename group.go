@@ -77,7 +77,7 @@ type member struct {
 type branch struct {
 	name    string
 	path    string
-	above   *branch // nil for that of all sessions
+	above   *branch                // nil for that of all sessions
 	current *supervisor.Supervisor // guarded by Runtime.mu
 }
 

@@ -25,6 +25,9 @@ type Options struct {
 	// Groups are sessions under a supervisor of their own. They are started after Sessions.
 	Groups []Group
 
+	// Pools are sessions that are all alike, for prompts that stand alone.
+	Pools []PoolSpec
+
 	// Supervisor is the restart policy of sessions outside of groups.
 	Supervisor SupervisorOptions
 

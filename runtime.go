@@ -46,6 +46,7 @@ type Runtime struct {
 
 	mu    sync.Mutex
 	known map[string]*member
+	pools map[string]*Pool
 
 	stop sync.Once
 	done chan struct{}
@@ -56,7 +57,7 @@ type Runtime struct {
 // name what is wrong with the options, ErrDataDirInUse, or say why the audit log cannot be opened.
 func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
-		options: options, log: options.Logger, known: make(map[string]*member), done: make(chan struct{}),
+		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), done: make(chan struct{}),
 		starts: make(chan struct{}, max(1, cmp.Or(options.MaxStarting, 2*runtime.GOMAXPROCS(0)))), sessions: &branch{path: "root/sessions"},
 	}
 	if err := rt.validate(); err != nil {
@@ -85,6 +86,13 @@ func (rt *Runtime) validate() error {
 		}
 		names[g.Name] = true
 		problems = append(problems, g.validate(seen))
+	}
+	for _, p := range rt.options.Pools {
+		if names[p.Name] {
+			problems = append(problems, fmt.Errorf("pool %s: a session, group or pool of that name is there already", p.Name))
+		}
+		names[p.Name] = true
+		problems = append(problems, p.validate())
 	}
 	if rt.options.MaxStarting < 0 {
 		problems = append(problems, fmt.Errorf("MaxStarting %d: expected 0 or more", rt.options.MaxStarting))
@@ -149,6 +157,11 @@ func (rt *Runtime) populate(ctx context.Context) error {
 			return fmt.Errorf("group %s: %w", g.Name, err)
 		}
 	}
+	for _, p := range rt.options.Pools {
+		if err := rt.addPool(ctx, p); err != nil {
+			return fmt.Errorf("pool %s: %w", p.Name, err)
+		}
+	}
 	return nil
 }
 
@@ -172,6 +185,11 @@ func (rt *Runtime) watch() {
 
 // closeSessions ends what waits for a session: there will be no other process.
 func (rt *Runtime) closeSessions() {
+	rt.mu.Lock()
+	for _, p := range rt.pools {
+		p.close()
+	}
+	rt.mu.Unlock()
 	for _, s := range rt.Sessions() {
 		s.Closing()
 	}
@@ -382,7 +400,7 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	supervisor := rt.supervisorOf(m.home)
-	if err := supervisor.TerminateChild(ctx, name); err != nil {
+	if err := ignoreNotFound(supervisor.TerminateChild(ctx, name)); err != nil {
 		return err
 	}
 	if err := ignoreNotFound(supervisor.DeleteChild(ctx, name)); err != nil {

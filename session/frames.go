@@ -78,6 +78,8 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 			info.Model, info.Mode, info.Version = m.Model, string(m.PermissionMode), m.ClaudeCodeVersion
 		})
 		l.follow(c, m.SessionID)
+	case *protocol.SessionStateChanged:
+		l.noteState(c, m.State)
 	case *protocol.Status:
 		if m.PermissionMode != "" {
 			l.desk.update(func(_ *record, info *Info) { info.Mode = string(m.PermissionMode) })
@@ -225,14 +227,30 @@ func (l *loop) rest(c *actor.Context[message]) {
 	}
 	if !l.turns.open {
 		l.desk.update(func(_ *record, info *Info) { info.State, info.Tool, info.ToolArg = Idle, "", "" })
+		if l.atWork {
+			l.after(c, settleDeadline, settleGrace)
+		}
 		l.pump(c)
 	}
 }
 
-// pump gives the CLI the next prompt, one at a time and only between turns: the CLI would merge prompts
-// that it gets together into one turn.
+// noteState takes the CLI's own word about whether it has something to do.
+func (l *loop) noteState(c *actor.Context[message], state string) {
+	l.atWork = state != protocol.StateIdle
+	switch {
+	case !l.atWork:
+		l.cancel(settleDeadline)
+		l.pump(c)
+	case l.current == nil && !l.turns.open:
+		l.after(c, settleDeadline, settleGrace)
+	}
+}
+
+// pump gives the CLI the next prompt, one at a time and only when it is idle by its own word: it would
+// merge prompts that it gets together into one turn, and answer one that it gets while it begins a turn by
+// itself as part of that turn. There may be no idle between a result and such a turn.
 func (l *loop) pump(c *actor.Context[message]) {
-	for l.ready && !l.stopping && l.cause == nil && l.process != nil && l.current == nil && !l.turns.open {
+	for l.ready && !l.stopping && l.cause == nil && l.process != nil && l.current == nil && !l.turns.open && !l.atWork {
 		q := l.desk.next()
 		if q == nil {
 			return

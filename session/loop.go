@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"github.com/understudy-run/understudy/actor"
@@ -44,6 +45,7 @@ type (
 		err  error // what was wrong with its stdout
 	}
 	writerEnded struct{}
+	observed    struct{} // what it has running
 
 	// From work that the actor has others do.
 	saved struct {
@@ -78,6 +80,7 @@ func (frame) isMessage()       {}
 func (noise) isMessage()       {}
 func (ended) isMessage()       {}
 func (writerEnded) isMessage() {}
+func (observed) isMessage()    {}
 func (saved) isMessage()       {}
 func (intentKept) isMessage()  {}
 func (decided) isMessage()     {}
@@ -95,11 +98,16 @@ const (
 	turnDeadline      deadline = "turn"      // a turn's length
 	interruptDeadline deadline = "interrupt" // the result of an interrupted turn
 	drainDeadline     deadline = "drain"     // the turn that runs when a stop is asked for
+	settleDeadline    deadline = "settle"    // the CLI's word that it is idle
 )
 
 // interruptGrace is how long an interrupted turn may take to end. The CLI needs some 30 ms, and up to two
 // seconds for a tool in a sandbox.
 const interruptGrace = 10 * time.Second
+
+// settleGrace is how long the CLI is believed to be at work while nothing is seen of it. Its word that it is
+// idle comes within milliseconds of a result.
+const settleGrace = 2 * time.Second
 
 // maxNoise is how many lines of a process's stdout may be no frames. More are garbage.
 const maxNoise = 100
@@ -119,8 +127,10 @@ type loop struct {
 	ready   bool
 	resumed bool
 	retried bool // the other of --session-id and --resume was tried
+	renamed bool // neither worked, and another session id was taken
 
 	turns   turns
+	atWork  bool      // by the CLI's own word; a turn of its own may be about to begin
 	current *query    // whose prompt the CLI has
 	heard   time.Time // when the CLI last said something
 	tools   map[string]*toolUse
@@ -186,6 +196,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onOverdue(c, m.what)
 	case silent:
 		l.onSilent(c, m.request)
+	case observed:
+		l.interruptTurn(c, nil, nil)
 	case writerEnded, processGone:
 	}
 }
@@ -447,28 +459,39 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 }
 
 // otherLaunch starts the process once more, when it turned out that the conversation does not exist that
-// was to be resumed, or exists already that was to be begun. Once in an incarnation.
+// was to be resumed, or exists already that was to be begun. If both is so, which a damaged transcript
+// does, the conversation is lost and its id taken: a new one begins under another id. No incarnation does
+// any of it twice.
 func (l *loop) otherLaunch(c *actor.Context[message], class process.ExitClass) bool {
-	if l.ready || l.retried || l.stopping || l.cause != nil {
+	if l.ready || l.renamed || l.stopping || l.cause != nil {
 		return false
 	}
-	var begun bool
+	r, _ := l.desk.snapshot()
+	id, begun := r.SessionID, false
+	var what string
 	switch {
+	case class != process.ClassNoConversation && class != process.ClassSessionInUse:
+		return false
+	case l.retried:
+		l.renamed = true
+		id, what = uuid.NewString(), "unusable: a new one under another id"
 	case class == process.ClassNoConversation && l.resumed:
+		what = "lost: a new one under the same id"
 	case class == process.ClassSessionInUse && !l.resumed:
-		begun = true
+		begun, what = true, "exists: resumed"
 	default:
 		return false
 	}
 	l.retried = true
-	l.log.Warn().Bool("conversation_exists", begun).Msg("starting the CLI once more")
-	l.audit(audit.Record{Kind: audit.SessionRestarted, Detail: map[string]any{
-		"conversation": map[bool]string{true: "exists: resumed", false: "lost: a new one under the same id"}[begun],
-	}})
+	l.log.Warn().Str("conversation", what).Msg("starting the CLI once more")
+	l.audit(audit.Record{Kind: audit.SessionRestarted, Detail: map[string]any{"conversation": what, "next_session_id": id}})
 	for id := range l.requests { // the handshake that will not be answered
 		l.settle(id)
 	}
-	l.desk.update(func(r *record, _ *Info) { r.Begun = begun; l.record = *r })
+	l.desk.update(func(r *record, info *Info) {
+		r.Begun, r.SessionID, info.SessionID = begun, id, id
+		l.record = *r
+	})
 	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })
 	return true
 }
@@ -572,5 +595,10 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 		l.abort(c, fmt.Errorf("it did not end an interrupted turn within %v", interruptGrace))
 	case drainDeadline:
 		l.endProcess(c)
+	case settleDeadline:
+		if l.current == nil && !l.turns.open {
+			l.atWork = false
+			l.pump(c)
+		}
 	}
 }

@@ -17,7 +17,12 @@ func (l *loop) Exiting(c *actor.Context[message], _ error) {
 	case l.process == nil: // it is being started: launch or onLaunched goes on
 	case l.current != nil || l.turns.open:
 		l.after(c, drainDeadline, l.grace()/4)
-		l.interruptTurn(c, nil, nil)
+		// An interrupt ends the tool, and what that has started would lose its parents unseen.
+		p := l.process
+		c.Go("note descendants", func(context.Context) message {
+			p.Observe()
+			return observed{}
+		})
 	default:
 		l.endProcess(c)
 	}

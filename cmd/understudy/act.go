@@ -6,16 +6,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
 func newSpawn(at *place) *cobra.Command {
 	var pairs []string
 	cmd := &cobra.Command{
-		Use:     "spawn NAME [-o key=value]…",
-		Short:   "Start a session that is not in the file",
-		Example: `  understudy spawn docs -o cwd=/srv/docs -o permission_mode=plan -o 'allowed_tools=[Read, Grep]'`,
-		Args:    usageArgs(cobra.ExactArgs(1)),
+		Use:   "spawn NAME [-o key=value]…",
+		Short: "Start a session that is not in the file",
+		Long: `Starts a session with the options of the file's defaults and those of -o, and
+returns when it takes prompts. The keys are those of a session in the file; a
+value is what could stand after the key in one line of it.
+
+The session lives as long as the daemon. If there was one of that name before,
+its conversation goes on.`,
+		Example:    `  understudy spawn docs -o cwd=/srv/docs -o permission_mode=plan -o 'allowed_tools=[Read, Grep]'`,
+		Args:       takes("NAME"),
+		SuggestFor: []string{"start", "new", "add", "create"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := at.client().Spawn(cmd.Context(), args[0], pairs); err != nil {
 				return err
@@ -24,32 +32,57 @@ func newSpawn(at *place) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringArrayVarP(&pairs, "option", "o", nil, "a session option, over the file's defaults; may be repeated")
+	cmd.Flags().StringArrayVarP(&pairs, "option", "o", nil, "a session option as `key=value`, over the file's defaults; may be repeated")
 	return cmd
 }
 
 func newRestart(at *place) *cobra.Command {
-	return newAction(at, "restart", "Bring a session into a new process; its conversation goes on", "restarted", (*debug.Client).Restart)
+	return newAction(at, "restart", []string{"resume", "reload"}, "Bring a session into a new process; its conversation goes on",
+		"A turn that is running is interrupted; queries that wait are kept. A session that\nhas failed or was stopped is started again.",
+		func(ctx context.Context, client *debug.Client, name string) (string, error) {
+			return "restarted", client.Restart(ctx, name)
+		})
 }
 
 func newInterrupt(at *place) *cobra.Command {
-	return newAction(at, "interrupt", "End a session's running turn", "interrupted", (*debug.Client).Interrupt)
+	return newAction(at, "interrupt", []string{"cancel", "abort"}, "End a session's running turn",
+		"The process and the conversation go on; whoever waits for the turn gets an error\nresult (exit code 3).",
+		func(ctx context.Context, client *debug.Client, name string) (string, error) {
+			before, _ := client.Session(ctx, name) // only for the message
+			if err := client.Interrupt(ctx, name); err != nil {
+				return "", err
+			}
+			if before.State == string(session.Idle) {
+				return "is idle: there was nothing to interrupt", nil
+			}
+			return "interrupted", nil
+		})
 }
 
 func newStop(at *place) *cobra.Command {
-	return newAction(at, "stop", "Stop a session; restart starts it again", "stopped", (*debug.Client).Stop)
+	return newAction(at, "stop", []string{"kill", "down", "halt"}, "Stop a session; restart starts it again",
+		"A turn that is running is interrupted; then the CLI is ended with every process\nthat it has started. To stop the daemon, send it SIGTERM or press Ctrl-C there.",
+		func(ctx context.Context, client *debug.Client, name string) (string, error) {
+			return "stopped", client.Stop(ctx, name)
+		})
 }
 
-func newAction(at *place, verb, short, done string, act func(*debug.Client, context.Context, string) error) *cobra.Command {
+// newAction is a command that does something to a session and says what it has done.
+func newAction(at *place, verb string, alike []string, short, long string, act func(context.Context, *debug.Client, string) (string, error)) *cobra.Command {
 	return &cobra.Command{
-		Use:   verb + " NAME",
-		Short: short,
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Use:               verb + " NAME",
+		Short:             short,
+		Long:              short + ".\n\n" + long,
+		Args:              takes("NAME"),
+		SuggestFor:        alike,
+		ValidArgsFunction: completeSession(at),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := act(at.client(), cmd.Context(), args[0]); err != nil {
-				return err
+			client := at.client()
+			done, err := act(cmd.Context(), client, args[0])
+			if err != nil {
+				return advised(cmd.Context(), client, args[0], err)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], done)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], done)
 			return err
 		},
 	}

@@ -16,8 +16,10 @@ func newAudit(at *place) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Look at the audit log",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  subcommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(newAuditTail(at))
 	return cmd
@@ -29,7 +31,7 @@ func newAuditTail(at *place) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Show the last records",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if n < 0 {
 				return usageError(fmt.Errorf("-n %d: expected 0 or more", n))
@@ -37,11 +39,9 @@ func newAuditTail(at *place) *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()
 			out := cmd.OutOrStdout()
+			screen := terminalOf(out)
 			for line, err := range at.client().Audit(ctx, n, follow) {
 				if err != nil {
-					if follow && ctx.Err() != nil {
-						return nil
-					}
 					return err
 				}
 				text := string(line)
@@ -50,7 +50,7 @@ func newAuditTail(at *place) *cobra.Command {
 					if err := json.Unmarshal(line, &r); err != nil {
 						return fmt.Errorf("read record: %w", err)
 					}
-					text = recordLine(r)
+					text = screen.shown(recordLine(r))
 				}
 				if _, err := fmt.Fprintln(out, text); err != nil {
 					return err
@@ -61,17 +61,26 @@ func newAuditTail(at *place) *cobra.Command {
 	}
 	cmd.Flags().IntVarP(&n, "lines", "n", 20, "how many")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new ones until Ctrl-C")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as they are in the log")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as they are in the log, one a line")
 	return cmd
 }
 
-// recordLine is a record for people.
+// recordLine is a record for people, without the details that only programs want.
 func recordLine(r audit.Record) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%6d  %s  %-17s", r.Seq, r.Time.Local().Format("01-02 15:04:05.000"), r.Kind)
 	add := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format, args...) }
-	if r.Session != "" {
+	switch {
+	case r.Session != "" && r.Generation > 0:
 		add("%s/%d", r.Session, r.Generation)
+	case r.Session != "":
+		add("%s", r.Session)
+	}
+	if action, ok := r.Detail["action"].(string); ok {
+		add("%s", action)
+	}
+	if r.Principal != "" {
+		add("by %s", r.Principal)
 	}
 	if r.Tool != "" {
 		add("%s", r.Tool)
@@ -83,20 +92,25 @@ func recordLine(r audit.Record) string {
 		add("error")
 	}
 	if r.CostUSD != 0 {
-		add("%.4f USD", r.CostUSD)
+		add("$%.4f", r.CostUSD)
 	}
 	if r.Exit != nil {
-		add("%s", r.Exit.Reason)
+		add("%s", brief(r.Exit.Reason))
 	}
 	if len(r.Input) > 0 {
-		input := string(r.Input)
-		if len(input) > 100 {
-			input = strings.ToValidUTF8(input[:100], "") + "…"
-		}
-		add("%s", input)
+		add("%s", brief(string(r.Input)))
 	}
-	if r.Principal != "" {
-		add("by %s", r.Principal)
+	if text, ok := r.Detail["error"].(string); ok {
+		add("%s", brief(text))
 	}
 	return b.String()
+}
+
+// brief is text on one line, and not too much of it.
+func brief(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > 100 {
+		text = strings.ToValidUTF8(text[:100], "") + "…"
+	}
+	return text
 }

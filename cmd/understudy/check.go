@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,14 +16,17 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Validate a configuration file",
-		Args:  usageArgs(cobra.NoArgs),
+		Long: `Reads a configuration file as the daemon would, and shows everything that is wrong
+with it, each with its place. Exit code 1 if there is something.`,
+		Args:       takes(),
+		SuggestFor: []string{"validate", "lint", "verify", "config"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !asJSON {
 				cfg, err := loadConfig(file, cmd.ErrOrStderr())
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %d sessions\n", file, len(cfg.Sessions))
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", file, count(len(cfg.Sessions), "session"))
 				return err
 			}
 			_, err := config.Load(file, os.LookupEnv)
@@ -32,12 +34,10 @@ func newCheck() *cobra.Command {
 			if err != nil && !ok {
 				return err
 			}
-			out := json.NewEncoder(cmd.OutOrStdout())
-			out.SetIndent("", "  ")
 			if found == nil {
 				found = config.Diagnostics{} // [] and not null
 			}
-			if err := out.Encode(found); err != nil {
+			if err := printJSON(cmd.OutOrStdout(), found); err != nil {
 				return err
 			}
 			if len(found) > 0 {

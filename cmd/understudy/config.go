@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -21,18 +22,24 @@ func loadConfig(path string, stderr io.Writer) (*config.Config, error) {
 		return cfg, nil
 	}
 	if diagnostics, ok := errors.AsType[config.Diagnostics](err); ok {
-		if _, err := io.WriteString(stderr, diagnostics.Render(isTerminal(stderr))); err != nil {
+		if _, err := io.WriteString(stderr, diagnostics.Render(terminalOf(stderr).color)); err != nil {
 			return nil, err
 		}
-		return nil, &exitCodeError{code: exitError}
+		if len(diagnostics) < 2 {
+			return nil, &exitCodeError{code: exitError} // it was said
+		}
+		return nil, fmt.Errorf("%s has %d mistakes", path, len(diagnostics))
 	}
 	return nil, err
 }
 
 // program is what stands behind the sessions of a configuration.
-func program(cfg *config.Config) (session.CLI, error) {
-	if cfg.CLI.Path != simulatedCLI {
-		return session.CLI{Path: cfg.CLI.Path}, nil
+func program(cfg *config.Config) (session.CLI, error) { return programAt(cfg.CLI.Path) }
+
+// programAt is the CLI that a cli.path means.
+func programAt(path string) (session.CLI, error) {
+	if path != simulatedCLI {
+		return session.CLI{Path: path}, nil
 	}
 	self, err := os.Executable()
 	return session.CLI{Path: self, Args: []string{"simulate"}}, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +31,7 @@ func newDoctor(at *place) *cobra.Command {
 		Short: "Check what this host has for running sessions",
 		Long: `Looks for the CLI and its version, sandbox tools, control groups, the API key and
 the data directory. Exit code 1 if something fails that sessions cannot do without.`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings := []finding{
 				checkCLI(cmd.Context(), cli), checkKey(), checkDataDir(at.data()), checkDaemon(cmd.Context(), at),
@@ -49,7 +48,7 @@ the data directory. Exit code 1 if something fails that sessions cannot do witho
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&cli, "cli", "claude", "the CLI: a path, or a name on PATH")
+	cmd.Flags().StringVar(&cli, "cli", "claude", "the CLI: a path, a name on PATH, or simulated")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of findings")
 	return cmd
 }
@@ -57,9 +56,7 @@ the data directory. Exit code 1 if something fails that sessions cannot do witho
 func printFindings(cmd *cobra.Command, findings []finding, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(findings)
+		return printJSON(out, findings)
 	}
 	for _, f := range findings {
 		if _, err := fmt.Fprintf(out, "%-4s  %-16s  %s\n", f.Status, f.Check, f.Detail); err != nil {
@@ -76,7 +73,12 @@ func printFindings(cmd *cobra.Command, findings []finding, asJSON bool) error {
 
 func checkCLI(ctx context.Context, path string) finding {
 	f := finding{Check: "cli"}
-	version, err := process.Version(ctx, path, nil)
+	cli, err := programAt(path)
+	if err != nil {
+		f.Status, f.Detail = "fail", err.Error()
+		return f
+	}
+	version, err := process.Version(ctx, cli.Path, cli.Args)
 	var start *process.StartError
 	switch {
 	case errors.As(err, &start):
@@ -121,9 +123,9 @@ func checkDataDir(dir string) finding {
 		}
 		if err != nil {
 			f.Status, f.Detail, f.Fix = "fail", err.Error(), "make it writable for this user"
-		} else {
-			f.Status, f.Detail = "ok", dir
+			return f
 		}
+		f.Status, f.Detail = "ok", dir
 	}
 	return f
 }
@@ -136,7 +138,7 @@ func checkDaemon(ctx context.Context, at *place) finding {
 	case err != nil:
 		return finding{Check: "daemon", Status: "warn", Detail: err.Error()}
 	}
-	return finding{Check: "daemon", Status: "ok", Detail: fmt.Sprintf("running, %d sessions", len(tree.Sessions()))}
+	return finding{Check: "daemon", Status: "ok", Detail: "running, " + count(len(tree.Sessions()), "session")}
 }
 
 // checkTool looks for what the CLI's sandbox needs.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/config"
 	"github.com/understudy-run/understudy/session"
 )
 
@@ -17,8 +19,8 @@ import (
 type explanation struct {
 	Name        string          `json:"name"`
 	Path        string          `json:"path"`
-	Argv        []string        `json:"argv"`
-	CWD         string          `json:"cwd"`
+	Argv        []string        `json:"argv"`        // without the program
+	CWD         string          `json:"cwd"`         // empty: the daemon's
 	Environment []string        `json:"environment"` // names only
 	Settings    json.RawMessage `json:"settings,omitempty"`
 }
@@ -29,34 +31,45 @@ func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Show what would be started for a session, without secrets",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Long: `Shows what would be started for a session of the file: program, arguments as a
+shell would want them, directory, the names of the environment variables, and
+the settings. It starts nothing, and shows no value of a variable. The session
+id is chosen at the first start.`,
+		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := loadConfig(file, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			var names []string
-			for _, s := range cfg.Sessions {
-				names = append(names, s.Name)
-				if s.Name != args[0] {
-					continue
-				}
-				cli, err := program(cfg)
-				if err != nil {
-					return err
-				}
-				e, err := explain(s.Name, cli, prepared(cfg, s.Options))
-				if err != nil {
-					return err
-				}
-				return e.print(cmd, asJSON)
+			options, ok := cfg.Session(args[0])
+			if !ok {
+				return &exitCodeError{exitNoSession, fmt.Errorf("no session %q in %s: %s", args[0], file, have(namesOf(cfg)))}
 			}
-			return &exitCodeError{exitNoSession, fmt.Errorf("no session %q in %s: it has %s", args[0], file, strings.Join(names, ", "))}
+			cli, err := program(cfg)
+			if err != nil {
+				return err
+			}
+			e, err := explain(args[0], cli, prepared(cfg, options))
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), e)
+			}
+			return e.print(cmd.OutOrStdout())
 		},
 	}
 	fileFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
+}
+
+func namesOf(cfg *config.Config) []string {
+	var names []string
+	for _, s := range cfg.Sessions {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 func explain(name string, cli session.CLI, options session.Options) (*explanation, error) {
@@ -67,22 +80,24 @@ func explain(name string, cli session.CLI, options session.Options) (*explanatio
 	launch := s.Launch()
 	argv, err := launch.Argv()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("session %s: %w", name, err)
 	}
 	environment, err := launch.Environ(os.Environ())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("session %s: %w", name, err)
 	}
 	settings, err := launch.SettingsJSON()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("session %s: %w", name, err)
 	}
 	e := &explanation{Name: name, Path: launch.Path, Argv: argv, CWD: launch.Dir, Settings: json.RawMessage(settings)}
+	if e.Path == "" {
+		e.Path = "claude"
+	}
 	for _, pair := range environment {
 		variable, _, _ := strings.Cut(pair, "=")
 		e.Environment = append(e.Environment, variable)
 	}
-	// The id is chosen at the first start.
 	for i, arg := range e.Argv {
 		if strings.HasPrefix(arg, "--session-id=") {
 			e.Argv[i] = "--session-id=UUID"
@@ -92,30 +107,40 @@ func explain(name string, cli session.CLI, options session.Options) (*explanatio
 	return e, nil
 }
 
-func (e *explanation) print(cmd *cobra.Command, asJSON bool) error {
-	out := cmd.OutOrStdout()
-	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(e)
-	}
-	path := e.Path
-	if path == "" {
-		path = "claude"
-	}
+func (e *explanation) print(out io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "session      %s\nprogram      %s\n", e.Name, path)
-	for i, arg := range e.Argv {
-		label := ""
-		if i == 0 {
-			label = "arguments"
-		}
-		fmt.Fprintf(&b, "%-12s %s\n", label, arg)
+	row := func(label, text string) { fmt.Fprintf(&b, "%-13s%s\n", label, text) }
+	row("session", e.Name)
+	row("program", shellWord(e.Path))
+	label := "arguments"
+	for _, arg := range e.Argv {
+		row(label, shellWord(arg))
+		label = ""
 	}
-	fmt.Fprintf(&b, "directory    %s\nenvironment  %s\n", e.CWD, strings.Join(e.Environment, " "))
+	if e.CWD == "" {
+		row("directory", "the daemon's")
+	} else {
+		row("directory", e.CWD)
+	}
+	label = "environment"
+	for _, name := range e.Environment {
+		row(label, name)
+		label = ""
+	}
 	if len(e.Settings) > 0 {
-		fmt.Fprintf(&b, "settings     %s\n", e.Settings)
+		row("settings", string(e.Settings))
 	}
-	_, err := fmt.Fprint(out, b.String())
+	_, err := io.WriteString(out, terminalOf(out).shown(b.String()))
 	return err
+}
+
+// shellWord quotes text for a shell where it needs to be.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=+./,:@%", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

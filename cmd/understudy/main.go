@@ -62,8 +62,6 @@ func (e *exitCodeError) Error() string {
 
 func (e *exitCodeError) Unwrap() error { return e.err }
 
-func usageError(err error) error { return &exitCodeError{exitUsage, err} }
-
 func codeOf(err error) int {
 	if errors.Is(err, debug.ErrNoDaemon) {
 		return exitNoDaemon

@@ -43,12 +43,15 @@ Exit codes: 0 done, 1 error, 2 usage or failed check, 3 the session answered wit
 an error result, 4 no such session, 5 no daemon.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usageArgs(cobra.NoArgs),
+		Args:          subcommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
-	root.PersistentFlags().StringVar(&at.dataDir, "data-dir", "", "the daemon's data directory (default $UNDERSTUDY_DATA_DIR, or ./data)")
-	root.PersistentFlags().StringVar(&at.socket, "socket", "", "the daemon's socket (default DATA_DIR/"+socketName+")")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.PersistentFlags().StringVar(&at.dataDir, "data-dir", "", "the daemon's data `directory` (default $UNDERSTUDY_DATA_DIR, or ./data)")
+	root.PersistentFlags().StringVar(&at.socket, "socket", "", "the `path` of the daemon's socket (default DATA_DIR/"+socketName+")")
+	root.SetFlagErrorFunc(badFlag)
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newUp(at), newCheck(), newExplain(), newTree(at), newPs(at), newSend(at), newSpawn(at),
 		newRestart(at), newInterrupt(at), newStop(at), newLogs(at), newAudit(at), newDoctor(at), newSimulate(), newVersion(),
@@ -57,17 +60,7 @@ an error result, 4 no such session, 5 no daemon.`,
 	return root
 }
 
-// usageArgs makes a wrong number of arguments a usage error.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError(err)
-		}
-		return nil
-	}
-}
-
 // fileFlag adds -f.
 func fileFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVarP(file, "file", "f", "understudy.yaml", "the configuration file")
+	cmd.Flags().StringVarP(file, "file", "f", "understudy.yaml", "the configuration `file`")
 }

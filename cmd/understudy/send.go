@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/supervisor/debug"
 )
+
+const promptArgument = "PROMPT"
 
 func newSend(at *place) *cobra.Command {
 	var asJSON bool
@@ -20,9 +25,16 @@ func newSend(at *place) *cobra.Command {
 		Long: `Sends a prompt to a session and streams the answer's text; what tools it uses goes
 to stderr. With - the prompt is read from stdin. Ctrl-C interrupts the turn.
 
+A session takes one prompt at a time; others wait in its queue.
+
 With --json the frames of the turn are printed, one a line, the last being the
 CLI's result frame. Exit code 3 says that the result is an error.`,
-		Args: usageArgs(cobra.ExactArgs(2)),
+		Example: `  understudy send reviewer "What does this repository do?"
+  git diff | understudy send reviewer -
+  understudy send --json reviewer "Hello" | tail -n 1`,
+		Args:              takes("NAME", promptArgument),
+		SuggestFor:        []string{"query", "prompt", "ask", "say"},
+		ValidArgsFunction: completeSession(at),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			prompt := args[1]
 			if prompt == "-" {
@@ -33,53 +45,89 @@ CLI's result frame. Exit code 3 says that the result is an error.`,
 				prompt = string(data)
 			}
 			if strings.TrimSpace(prompt) == "" {
-				return usageError(fmt.Errorf("the prompt is empty"))
+				return usageError(errEmptyPrompt)
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-			defer stop()
-			out := cmd.OutOrStdout()
-			for frame, err := range at.client().Query(ctx, args[0], prompt) {
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					if _, err := fmt.Fprintf(out, "%s\n", frame); err != nil {
-						return err
-					}
-					continue
-				}
-				if err := printFrame(out, cmd.ErrOrStderr(), frame); err != nil {
-					return err
-				}
+			show := printFrames(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if asJSON {
+				show = copyFrames(cmd.OutOrStdout())
 			}
-			return nil
+			return send(cmd.Context(), at.client(), args[0], prompt, show)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the frames of the turn, one a line")
 	return cmd
 }
 
-// printFrame shows what a reader wants of a frame: the assistant's text, and on stderr the tools.
-func printFrame(out, progress io.Writer, frame []byte) error {
-	m, err := protocol.Decode(frame)
-	if err != nil {
-		return err
-	}
-	a, ok := m.(*protocol.Assistant)
-	if !ok || a.ParentToolUseID != nil {
-		return nil
-	}
-	for _, block := range a.Message.Content {
-		switch block := block.(type) {
-		case *protocol.TextBlock:
-			_, err = fmt.Fprintln(out, block.Text)
-		case *protocol.ToolUseBlock:
-			_, err = fmt.Fprintf(progress, "· %s\n", block.Name)
-		default: // thinking and the like: --json shows it
+// send gives a prompt to a session, and every frame of the turn to show.
+func send(ctx context.Context, client *debug.Client, name, prompt string, show func(frame []byte) error) error {
+	listening, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	for frame, err := range client.Query(listening, name, prompt) {
+		switch {
+		case err != nil && listening.Err() != nil:
+			return errors.New("interrupted") // the daemon does that when we go
+		case err != nil:
+			return advised(ctx, client, name, err)
 		}
-		if err != nil {
+		if err := show(frame); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// copyFrames shows frames to programs.
+func copyFrames(out io.Writer) func([]byte) error {
+	return func(frame []byte) error {
+		_, err := fmt.Fprintf(out, "%s\n", frame)
+		return err
+	}
+}
+
+// printFrames shows people what they want of a turn: the answer's text, and on stderr the tools. With
+// include_partial_messages the text comes as it is written; its block follows, and is not shown again.
+func printFrames(out, progress io.Writer) func([]byte) error {
+	screen, side := terminalOf(out), terminalOf(progress)
+	partial := false // the line is not over
+	answered := false
+	return func(frame []byte) error {
+		m, err := protocol.Decode(frame)
+		if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case *protocol.StreamEvent:
+			if text, ok := m.TextDelta(); ok && m.ParentToolUseID == nil {
+				partial, answered = true, true
+				_, err = fmt.Fprint(out, screen.shown(text))
+			}
+		case *protocol.Assistant:
+			if m.ParentToolUseID != nil {
+				return nil
+			}
+			for _, block := range m.Message.Content {
+				switch block := block.(type) {
+				case *protocol.TextBlock:
+					text := screen.shown(block.Text)
+					if partial {
+						text = ""
+					}
+					partial, answered = false, true
+					_, err = fmt.Fprintln(out, text)
+				case *protocol.ToolUseBlock:
+					_, err = fmt.Fprintf(progress, "· %s\n", side.shown(block.Name))
+				}
+				if err != nil {
+					return err
+				}
+			}
+		case *protocol.Result:
+			if partial { // the turn was interrupted in the middle of a block
+				_, err = fmt.Fprintln(out)
+			} else if !answered && !m.IsError && m.Result != "" {
+				_, err = fmt.Fprintln(out, screen.shown(m.Result)) // a slash command's, which no model wrote
+			}
+		}
+		return err
+	}
 }

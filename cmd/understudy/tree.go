@@ -19,9 +19,30 @@ func newTree(at *place) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tree",
 		Short: "Show the supervision tree",
-		Args:  usageArgs(cobra.NoArgs),
+		Long: `Shows the supervision tree of the daemon. RESTARTS are those used of those allowed,
+and in parentheses those so far; QUEUE is the prompts that wait.`,
+		Args:       takes(),
+		SuggestFor: []string{"status", "top", "watch"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(cmd, at.client(), asJSON, watch, debug.RenderTree)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+			defer stop()
+			out := cmd.OutOrStdout()
+			show := asText(out, watch)
+			if asJSON {
+				show = asDocument(out, watch)
+			}
+			for {
+				tree, err := at.client().Tree(ctx)
+				if err != nil && watch && ctx.Err() != nil {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if err := show(tree); err != nil || !watch || !sleep(ctx, time.Second) {
+					return err
+				}
+			}
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the tree as JSON, with --watch one document a line")
@@ -32,66 +53,78 @@ func newTree(at *place) *cobra.Command {
 func newPs(at *place) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "ps",
-		Short: "Show one line per session",
-		Args:  usageArgs(cobra.NoArgs),
+		Use:        "ps",
+		Short:      "Show one line per session",
+		Args:       takes(),
+		SuggestFor: []string{"ls", "list", "sessions"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := at.client()
-			if asJSON {
-				tree, err := client.Tree(cmd.Context())
-				if err != nil {
-					return err
-				}
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(tree.Sessions())
+			tree, err := at.client().Tree(cmd.Context())
+			if err != nil {
+				return err
 			}
-			return show(cmd, client, false, false, func(w io.Writer, tree debug.Node, o debug.RenderOptions) error {
-				return debug.RenderSessions(w, tree.Sessions(), o)
-			})
+			out := cmd.OutOrStdout()
+			sessions := tree.Sessions()
+			if asJSON {
+				if sessions == nil {
+					sessions = []debug.Node{} // [] and not null
+				}
+				return printJSON(out, sessions)
+			}
+			return debug.RenderSessions(out, sessions, terminalOf(out).rendering())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of sessions")
 	return cmd
 }
 
-// show prints the tree once, or every second.
-func show(cmd *cobra.Command, client *debug.Client, asJSON, watch bool, render func(io.Writer, debug.Node, debug.RenderOptions) error) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-	defer stop()
-	out := cmd.OutOrStdout()
-	terminal := isTerminal(out)
-	for {
-		tree, err := client.Tree(ctx)
-		if err != nil {
-			if watch && ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
+// rendering is how tables are drawn on the stream.
+func (t terminal) rendering() debug.RenderOptions {
+	return debug.RenderOptions{Now: time.Now(), Color: t.color, Width: t.width}
+}
+
+// asText draws trees, on a terminal that is watched each in the place of the one before.
+func asText(out io.Writer, watch bool) func(debug.Node) error {
+	first := true
+	return func(tree debug.Node) error {
+		screen := terminalOf(out) // its size may have changed
 		var b strings.Builder
-		if asJSON {
-			encoder := json.NewEncoder(&b)
-			if !watch {
-				encoder.SetIndent("", "  ")
-			}
-			err = encoder.Encode(tree)
-		} else {
-			if watch && terminal {
-				b.WriteString("\x1b[H\x1b[2J") // home, clear
-			}
-			err = render(&b, tree, debug.RenderOptions{Now: time.Now(), Color: terminal})
-		}
-		if err != nil {
+		if err := debug.RenderTree(&b, tree, screen.rendering()); err != nil {
 			return err
 		}
-		if _, err := io.WriteString(out, b.String()); err != nil || !watch {
-			return err
+		text := b.String()
+		switch {
+		case watch && screen.is:
+			const home, clear, endOfLine, below = "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[J"
+			// Clearing line by line, after what is new was written, does not flicker.
+			text = home + strings.ReplaceAll(text, "\n", endOfLine+"\n") + below
+			if first {
+				text = clear + text
+			}
+		case !first:
+			text = "\n" + text
 		}
-		if !sleep(ctx, time.Second) {
-			return nil
-		}
+		first = false
+		_, err := io.WriteString(out, text)
+		return err
 	}
+}
+
+// asDocument prints trees as JSON, on a line each if there are several.
+func asDocument(out io.Writer, watch bool) func(debug.Node) error {
+	return func(tree debug.Node) error {
+		if watch {
+			return json.NewEncoder(out).Encode(tree)
+		}
+		return printJSON(out, tree)
+	}
+}
+
+// printJSON prints a value for programs, and for people who look at it.
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
 }
 
 // sleep waits, and reports whether the context still lives.

@@ -33,7 +33,7 @@ func newUp(at *place) *cobra.Command {
 		Long: `Runs the sessions of a configuration file, and whatever is spawned later, until
 SIGTERM or SIGINT: turns are interrupted, every process is ended with everything
 it started, and the daemon exits. A second signal kills at once.`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(file, cmd.ErrOrStderr())
 			if err != nil {

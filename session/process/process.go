@@ -149,6 +149,12 @@ func (p *Process) PID() int { return p.pid }
 // StartedAt is when the process was started.
 func (p *Process) StartedAt() time.Time { return p.started }
 
+// Observe notes what descends from the CLI now, so that the sweep at its end finds those too that will have
+// left their session, cleared their environment and lost their parents by then. Stop does so before each of
+// its steps; this is for what else may end a tool, such as an interrupt. It reads the process table, which
+// takes a millisecond or some.
+func (p *Process) Observe() { p.record() }
+
 // Done is closed when the process has ended, its exit is recorded and its descendants have been swept: whoever
 // starts the next generation after Done has no tool of this one running beside it. Between the exit and Done
 // lie some milliseconds, at most Options.OutputGrace while a descendant that could not be found holds stderr, and at

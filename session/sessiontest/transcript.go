@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,6 +25,7 @@ type transcript struct {
 	sessionID string
 	prompts   []string        // plain prompts, oldest first
 	recorded  map[string]bool // prompt uuids; true when something was answered after it
+	begun     bool            // something of a conversation is in the file
 	torn      bool            // the file ends in the middle of a line
 	model     string          // of the last answer
 	cost      float64         // saved at the last clean end
@@ -150,7 +152,8 @@ func copyTranscript(from, to string) error {
 	return os.WriteFile(to, data, 0o600)
 }
 
-// load reads a transcript. Lines that are no entries, and a torn last line, are skipped.
+// load reads a transcript. Lines that are no entries, and a torn last line, are skipped; without any other there is nothing to
+// resume, though the id is taken.
 func (t *transcript) load(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -163,6 +166,9 @@ func (t *transcript) load(path string) error {
 		t.take(line)
 		t.torn = len(line) > 0 && line[len(line)-1] != '\n'
 		if errors.Is(err, io.EOF) {
+			if !t.begun {
+				return fmt.Errorf("%s: there is no prompt in it", path)
+			}
 			return nil
 		}
 		if err != nil {
@@ -176,6 +182,7 @@ func (t *transcript) take(line []byte) {
 	if json.Unmarshal(line, &e) != nil {
 		return
 	}
+	t.begun = t.begun || e.Type == "user" || e.Type == "assistant"
 	switch e.Type {
 	case "user":
 		var message wireMessage

@@ -1,0 +1,311 @@
+package understudy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// ErrBusy says that every session of a pool is in a turn and that its queue is full.
+var ErrBusy = errors.New("pool is busy")
+
+// PoolSpec is a number of sessions that are all alike: a query goes to one that is idle. They share no
+// conversation, so a pool is for prompts that stand alone.
+type PoolSpec struct {
+	// Name names the pool among the sessions and groups; its sessions are called Name-1, Name-2, ….
+	Name string
+	// Options are those of each session.
+	Options session.Options
+	// Min sessions are kept up; 0 means 1. Up to Max are started when queries need them; 0 means Min.
+	Min, Max int
+	// MaxQueue is how many queries may wait for a session; more fail with ErrBusy. 0 means none.
+	MaxQueue int
+	// IdleTimeout ends a session beyond Min that had nothing to do for so long; 0 means 5 minutes.
+	IdleTimeout time.Duration
+}
+
+const defaultIdleTimeout = 5 * time.Minute
+
+func (p PoolSpec) validate() error {
+	var problems []error
+	add := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("pool %s: "+format, append([]any{p.Name}, args...)...))
+	}
+	if !session.ValidName(p.Name) || len(p.Name) > 56 {
+		add("expected a name of up to 56 letters, digits, dots, underscores and dashes, beginning with a letter or digit")
+	}
+	if p.Min < 0 || p.Max < 0 || p.MaxQueue < 0 || p.IdleTimeout < 0 {
+		add("min %d, max %d, max_queue %d, idle_timeout %v: none may be negative", p.Min, p.Max, p.MaxQueue, p.IdleTimeout)
+	}
+	if p.Max != 0 && p.Max < max(p.Min, 1) {
+		add("max %d: expected at least min, which is %d", p.Max, max(p.Min, 1))
+	}
+	if err := p.Options.Validate(); err != nil {
+		add("%w", err)
+	}
+	return errors.Join(problems...)
+}
+
+// Pool is a number of sessions that are all alike. Its methods may be called from any goroutine.
+type Pool struct {
+	spec    PoolSpec
+	rt      *Runtime
+	home    *branch
+	mu      sync.Mutex
+	workers []*worker
+	waiting []chan *worker // oldest first; a closed one was given nothing: look again
+	closed  bool
+}
+
+// worker is a session of a pool.
+type worker struct {
+	session *session.Session
+	busy    bool
+	rest    *time.Timer // ends it when it was idle for long
+}
+
+// rouse takes back that the session is ended for being idle.
+func (w *worker) rouse() {
+	if w.rest != nil {
+		w.rest.Stop()
+	}
+}
+
+// Pool returns the pool of that name, or ErrNoSession.
+func (rt *Runtime) Pool(name string) (*Pool, error) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	p := rt.pools[name]
+	if p == nil {
+		return nil, fmt.Errorf("%w: no pool %s", ErrNoSession, name)
+	}
+	return p, nil
+}
+
+// addPool starts a pool's supervisor and its first sessions, without waiting for these to be ready.
+func (rt *Runtime) addPool(ctx context.Context, spec PoolSpec) error {
+	spec.Min = max(spec.Min, 1)
+	spec.Max = max(spec.Max, spec.Min)
+	if spec.IdleTimeout == 0 {
+		spec.IdleTimeout = defaultIdleTimeout
+	}
+	p := &Pool{spec: spec, rt: rt, home: &branch{name: spec.Name, path: rt.sessions.path + "/" + spec.Name, above: rt.sessions}}
+	intensity, backoff := rt.policy()
+	options := supervisor.Options{Independent: true, Intensity: &intensity}
+	for range spec.Min {
+		made, child, err := p.next()
+		if err != nil {
+			return err
+		}
+		child.RetryStart = true
+		options.Children = append(options.Children, child)
+		p.workers = append(p.workers, &worker{session: made})
+	}
+	rt.mu.Lock()
+	rt.pools[spec.Name] = p
+	rt.mu.Unlock()
+	return rt.supervisorOf(rt.sessions).AddChild(ctx, supervisor.ChildSpec{
+		ID: spec.Name, Kind: supervisor.Supervised, RetryStart: true,
+		Start:     func(ctx context.Context) (actor.PID, error) { return rt.start(ctx, p.home, options) },
+		Intensity: &intensity, OnExhausted: supervisor.Fail, Backoff: &backoff,
+	})
+}
+
+// next makes the session with the lowest number that is free. p.mu is held, or nobody else knows p yet.
+func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s-%d", p.spec.Name, n)
+		if slices.ContainsFunc(p.workers, func(w *worker) bool { return w.session.Name() == name }) {
+			continue
+		}
+		made, err := p.rt.newSession(name, p.spec.Options, p.home)
+		if err != nil {
+			return nil, supervisor.ChildSpec{}, err
+		}
+		intensity, backoff := p.rt.policy()
+		return made, p.rt.child(made, intensity, backoff), nil
+	}
+}
+
+// Query sends a prompt to an idle session of the pool, as session.Session.Query does. If there is none it
+// starts another, up to Max, or waits in the queue; if that is full it yields ErrBusy.
+func (p *Pool) Query(ctx context.Context, prompt string) iter.Seq2[protocol.Message, error] {
+	return func(yield func(protocol.Message, error) bool) {
+		w, err := p.acquire(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer p.release(w)
+		for m, err := range w.session.Query(ctx, prompt) {
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+// acquire takes a session that has nothing to do.
+func (p *Pool) acquire(ctx context.Context) (*worker, error) {
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, fmt.Errorf("pool %s: %w", p.spec.Name, session.ErrStopped)
+		}
+		if w := p.idle(); w != nil {
+			w.busy = true
+			p.mu.Unlock()
+			return w, nil
+		}
+		if home := p.rt.supervisorOf(p.home); home != nil && len(p.workers) < p.spec.Max {
+			return p.grow(ctx, home) // unlocks
+		}
+		if p.allFailed() {
+			p.mu.Unlock()
+			return nil, fmt.Errorf("pool %s: %w: every session of it", p.spec.Name, session.ErrFailed)
+		}
+		if len(p.waiting) >= p.spec.MaxQueue {
+			err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.spec.Name, ErrBusy, len(p.workers), len(p.waiting))
+			p.mu.Unlock()
+			return nil, err
+		}
+		turn := make(chan *worker, 1)
+		p.waiting = append(p.waiting, turn)
+		p.mu.Unlock()
+		select {
+		case w := <-turn:
+			if w != nil {
+				return w, nil
+			}
+		case <-ctx.Done():
+			p.leave(turn)
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// leave takes a waiter off the queue, and passes on what it may have been given meanwhile.
+func (p *Pool) leave(turn chan *worker) {
+	p.mu.Lock()
+	p.waiting = slices.DeleteFunc(p.waiting, func(c chan *worker) bool { return c == turn })
+	p.mu.Unlock()
+	select {
+	case w := <-turn:
+		if w != nil {
+			p.release(w)
+		}
+	default:
+	}
+}
+
+// idle is a session that can take a prompt at once, or as soon as it is back; nil if there is none.
+func (p *Pool) idle() *worker {
+	var coming *worker
+	for _, w := range p.workers {
+		if w.busy {
+			continue
+		}
+		switch w.session.Info().State {
+		case session.Idle:
+			w.rouse()
+			return w
+		case session.Starting, session.Restarting:
+			if coming == nil {
+				coming = w
+			}
+		}
+	}
+	return coming
+}
+
+func (p *Pool) allFailed() bool {
+	return !slices.ContainsFunc(p.workers, func(w *worker) bool {
+		state := w.session.Info().State
+		return state != session.Failed && state != session.Stopped
+	})
+}
+
+// grow starts one more session and waits for it. It is called with p.mu held, and releases it.
+func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, error) {
+	made, child, err := p.next()
+	if err != nil {
+		p.mu.Unlock()
+		return nil, err
+	}
+	w := &worker{session: made, busy: true}
+	p.workers = append(p.workers, w)
+	p.mu.Unlock()
+	if _, err := home.StartChild(ctx, child); err != nil {
+		p.drop(w)
+		return nil, err
+	}
+	return w, nil
+}
+
+// release gives a session to who has waited longest, or lets it rest.
+func (p *Pool) release(w *worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 {
+		next := p.waiting[0]
+		p.waiting = slices.Delete(p.waiting, 0, 1)
+		next <- w
+		return
+	}
+	w.busy = false
+	if len(p.workers) > p.spec.Min && !p.closed {
+		w.rest = time.AfterFunc(p.spec.IdleTimeout, func() { p.retire(w) })
+	}
+}
+
+// retire ends a session that the pool does not need.
+func (p *Pool) retire(w *worker) {
+	p.mu.Lock()
+	if w.busy || p.closed || len(p.workers) <= p.spec.Min {
+		p.mu.Unlock()
+		return
+	}
+	w.busy = true // nobody takes it any more
+	p.mu.Unlock()
+	p.drop(w)
+}
+
+// drop removes a session from the pool and from the tree.
+func (p *Pool) drop(w *worker) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := ignoreNotFound(p.rt.Remove(ctx, w.session.Name())); err != nil {
+		p.rt.log.Error().Err(err).Str("pool", p.spec.Name).Msg("session could not be removed")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
+	for _, turn := range p.waiting { // there may be room for another one now
+		close(turn)
+	}
+	p.waiting = nil
+}
+
+// close refuses queries from now on.
+func (p *Pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, w := range p.workers {
+		w.rouse()
+	}
+	for _, turn := range p.waiting {
+		close(turn)
+	}
+	p.waiting = nil
+}

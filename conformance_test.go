@@ -623,7 +623,7 @@ func damagedTranscript(r *rig) {
 		sameID bool
 	}{
 		{"torn", func(data []byte) []byte { return data[:len(data)-40] }, true, true},
-		{"empty", func([]byte) []byte { return nil }, false, true},
+		{"empty", func([]byte) []byte { return nil }, false, false},
 		{"garbage", func([]byte) []byte { return []byte("\x00\x01 no transcript\n{{{\n") }, false, false},
 	} {
 		before := r.Info()
@@ -839,8 +839,9 @@ func TestAHostileRepositoryRunsNothing(t *testing.T) {
 // other tests are about processes that are none.
 const orphanVariable = "UNDERSTUDY_TEST_ORPHANS"
 
-// TestWhatLeftEverythingIsEnded is about a daemon that has left its session, cleared its environment and lost its parents. No
-// trace of it leads back to the CLI but that the kernel gives it to the nearest subreaper, which the daemon binary is.
+// TestWhatLeftEverythingIsEnded is about a daemon that has left its session, cleared its environment and lost its parents
+// before anybody looked. No trace of it leads back to the CLI, but the kernel gives it to the nearest subreaper: a program
+// that is one, as the understudy command is, ends it when it ends itself.
 func TestWhatLeftEverythingIsEnded(t *testing.T) {
 	if os.Getenv(orphanVariable) == "" {
 		for _, name := range []string{"sim", "real"} {
@@ -869,5 +870,8 @@ func TestWhatLeftEverythingIsEnded(t *testing.T) {
 	daemon := r.pidIn("daemon")
 	require.True(t, alive(daemon))
 	shutdown(t, r.rt)
+	report := process.SweepOrphans()
+	require.NoError(t, report.Err)
 	assert.False(t, alive(daemon))
+	assert.Empty(t, process.SweepOrphans().Killed)
 }

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rs/zerolog"
+
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/supervisor"
 )
 
 func (rt *Runtime) onRootEvent(e supervisor.Event) {
-	rt.logEvent(e)
+	rt.logEvent(e, false)
 	rt.tell(e)
 }
 
@@ -29,7 +31,7 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 			}
 			member.Supervised(below)
 		}
-		rt.logEvent(e)
+		rt.logEvent(e, false)
 		rt.tell(e)
 		return
 	}
@@ -47,7 +49,7 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 		r.Detail["delay_ms"] = e.Delay.Milliseconds()
 		rt.record(r)
 	}
-	rt.logEvent(e)
+	rt.logEvent(e, true)
 	rt.tell(e)
 }
 
@@ -64,16 +66,37 @@ func (rt *Runtime) below(group string) []*member {
 	return found
 }
 
-func (rt *Runtime) logEvent(e supervisor.Event) {
-	line := rt.log.Info()
+// logEvent logs what a supervisor did. Of sessions' lives only its decisions are news: they log their own starts
+// and ends.
+func (rt *Runtime) logEvent(e supervisor.Event, session bool) {
+	level, reason := zerolog.DebugLevel, e.Reason
 	switch e.Kind {
 	case supervisor.ChildParked, supervisor.Escalated:
-		line = rt.log.Error() // a person must act
-	case supervisor.RestartScheduled, supervisor.ChildKilled, supervisor.StartFailed, supervisor.ChildExited:
-		line = rt.log.Warn()
+		level = zerolog.ErrorLevel // a person must act
+	case supervisor.ChildKilled, supervisor.StartFailed:
+		level = zerolog.WarnLevel
+	case supervisor.ChildExited:
+		if !session {
+			level = zerolog.WarnLevel
+		}
+	case supervisor.RestartScheduled:
+		level, reason = zerolog.WarnLevel, nil // the line before has it
 	}
-	line.Str("supervisor", e.Supervisor).Str("child", e.Child).Int("attempt", e.Incarnation).
-		Int("restarts", e.Restarts).Dur("delay_ms", e.Delay).AnErr("reason", e.Reason).Msg("child " + string(e.Kind))
+	line := rt.log.WithLevel(level).Str("supervisor", e.Supervisor).Str("child", e.Child).Int("attempt", e.Incarnation)
+	if e.Restarts > 0 {
+		line.Int("restarts", e.Restarts)
+	}
+	if e.Delay > 0 {
+		line.Int64("delay_ms", e.Delay.Milliseconds())
+	}
+	line.AnErr("reason", reason).Msg(eventTexts[e.Kind])
+}
+
+var eventTexts = map[supervisor.EventKind]string{
+	supervisor.ChildStarted: "child started", supervisor.ChildExited: "child ended", supervisor.StartFailed: "child did not start",
+	supervisor.RestartScheduled: "child will be restarted", supervisor.ChildParked: "child is parked as failed",
+	supervisor.ChildStopped: "child stopped", supervisor.ChildKilled: "child did not stop in time and was killed",
+	supervisor.Escalated: "supervisor gives up",
 }
 
 // tell calls the embedder's hook, which may panic.

@@ -109,6 +109,7 @@ func (e *ResultError) Error() string {
 	switch {
 	case r.Subtype == protocol.ResultSuccess: // the CLI's way to report a failed API call
 		what = "API error"
+		text = strings.TrimPrefix(text, "API Error: ")
 	case errors.Is(e, ErrInterrupted):
 		return fmt.Sprintf("session %s: turn interrupted", e.Session)
 	}

@@ -17,22 +17,27 @@ type child struct {
 	since       time.Time
 	incarnation int                // of the last start, from 1
 	initial     bool               // one of the supervisor's first children, not up yet
-	automatic   bool               // the last start was the supervisor's own decision
+	automatic   bool               // its start, or the next if it is queued, is the supervisor's own decision
+	queued      bool               // it waits for its turn to be started
+	deferred    bool               // it ended while its group was busy: see incident
 	cancelStart context.CancelFunc // not nil while Start is at work
 	pid         actor.PID          // zero unless it is up
 	untie       func()             // takes the monitor and the link of pid back
 	upSince     time.Time
 
 	restarts int
-	failures int // in a row, for the backoff
-	lastExit *Exit
-	parked   error // why it was parked, until it is up or stopped
+	failures int    // in a row, for the backoff
+	exits    []Exit // newest first
+	parked   error  // why it was parked, until it is up or stopped
+	probing  bool   // it is being tried, or was, after a cooldown
 	nextTry  time.Time
 	timer    *actor.Timer
 
-	again    bool // start it again when it has stopped
+	again    bool      // start it again when it has stopped
+	deadline time.Time // to have stopped by, if somebody wants it sooner than its spec
+	killed   bool      // this incarnation was
 	starters []actor.Reply[actor.PID]
-	stoppers []actor.Reply[struct{}]
+	stoppers []actor.Reply[Exit]
 }
 
 func newChild(spec ChildSpec, backoff Backoff) *child {
@@ -49,6 +54,9 @@ func newChild(spec ChildSpec, backoff Backoff) *child {
 	if ch.spec.Restart == "" {
 		ch.spec.Restart = Permanent
 	}
+	if ch.spec.Cooldown == 0 {
+		ch.spec.Cooldown = DefaultCooldown
+	}
 	if ch.spec.Kind == Supervised && ch.spec.Shutdown == (Shutdown{}) {
 		ch.spec.Shutdown = Infinity
 	}
@@ -64,16 +72,42 @@ func (ch *child) to(s State) {
 // wanted reports whether the child is up or meant to be.
 func (ch *child) wanted() bool { return ch.state != Stopped && ch.state != Failed }
 
-// forgive lets a parked child begin anew.
+// up reports whether the child has a process or is about to get one.
+func (ch *child) up() bool { return ch.pid != (actor.PID{}) || ch.cancelStart != nil }
+
+// meant reports whether the child is to be up when what is happening to it is over.
+func (ch *child) meant() bool { return ch.wanted() && (ch.state != Stopping || ch.again) }
+
+// forgive lets a child begin anew.
 func (ch *child) forgive() {
 	ch.failures = 0
+	ch.probing = false
 	if ch.own != nil {
 		ch.own.reset()
 	}
 }
 
-// waits reports whether the child waits out the delay before its restart.
-func (ch *child) waits() bool { return ch.state == Restarting && ch.cancelStart == nil }
+// waits reports whether the child waits to be started: for its delay, or for its turn.
+func (ch *child) waits() bool {
+	return (ch.state == Restarting || ch.state == Starting) && !ch.up()
+}
+
+// unqueue takes back that the child is to be started.
+func (ch *child) unqueue() {
+	ch.timer.Stop()
+	ch.nextTry = time.Time{}
+	ch.queued, ch.deferred = false, false
+}
+
+// exitsKept is how many ends of a child are remembered.
+const exitsKept = 5
+
+// note remembers an end. A node that was handed out keeps what it has: the slice is a new one.
+func (ch *child) note(reason error) {
+	exits := make([]Exit, 1, exitsKept)
+	exits[0] = Exit{At: time.Now(), Reason: reason}
+	ch.exits = append(exits, ch.exits[:min(len(ch.exits), exitsKept-1)]...)
+}
 
 func (ch *child) answerStarters(pid actor.PID) {
 	for _, reply := range ch.starters {
@@ -89,42 +123,9 @@ func (ch *child) failStarters(err error) {
 	ch.starters = nil
 }
 
-func (ch *child) answerStoppers() {
+func (ch *child) answerStoppers(reason error) {
 	for _, reply := range ch.stoppers {
-		reply.Send(struct{}{})
+		reply.Send(Exit{At: time.Now(), Reason: reason})
 	}
 	ch.stoppers = nil
-}
-
-func (ch *child) node(parent string) Node {
-	n := Node{
-		Name: ch.spec.ID, Path: parent + "/" + ch.spec.ID, Kind: ch.spec.Kind, State: ch.state, Since: ch.since,
-		PID: ch.pid, Incarnation: ch.incarnation, Restarts: ch.restarts, Restart: ch.spec.Restart,
-		NextTry: ch.nextTry,
-	}
-	if ch.state == Failed {
-		n.Reason = ch.parked
-	}
-	if ch.lastExit != nil {
-		exit := *ch.lastExit
-		n.LastExit = &exit
-	}
-	if ch.own != nil {
-		intensity := ch.own.intensity
-		n.Intensity, n.Used = &intensity, ch.own.used(time.Now())
-	}
-	return n
-}
-
-func (l *loop) node() Node {
-	intensity := l.window.intensity
-	n := Node{
-		Name: lastElement(l.options.Name), Path: l.options.Name, Kind: Supervised, State: l.state, Since: l.since,
-		Strategy: l.options.Strategy, Intensity: &intensity, Used: l.window.used(time.Now()),
-		Children: make([]Node, len(l.children)),
-	}
-	for i, ch := range l.children {
-		n.Children[i] = ch.node(l.options.Name)
-	}
-	return n
 }

@@ -16,7 +16,10 @@ const (
 	ChildExited      EventKind = "exited"            // a child ended that was not asked to
 	StartFailed      EventKind = "start_failed"      // a start, or a restart, returned an error
 	RestartScheduled EventKind = "restart_scheduled" // it will be started again, after Delay
-	ChildParked      EventKind = "parked"            // it will not be started again until somebody asks
+	GroupRestart     EventKind = "group_restart"     // its siblings in Group are stopped with it, and started again
+	ChildParked      EventKind = "parked"            // it will not be started again until somebody asks, or until Delay is over
+	ChildIgnored     EventKind = "ignored"           // its Start had nothing to start: it counts as stopped
+	ChildReset       EventKind = "reset"             // somebody had its past forgiven; without a child, the supervisor's
 	ChildStopped     EventKind = "stopped"           // it was stopped on request, or finished for good
 	ChildKilled      EventKind = "killed"            // it did not end within its Shutdown
 	Escalated        EventKind = "escalated"         // the supervisor gives up
@@ -33,7 +36,9 @@ type Event struct {
 	Restarts    int           // of the child so far
 	Delay       time.Duration // before the restart
 	Reason      error         // why it ended, failed, or was parked
-	Again       bool          // with ChildStopped: it was recycled, and is started again at once
+	Again       bool          // with ChildStopped: it was recycled, or goes down with a sibling, and is started again
+	Planned     bool          // with RestartScheduled: it ended because it wants to be replaced, which is not counted
+	Group       []string      // with GroupRestart: the siblings, in start order; those that are temporary do not come back
 	Ending      bool          // the supervisor itself is ending, so that its own decides what comes next
 }
 
@@ -74,20 +79,6 @@ func unclean(cause error) error {
 	}
 	return cause
 }
-
-// AlreadyStartedError is ErrAlreadyStarted with what is there.
-type AlreadyStartedError struct {
-	Supervisor string
-	Child      string
-	PID        actor.PID // zero while it starts or waits for its restart
-}
-
-func (e *AlreadyStartedError) Error() string {
-	return fmt.Sprintf("start child %s of %s: %v", e.Child, e.Supervisor, ErrAlreadyStarted)
-}
-
-// Is makes errors.Is(err, ErrAlreadyStarted) true.
-func (e *AlreadyStartedError) Is(target error) bool { return target == ErrAlreadyStarted }
 
 func reasonText(reason error) string {
 	if reason == nil {

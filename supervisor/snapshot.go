@@ -37,17 +37,20 @@ type Node struct {
 	Incarnation int
 	Restarts    int // by the supervisor; an operator's do not count
 	Restart     Restart
+	Significant bool
 	LastExit    *Exit     // the last end that nobody asked for, or failed start
-	NextTry     time.Time // when Restarting waits for it
+	LastExits   []Exit    // the last five of them, newest first; not to be changed
+	NextTry     time.Time // when Restarting waits for it, or a cooldown is over
 	Reason      error     // why it is Failed
 
 	// Of a supervisor, and of a child with an intensity of its own:
 	Intensity *Intensity
-	Used      int // restarts in the window
+	Used      int // restarts in the window, at this moment
 
 	// Of a supervisor:
-	Strategy Strategy
-	Children []Node // in start order
+	Strategy     Strategy
+	AutoShutdown AutoShutdown
+	Children     []Node // in start order
 }
 
 // Tree describes the supervisor and everything below it. A supervisor never waits for its children, so
@@ -68,12 +71,87 @@ func (s *Supervisor) Tree(ctx context.Context) (Node, error) {
 		if err != nil {
 			continue
 		}
-		child.Strategy, child.Intensity, child.Used, child.Children = below.Strategy, below.Intensity, below.Used, below.Children
+		child.Strategy, child.AutoShutdown, child.Children = below.Strategy, below.AutoShutdown, below.Children
+		child.Intensity, child.Used = below.Intensity, below.Used
 	}
 	return node, nil
+}
+
+// Children describes the children in start order, OTP's which_children, which gives them in reverse.
+func (s *Supervisor) Children(ctx context.Context) ([]Node, error) {
+	node, err := actor.Ask(ctx, s.ref, func(r actor.Reply[Node]) message { return look{r} })
+	return node.Children, err
 }
 
 // Child describes one child.
 func (s *Supervisor) Child(ctx context.Context, id string) (Node, error) {
 	return actor.Ask(ctx, s.ref, func(r actor.Reply[Node]) message { return lookChild{id, r} })
+}
+
+// Count is how many children a supervisor has.
+type Count struct {
+	Specs       int // children known; 1 for a template
+	Active      int // with a process
+	Supervisors int // of kind Supervised, with a process or not
+	Workers     int // the others
+}
+
+// Count counts the children, OTP's count_children.
+func (s *Supervisor) Count(ctx context.Context) (Count, error) {
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[Count]) message { return countChildren{r} })
+}
+
+// Spec is the spec of a child, OTP's get_childspec, with the defaults filled in.
+func (s *Supervisor) Spec(ctx context.Context, id string) (ChildSpec, error) {
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[ChildSpec]) message { return lookSpec{id, r} })
+}
+
+func (l *loop) count() Count {
+	n := Count{Specs: len(l.children)}
+	if l.options.Strategy == SimpleOneForOne {
+		n.Specs = 1
+	}
+	for _, ch := range l.children {
+		if ch.pid != (actor.PID{}) {
+			n.Active++
+		}
+		if ch.spec.Kind == Supervised {
+			n.Supervisors++
+		} else {
+			n.Workers++
+		}
+	}
+	return n
+}
+
+func (ch *child) node(parent string) Node {
+	n := Node{
+		Name: ch.spec.ID, Path: parent + "/" + ch.spec.ID, Kind: ch.spec.Kind, State: ch.state, Since: ch.since,
+		PID: ch.pid, Incarnation: ch.incarnation, Restarts: ch.restarts, Restart: ch.spec.Restart,
+		Significant: ch.spec.Significant, NextTry: ch.nextTry,
+	}
+	if ch.state == Failed {
+		n.Reason = ch.parked
+	}
+	if len(ch.exits) > 0 {
+		n.LastExits, n.LastExit = ch.exits, &ch.exits[0]
+	}
+	if ch.own != nil {
+		intensity := ch.own.intensity
+		n.Intensity, n.Used = &intensity, ch.own.used(time.Now())
+	}
+	return n
+}
+
+func (l *loop) node() Node {
+	intensity := l.window.intensity
+	n := Node{
+		Name: lastElement(l.options.Name), Path: l.options.Name, Kind: Supervised, State: l.state, Since: l.since,
+		Strategy: l.options.Strategy, AutoShutdown: l.options.AutoShutdown, Intensity: &intensity, Used: l.window.used(time.Now()),
+		Children: make([]Node, len(l.children)),
+	}
+	for i, ch := range l.children {
+		n.Children[i] = ch.node(l.options.Name)
+	}
+	return n
 }

@@ -133,11 +133,26 @@ type Backoff struct {
 // Escalate.
 type OnExhausted string
 
-// What may happen to a child that restarts too often.
+// What may happen to a child that restarts too often. Whatever it is but Escalate, its siblings go on.
 const (
 	Escalate OnExhausted = "escalate" // the supervisor stops its children and itself, as in OTP
-	Fail     OnExhausted = "fail"     // this child is parked as failed, its siblings go on
+	Fail     OnExhausted = "fail"     // this child is parked as failed
+	Cooldown OnExhausted = "cooldown" // it is parked, and tried once more after ChildSpec.Cooldown
+	Slow     OnExhausted = "slow"     // it is restarted for ever, as slowly as its Backoff.Max
 )
+
+// DefaultCooldown is how long a child is parked whose spec names no time.
+const DefaultCooldown = time.Minute
+
+// UnmarshalText accepts the four names.
+func (o *OnExhausted) UnmarshalText(text []byte) error {
+	switch v := OnExhausted(text); v {
+	case Escalate, Fail, Cooldown, Slow:
+		*o = v
+		return nil
+	}
+	return fmt.Errorf("on_exhausted %q: expected escalate, fail, cooldown or slow", text)
+}
 
 // Kind tells supervisors from other children in a tree.
 type Kind string
@@ -162,6 +177,7 @@ type ChildSpec struct {
 	// a PID that comes after StartTimeout: it is stopped.
 	//
 	// An error for which Permanently returns true parks the child at once: a restart would fail for ever.
+	// ErrIgnore means that there is nothing to start.
 	Start func(ctx context.Context) (actor.PID, error)
 
 	Restart      Restart
@@ -173,6 +189,15 @@ type ChildSpec struct {
 	// supervisor's, unless they exceed it and OnExhausted is Escalate.
 	Intensity   *Intensity
 	OnExhausted OnExhausted
+
+	// Cooldown is how long the child is parked if OnExhausted is Cooldown; 0 means DefaultCooldown. Then it
+	// is started once. If that fails, or it ends before it has been up for the length of its Intensity's
+	// window, it is parked for as long again; if not, it has its whole intensity back.
+	Cooldown time.Duration
+
+	// Significant says that the supervisor's AutoShutdown watches for this child's end. It must not be
+	// Permanent, since such a child's end is never the last.
+	Significant bool
 
 	// Backoff, if not nil, replaces the supervisor's.
 	Backoff *Backoff
@@ -191,8 +216,8 @@ func (s ChildSpec) validate() error {
 	add := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("child %q: %w: "+format, append([]any{s.ID, ErrInvalid}, args...)...))
 	}
-	if s.ID == "" || strings.ContainsFunc(s.ID, func(r rune) bool { return r == '/' || badInName(r) }) {
-		add("id must not be empty or hold a slash, a space or a control character")
+	if err := validateID(s.ID); err != nil {
+		problems = append(problems, err)
 	}
 	if s.Start == nil {
 		add("no start function")
@@ -209,12 +234,18 @@ func (s ChildSpec) validate() error {
 	}
 	switch s.OnExhausted {
 	case "", Escalate:
-	case Fail:
+	case Fail, Cooldown, Slow:
 		if s.Intensity == nil {
-			add("on_exhausted fail needs an intensity of the child's own")
+			add("on_exhausted %s needs an intensity of the child's own", s.OnExhausted)
 		}
 	default:
-		add("on_exhausted %q: expected escalate or fail", s.OnExhausted)
+		add("on_exhausted %q: expected escalate, fail, cooldown or slow", s.OnExhausted)
+	}
+	if s.Cooldown < 0 {
+		add("cooldown %v: expected 0 (for %v) or more", s.Cooldown, DefaultCooldown)
+	}
+	if s.Significant && (s.Restart == "" || s.Restart == Permanent) {
+		add("significant: a permanent child never ends for good; make it transient or temporary")
 	}
 	if s.StartTimeout < 0 {
 		add("start timeout %v: expected 0 (none) or more", s.StartTimeout)
@@ -232,6 +263,13 @@ func (s ChildSpec) validate() error {
 	return errors.Join(problems...)
 }
 
+func validateID(id string) error {
+	if id == "" || strings.ContainsFunc(id, func(r rune) bool { return r == '/' || badInName(r) }) {
+		return fmt.Errorf("child %q: %w: id must not be empty or hold a slash, a space or a control character", id, ErrInvalid)
+	}
+	return nil
+}
+
 // badInName says what actor.Spawn does not accept in a name.
 func badInName(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
@@ -243,12 +281,4 @@ func (i Intensity) validate() error {
 		return fmt.Errorf("max_seconds %v: expected more than 0", i.Within)
 	}
 	return nil
-}
-
-// Permanently reports whether an error, or one it wraps, says of itself that trying again cannot help: it
-// has a method `Permanent() bool` that returns true. A child that ends or fails to start with such an
-// error is parked, and burns no restarts.
-func Permanently(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
 }

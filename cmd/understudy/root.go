@@ -16,9 +16,10 @@ const socketName = "understudy.sock"
 // place says where the daemon is, by flags and environment.
 type place struct{ dataDir, socket string }
 
-func (p *place) data() string {
-	return cmp.Or(p.dataDir, os.Getenv("UNDERSTUDY_DATA_DIR"), "data")
-}
+// override is the data directory that a flag or the environment asks for, empty if they do not.
+func (p *place) override() string { return cmp.Or(p.dataDir, os.Getenv("UNDERSTUDY_DATA_DIR")) }
+
+func (p *place) data() string { return cmp.Or(p.override(), "data") }
 
 func (p *place) socketPath() string {
 	return cmp.Or(p.socket, filepath.Join(p.data(), socketName))

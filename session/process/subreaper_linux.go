@@ -42,6 +42,45 @@ func BecomeSubreaper() error {
 	return nil
 }
 
+// SweepOrphans kills what has become a child of this process by being an orphan, whosever it was, with all that
+// descends from it. It is the last thing for a program that has called BecomeSubreaper and is about to end: a
+// process that a tool has started and that has left its session, cleared its environment and lost its parents
+// before anybody looked is in no CLI's tree, but it is a child of this process. Nothing else can tell it from a
+// child that the program has started by other means than Start: those are killed as well. CLIs that run are left
+// alone. Without BecomeSubreaper it does nothing.
+func SweepOrphans() SweepReport {
+	began := time.Now()
+	var total SweepReport
+	for subreaperOn() {
+		t, err := readTable()
+		if err != nil {
+			total.Err = fmt.Errorf("sweep: %w", err)
+			break
+		}
+		clis := map[int]bool{}
+		for _, p := range liveProcesses() {
+			clis[p.pid] = true
+		}
+		orphans := descendants{procs: map[procID]bool{}}
+		for pid, s := range t {
+			if s.ppid == os.Getpid() && !clis[pid] && !s.zombie() {
+				orphans.procs[s.procID] = true
+			}
+		}
+		left := sweepTimeout - time.Since(began)
+		if len(orphans.procs) == 0 || left <= 0 {
+			break
+		}
+		// What these leave behind when they are killed comes to this process, and is found in the next round.
+		r := sweep(func(string) bool { return false }, &orphans, left)
+		total.Killed = append(total.Killed, r.Killed...)
+		total.Left, total.Err = r.Left, r.Err
+		total.Rounds += r.Rounds
+	}
+	total.Took = time.Since(began)
+	return total
+}
+
 func subreaperOn() bool {
 	subreaper.mu.Lock()
 	defer subreaper.mu.Unlock()

@@ -56,18 +56,16 @@ func configDir(env func(string) string) string {
 	return filepath.Join(env("HOME"), ".claude")
 }
 
-// findTranscript looks a session up across all projects; an empty file is none.
+// findTranscript looks a session up across all projects. An empty file is one: its id is taken, though nothing can be resumed.
 func findTranscript(config, sessionID string) (path string, found bool) {
 	matches, err := filepath.Glob(filepath.Join(config, "projects", "*", sessionID+".jsonl"))
 	if err != nil {
 		return "", false
 	}
-	for _, path := range matches {
-		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
-			return path, true
-		}
+	if len(matches) == 0 {
+		return "", false
 	}
-	return "", false
+	return matches[0], true
 }
 
 // newestTranscript is the session of a directory that was written last.

@@ -1,0 +1,283 @@
+package understudy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/session/sessiontest"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// seedVariable repeats a chaos run, as far as the machine does.
+const seedVariable = "UNDERSTUDY_CHAOS_SEED"
+
+// TestChaos kills simulated CLIs at random while all of them are queried. In the end every query was answered or failed with a
+// typed error, every session is idle or parked, and nothing is left: no process, no goroutine, no descriptor.
+func TestChaos(t *testing.T) {
+	const sessions = 50
+	length := 10 * time.Second
+	if testing.Short() {
+		length = 2 * time.Second
+	}
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, seedVariable)
+	}
+	t.Logf("again with the same choices: %s=%d", seedVariable, seed)
+
+	// What the first runtime of a process opens for good (the poller, random numbers) is no leak.
+	warm := newChaos(t, 1)
+	_, err := warm.sessions[0].Ask(t.Context(), bash("true"))
+	require.NoError(t, err)
+	shutdown(t, warm.rt)
+	goroutines := goleak.IgnoreCurrent()
+	descriptors := openDescriptors(t)
+
+	c := newChaos(t, sessions)
+	over := make(chan struct{})
+	var work sync.WaitGroup
+	for i, s := range c.sessions {
+		random := rand.New(rand.NewPCG(seed, uint64(i)+1))
+		work.Go(func() { c.query(s, random, over) }) // ends with its last query
+	}
+	kills := c.kill(rand.New(rand.NewPCG(seed, 0)), length)
+	close(over)
+	ended := make(chan struct{})
+	go func() { work.Wait(); close(ended) }() // ends with the queries
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		require.FailNow(t, "queries hang", "%s", c.describe())
+	}
+
+	parked := 0
+	for _, s := range c.sessions {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		answer, err := s.Ask(ctx, "still there?")
+		cancel()
+		if errors.Is(err, session.ErrFailed) {
+			parked++
+			assert.Equal(t, session.Failed, s.Info().State, s.Name())
+			assert.Error(t, s.Info().Reason, s.Name())
+			continue
+		}
+		assert.NoError(t, err, s.Name())
+		assert.Equal(t, "echo: still there?", answer.Text, s.Name())
+		// A turn of its own may come in between.
+		assert.Eventually(t, func() bool { return s.Info().State == session.Idle }, patience, time.Millisecond, "%s: %+v", s.Name(), s.Info())
+		assert.Zero(t, s.Info().Queue, s.Name())
+	}
+	t.Logf("%d kills; queries: %s; %d of %d sessions parked", kills, c.tally(), parked, sessions)
+	assert.Positive(t, c.ends["answered"])
+	assert.Positive(t, c.ends["crashed"], "kills were noticed")
+	assert.Less(t, parked, sessions/2, "kills that are spread over the sessions park few of them")
+
+	runtimeID, _, _ := strings.Cut(c.sessions[0].Launch().Marker, "/")
+	shutdown(t, c.rt)
+	assert.Empty(t, process.SweepPrefix(runtimeID+"/").Killed, "processes left behind")
+	assert.NotContains(t, c.log.String(), "stray", "the runtime's own last sweep found what sessions had left")
+	assert.NotContains(t, c.log.String(), "panic")
+	assert.NoError(t, goleak.Find(goroutines))
+	assert.Equal(t, descriptors, openDescriptors(t), "descriptors: %v", descriptorNames())
+}
+
+// chaos is a runtime with many simulated sessions.
+type chaos struct {
+	t        *testing.T
+	rt       *understudy.Runtime
+	sessions []*session.Session
+	log      lockedBuffer
+
+	mu   sync.Mutex
+	ends map[string]int // how queries ended
+}
+
+// newChaos starts a runtime and waits until all sessions are up.
+func newChaos(t *testing.T, sessions int) *chaos {
+	t.Helper()
+	c := &chaos{t: t, ends: make(map[string]int)}
+	path, args, env := sessiontest.CLI(t)
+	env["HOME"] = t.TempDir()
+	options := understudy.Options{
+		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args},
+		Supervisor: understudy.SupervisorOptions{Backoff: &supervisor.Backoff{Initial: 10 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2}},
+		Logger:     zerolog.New(&c.log).Level(zerolog.WarnLevel),
+	}
+	for i := range sessions {
+		options.Sessions = append(options.Sessions, understudy.SessionSpec{Name: fmt.Sprintf("s%02d", i), Options: session.Options{
+			CWD: t.TempDir(), Env: env, APIKey: madeUpKey, AllowedTools: []string{"Bash"}, Shutdown: supervisor.Within(10 * time.Second),
+		}})
+	}
+	var err error
+	c.rt, err = understudy.Start(t.Context(), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { shutdown(t, c.rt) })
+	c.sessions = c.rt.Sessions()
+	require.Len(t, c.sessions, sessions)
+	return c
+}
+
+// chores are prompts whose turns are killed at different places: before the model answers, in a tool, in the answer, or by
+// themselves.
+var chores = []string{
+	"[[sleep:20ms]] a short one",
+	"[[sleep:200ms]] a long one",
+	"[[slow:200ms]] a slow one",
+	bash("echo working; sleep 0.1; echo done"),
+	bash("(setsid sleep 30 &) ; sleep 0.05; echo left something"),
+	"[[selfturn:30ms on its own]] [[say:later]]",
+	"[[crash]]",
+	"[[exit:0]]",
+}
+
+// query asks one after the other until the run is over or the session is parked.
+func (c *chaos) query(s *session.Session, random *rand.Rand, over <-chan struct{}) {
+	for {
+		select {
+		case <-over:
+			return
+		default:
+		}
+		prompt := chores[random.IntN(len(chores))]
+		if strings.HasPrefix(prompt, "[[crash") || strings.HasPrefix(prompt, "[[exit") {
+			if random.IntN(8) > 0 { // by themselves they would park every session
+				prompt = chores[0]
+			}
+		}
+		ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+		impatient := random.IntN(10) == 0
+		if impatient {
+			cancel()
+			ctx, cancel = context.WithTimeout(c.t.Context(), time.Duration(random.IntN(300))*time.Millisecond)
+		}
+		_, err := s.Ask(ctx, prompt)
+		cancel()
+		end := c.classify(err, impatient)
+		if end == "" {
+			c.t.Errorf("%s: %q ended with an error that says nothing to a program: %v (%+v)", s.Name(), prompt, err, s.Info())
+			end = "other"
+		}
+		c.mu.Lock()
+		c.ends[end]++
+		c.mu.Unlock()
+		if end == "failed" {
+			return
+		}
+	}
+}
+
+// classify names the end of a query; empty if it has no business to be.
+func (c *chaos) classify(err error, impatient bool) string {
+	var crash *session.CrashError
+	var result *session.ResultError
+	switch {
+	case err == nil:
+		return "answered"
+	case errors.Is(err, session.ErrFailed):
+		return "failed"
+	case errors.As(err, &crash):
+		return "crashed"
+	case impatient && errors.Is(err, context.DeadlineExceeded):
+		return "taken back"
+	case errors.As(err, &result), errors.Is(err, session.ErrInterrupted):
+		return "error result"
+	case errors.Is(err, session.ErrDropped):
+		return "dropped"
+	}
+	return ""
+}
+
+// kill sends SIGKILL to CLIs for a while, some of them more often than their restart policy bears.
+func (c *chaos) kill(random *rand.Rand, length time.Duration) (kills int) {
+	end := time.After(length)
+	for {
+		select {
+		case <-end:
+			return kills
+		case <-time.After(time.Duration(20+random.IntN(100)) * time.Millisecond):
+		}
+		victim := c.sessions[random.IntN(len(c.sessions))]
+		if random.IntN(3) == 0 {
+			victim = c.sessions[random.IntN(2)]
+		}
+		if pid := victim.Info().PID; pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			kills++
+		}
+	}
+}
+
+func (c *chaos) tally() string {
+	var parts []string
+	for _, end := range slices.Sorted(maps.Keys(c.ends)) {
+		parts = append(parts, fmt.Sprintf("%d %s", c.ends[end], end))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (c *chaos) describe() string {
+	var b strings.Builder
+	for _, s := range c.sessions {
+		fmt.Fprintf(&b, "%+v\n", s.Info())
+	}
+	return b.String()
+}
+
+// lockedBuffer is a log of several goroutines.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+func openDescriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("descriptors are counted in /proc, which is not here")
+	}
+	require.NoError(t, err)
+	return len(entries)
+}
+
+func descriptorNames() []string {
+	var names []string
+	entries, _ := os.ReadDir("/proc/self/fd") // for a message only
+	for _, e := range entries {
+		name, _ := os.Readlink("/proc/self/fd/" + e.Name()) // the directory's own is closed already
+		names = append(names, e.Name()+"="+name)
+	}
+	return names
+}

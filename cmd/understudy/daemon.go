@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/config"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/supervisor"
+	"github.com/understudy-run/understudy/supervisor/debug"
+)
+
+// daemon is `understudy up`.
+type daemon struct {
+	cfg    *config.Config
+	socket string // as --socket says; empty for the one in the data directory
+	logger zerolog.Logger
+	out    io.Writer
+}
+
+// shutdownMargin is how long everything but the sessions may take to end.
+const shutdownMargin = 20 * time.Second
+
+func (d *daemon) run(ctx context.Context) error {
+	stop, kill, release := signalled(ctx)
+	defer release()
+	rt, err := d.start(stop)
+	if stop.Err() != nil && rt == nil {
+		d.logger.Info().AnErr("reason", context.Cause(stop)).AnErr("error", err).Msg("stopped before it was up")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case <-rt.Done():
+		if err := rt.Err(); err != nil {
+			return fmt.Errorf("the runtime gave up: %w", err)
+		}
+		return nil
+	case <-stop.Done():
+		d.logger.Info().AnErr("reason", context.Cause(stop)).Msg("shutting down; a second signal kills at once")
+		return d.shutdown(kill, rt)
+	}
+}
+
+// start brings everything up and says so. If it fails, nothing stays behind.
+func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
+	cli, err := program(d.cfg)
+	if err != nil {
+		return nil, err
+	}
+	version, err := process.Version(ctx, cli.Path, cli.Args)
+	if err != nil {
+		return nil, err
+	}
+	if version != testedVersion {
+		d.logger.Warn().Str("cli", version).Str("tested", testedVersion).Msg("this CLI version was not tested")
+	}
+	// This process exists to run sessions, so orphans of theirs may become its own.
+	if err := process.BecomeSubreaper(); err != nil {
+		d.logger.Warn().Err(err).Msg("tools that hide well may survive their session")
+	}
+	// Listening first: an address in use must not be found out with sessions running.
+	endpoints, err := d.listen()
+	if err != nil {
+		return nil, err
+	}
+	rt, err := understudy.Start(ctx, d.options(cli))
+	if err != nil {
+		return nil, errors.Join(err, closeAll(endpoints))
+	}
+	for _, e := range endpoints {
+		if err := rt.Supervise(ctx, e.child(rt, d)); err != nil {
+			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMargin)
+			defer cancel()
+			return nil, errors.Join(err, closeAll(endpoints), rt.Shutdown(limited))
+		}
+	}
+	d.greet(version, endpoints)
+	return rt, nil
+}
+
+func (d *daemon) options(cli session.CLI) understudy.Options {
+	o := understudy.Options{
+		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger,
+		Supervisor: understudy.SupervisorOptions{Intensity: new(d.cfg.Supervisor.Intensity())},
+		Audit:      understudy.AuditOptions{Dir: d.cfg.Audit.Dir},
+	}
+	if d.cfg.Supervisor.Backoff != (supervisor.Backoff{}) {
+		o.Supervisor.Backoff = &d.cfg.Supervisor.Backoff
+	}
+	if d.cfg.Audit.Mode == config.AuditBestEffort {
+		o.Audit.Mode = audit.BestEffort
+	}
+	for _, s := range d.cfg.Sessions {
+		o.Sessions = append(o.Sessions, understudy.SessionSpec{Name: s.Name, Options: prepared(d.cfg, s.Options)})
+	}
+	return o
+}
+
+// shutdown ends everything in order, until the kill context ends or a session takes longer than it may.
+func (d *daemon) shutdown(kill context.Context, rt *understudy.Runtime) error {
+	ctx, cancel := kill, context.CancelFunc(func() {})
+	limit, limited := d.patience()
+	if limited {
+		ctx, cancel = context.WithTimeout(kill, limit)
+	}
+	defer cancel()
+	err := rt.Shutdown(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case kill.Err() != nil:
+		return errKilled
+	case ctx.Err() != nil:
+		return fmt.Errorf("shutdown took longer than %v: what was left was killed", limit)
+	}
+	return err
+}
+
+// patience is how long a shutdown may take. Sessions end at the same time, each within its own limit; this is for
+// the case that something does not keep to it. There is none if a session may take for ever.
+func (d *daemon) patience() (time.Duration, bool) {
+	longest, limited := d.cfg.Defaults.Shutdown.Grace() // of what is spawned, most likely
+	for _, s := range d.cfg.Sessions {
+		grace, ok := s.Options.Shutdown.Grace()
+		longest, limited = max(longest, grace), limited && ok
+	}
+	return longest + shutdownMargin, limited
+}
+
+// greet says where things are and what to try next.
+func (d *daemon) greet(version string, endpoints []*endpoint) {
+	names, example := "none yet", "NAME"
+	if all := namesOf(d.cfg); len(all) > 0 {
+		names, example = strings.Join(all, ", "), all[0]
+	}
+	page, socket := "off (set debug.listen)", ""
+	for _, e := range endpoints {
+		if e.id == tcpEndpoint {
+			page = "http://" + browsable(e.addr) + debug.Path
+		} else {
+			socket = e.addr.String()
+		}
+	}
+	self, where := shellWord(os.Args[0]), ""
+	if d.socket != "" {
+		where = " --socket " + shellWord(d.socket)
+	} else if here, err := filepath.Abs("data"); err != nil || here != d.cfg.DataDir {
+		where = " --data-dir " + shellWord(d.cfg.DataDir)
+	}
+	// Nobody may be reading; the daemon works all the same.
+	_, _ = fmt.Fprintf(d.out, `
+understudy is up: sessions %s; CLI %s
+
+  debug page  %s
+  socket      %s
+
+  %s tree --watch%s
+  %s send %s "Hello"%s
+  %s ps%s
+
+Ctrl-C ends everything.
+
+`, names, version, page, socket, self, where, self, example, where, self, where)
+}
+
+// browsable is an address for the address bar of a browser on this machine.
+func browsable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("localhost:%d", tcp.Port)
+	}
+	return addr.String()
+}

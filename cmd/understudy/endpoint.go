@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+	"github.com/understudy-run/understudy/supervisor/debug"
+)
+
+// The names of the endpoints in the tree.
+const (
+	socketEndpoint = "socket"
+	tcpEndpoint    = "debug"
+)
+
+// endpoint is a place where the daemon listens. The first listener is opened before anything runs, so that an
+// address in use is an error of the start; a supervisor that starts the endpoint again opens it anew.
+type endpoint struct {
+	id     string
+	addr   net.Addr
+	first  chan net.Listener // holds the first listener until it is taken
+	reopen func() (net.Listener, error)
+}
+
+func newEndpoint(id string, open func() (net.Listener, error), reopen func(net.Addr) (net.Listener, error)) (*endpoint, error) {
+	listener, err := open()
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{id: id, addr: listener.Addr(), first: make(chan net.Listener, 1)}
+	e.first <- listener
+	e.reopen = func() (net.Listener, error) { return reopen(e.addr) }
+	return e, nil
+}
+
+// listen opens the endpoints of the configuration.
+func (d *daemon) listen() ([]*endpoint, error) {
+	var all []*endpoint
+	add := func(e *endpoint, err error) error {
+		if err != nil {
+			return errors.Join(err, closeAll(all))
+		}
+		all = append(all, e)
+		return nil
+	}
+	path := d.socketPath()
+	onSocket := func() (net.Listener, error) { return debug.ListenUnix(path) }
+	if err := add(newEndpoint(socketEndpoint, onSocket, func(net.Addr) (net.Listener, error) { return onSocket() })); err != nil {
+		return nil, err
+	}
+	if d.cfg.Debug.Listen == "" {
+		return all, nil
+	}
+	// Port 0 is any, the first time; afterwards it is the one that people know.
+	onTCP := func() (net.Listener, error) { return debug.ListenTCP(d.cfg.Debug.Listen) }
+	again := func(addr net.Addr) (net.Listener, error) { return debug.ListenTCP(addr.String()) }
+	if err := add(newEndpoint(tcpEndpoint, onTCP, again)); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+func (d *daemon) socketPath() string {
+	if d.socket != "" {
+		return d.socket
+	}
+	return filepath.Join(d.cfg.DataDir, socketName)
+}
+
+// child is how an endpoint is supervised: whatever happens to it, the sessions go on. On the socket, which only
+// this user can reach, it acts; on TCP it shows, and acts for those who have the token.
+func (e *endpoint) child(rt *understudy.Runtime, d *daemon) supervisor.ChildSpec {
+	options := debug.Options{Socket: true, Actions: true, Logger: d.logger, Version: version}
+	if e.id == tcpEndpoint {
+		options.Socket, options.Actions, options.Token = false, d.cfg.Debug.Token != "", d.cfg.Debug.Token.Reveal()
+	}
+	backend := rt.Backend(func(name string, pairs []string) (session.Options, error) {
+		o, err := d.cfg.ParseSession(name, pairs)
+		return prepared(d.cfg, o), err
+	})
+	return supervisor.ChildSpec{
+		ID:        e.id,
+		Start:     debug.Serve(rt.System(), "root/"+e.id, e.listener, debug.Handler(backend, options), d.logger),
+		Intensity: &supervisor.Intensity{MaxRestarts: 10, Within: time.Minute}, OnExhausted: supervisor.Fail,
+		Backoff: &supervisor.Backoff{Initial: 200 * time.Millisecond, Max: 10 * time.Second},
+	}
+}
+
+// listener is the first one, or a new one if that was taken.
+func (e *endpoint) listener() (net.Listener, error) {
+	select {
+	case l := <-e.first:
+		return l, nil
+	default:
+		return e.reopen()
+	}
+}
+
+// closeAll closes the listeners that nobody has taken.
+func closeAll(endpoints []*endpoint) error {
+	var problems []error
+	for _, e := range endpoints {
+		select {
+		case l := <-e.first:
+			problems = append(problems, l.Close())
+		default:
+		}
+	}
+	return errors.Join(problems...)
+}

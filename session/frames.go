@@ -63,6 +63,10 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 	case cancelled:
 		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrInterrupted))
 	case dropped:
+		if l.current.crash != nil { // it had been answered in part before the crash
+			l.endQuery(c, l.current.crash)
+			break
+		}
 		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrDropped))
 	}
 	if wasOpen && !l.turns.open {

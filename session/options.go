@@ -79,6 +79,11 @@ type Options struct {
 	TurnTimeout time.Duration `json:"turn_timeout,omitzero"`
 	// ControlTimeout bounds a control request, 30 s by default.
 	ControlTimeout time.Duration `json:"control_timeout,omitzero"`
+	// Redeliver sends a prompt once more to the next process when its turn was cut by a crash, instead of ending
+	// the query. A prompt that the model had begun to answer is not run again: the CLI tells it by its uuid,
+	// and the query ends with the *CrashError then. It is at-least-once all the same: what a cut model call
+	// has cost is paid again, and hooks may see the prompt twice. The query sees the frames of both turns.
+	Redeliver bool `json:"redeliver,omitzero"`
 	// MaxQueue is how many queries may wait for their turn, 64 by default.
 	MaxQueue int `json:"max_queue,omitzero"`
 

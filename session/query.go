@@ -26,6 +26,7 @@ type query struct {
 	attempts   int   // processes it was written to
 	overflowed bool  // its consumer was too slow: nothing is delivered any more
 	cause      error // why this program interrupted it
+	crash      error // the crash after which it was sent once more
 }
 
 // Query sends a prompt and returns the messages of its turn, the last being a *protocol.Result. Turns

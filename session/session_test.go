@@ -498,3 +498,25 @@ func TestStopDuringATurnEndsItWithinTheShutdownTime(t *testing.T) {
 	assert.True(t, errors.Is(err, session.ErrStopped) || errors.Is(err, session.ErrInterrupted), "%v", err)
 	assert.Equal(t, session.Stopped, b.Info().State)
 }
+
+func TestRedeliverSendsACutPromptOnceMore(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.Redeliver = true
+	b := start(t, sp)
+	b.mustAsk("begin")
+	// Killed before the model had answered: it runs again.
+	first, rest := b.background("[[sleep:1]] again")
+	<-first
+	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	require.NoError(t, <-rest)
+	assert.Equal(t, 2, b.Info().Generation)
+	// Killed after it had begun to: it does not.
+	file := filepath.Join(b.Info().CWD, "on")
+	_, end := b.background(`[[tool:Bash {"command":"touch ` + file + `; exec tail -f /dev/null"}]]`)
+	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, 20*time.Second, time.Millisecond)
+	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	var crash *session.CrashError
+	require.ErrorAs(t, <-end, &crash)
+	assert.Equal(t, 2, crash.Generation)
+	assert.Equal(t, "echo: on", b.mustAsk("on").Text)
+}

@@ -122,8 +122,11 @@ func newChaos(t *testing.T, sessions int) *chaos {
 	env["HOME"] = t.TempDir()
 	options := understudy.Options{
 		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args},
-		Supervisor: understudy.SupervisorOptions{Backoff: &supervisor.Backoff{Initial: 10 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2}},
-		Logger:     zerolog.New(&c.log).Level(zerolog.WarnLevel),
+		Supervisor: understudy.SupervisorOptions{
+			Intensity: &supervisor.Intensity{MaxRestarts: 4, Within: 30 * time.Second}, // on a slow machine, too, the first has more
+			Backoff:   &supervisor.Backoff{Initial: 10 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
+		},
+		Logger: zerolog.New(&c.log).Level(zerolog.WarnLevel),
 	}
 	for i := range sessions {
 		options.Sessions = append(options.Sessions, understudy.SessionSpec{Name: fmt.Sprintf("s%02d", i), Options: session.Options{
@@ -209,19 +212,22 @@ func (c *chaos) classify(err error, impatient bool) string {
 	return ""
 }
 
-// kill sends SIGKILL to CLIs for a while, some of them more often than their restart policy bears.
+// kill sends SIGKILL to CLIs for a while: to any of them now and then, and to the first as soon as it is there, which no
+// restart policy bears.
 func (c *chaos) kill(random *rand.Rand, length time.Duration) (kills int) {
 	end := time.After(length)
+	hunted := 0
 	for {
 		select {
 		case <-end:
 			return kills
 		case <-time.After(time.Duration(20+random.IntN(100)) * time.Millisecond):
 		}
-		victim := c.sessions[random.IntN(len(c.sessions))]
-		if random.IntN(3) == 0 {
-			victim = c.sessions[random.IntN(2)]
+		if pid := c.sessions[0].Info().PID; pid != hunted && pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			hunted = pid
+			kills++
 		}
+		victim := c.sessions[1+random.IntN(len(c.sessions)-1)]
 		if pid := victim.Info().PID; pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			kills++
 		}

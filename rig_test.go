@@ -50,7 +50,7 @@ func newRig(t *testing.T, realCLI bool, options ...sessiontest.APIOption) *rig {
 	t.Helper()
 	home := t.TempDir()
 	r := &rig{T: t, real: realCLI, work: t.TempDir(), config: filepath.Join(home, ".claude")}
-	env := map[string]string{}
+	var env map[string]string
 	if realCLI {
 		r.options.CLI = session.CLI{Path: sessiontest.RealCLI(t)}
 		r.api = sessiontest.NewAPI(t, options...)

@@ -25,9 +25,9 @@ const (
 )
 
 var (
-	auditModes      = []string{AuditRequired, AuditBestEffort}
-	otherStrategies = []string{"one_for_all", "rest_for_one", "simple_one_for_one"}
-	settingSources  = []string{"user", "project", "local"}
+	auditModes     = []string{AuditRequired, AuditBestEffort}
+	strategies     = []string{string(supervisor.OneForOne), string(supervisor.OneForAll), string(supervisor.RestForOne)}
+	settingSources = []string{"user", "project", "local"}
 )
 
 // check looks at a field that was filled: whether its value can be, and where its paths lead.
@@ -55,6 +55,10 @@ func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool 
 		case "max_seconds":
 			return d.atLeast(path, n, owner.MaxSeconds > 0 && owner.MaxSeconds <= maxSeconds, fmt.Sprintf("1 to %d seconds", maxSeconds))
 		}
+	case *Group:
+		return d.check(path, key, n, reflect.ValueOf(&owner.Supervisor).Elem(), v)
+	case *Pool:
+		return d.checkPool(path, key, n, owner)
 	case *supervisor.Backoff:
 		return d.checkBackoff(path, key, n, owner)
 	case *Audit:
@@ -83,13 +87,10 @@ func (d *decoder) word(path string, n *node, got string, words []string) bool {
 }
 
 func (d *decoder) checkStrategy(path string, n *node, got supervisor.Strategy) bool {
-	switch {
-	case got == supervisor.OneForOne:
-		return true
-	case slices.Contains(otherStrategies, string(got)):
-		return d.problem(path, n, "this strategy is not supported yet", "use "+string(supervisor.OneForOne))
+	if got == "simple_one_for_one" { // OTP's fourth
+		return d.problem(path, n, "expected "+oneOf(strategies), "sessions that are all alike are a pool, or spawned from a template")
 	}
-	return d.word(path, n, string(got), []string{string(supervisor.OneForOne)})
+	return d.word(path, n, string(got), strategies)
 }
 
 func (d *decoder) checkCLI(path string, n *node, c *CLI) bool {

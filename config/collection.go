@@ -100,6 +100,15 @@ func (d *decoder) any(path string, n *node, old any) (any, bool) {
 	return nil, false
 }
 
+// outline fills a struct, and returns what was put aside of it.
+func (d *decoder) outline(path string, n *node, v reflect.Value) (later map[reflect.Type]*node) {
+	outer := d.later
+	d.later = map[reflect.Type]*node{}
+	d.structure(path, n, v)
+	later, d.later = d.later, outer
+	return later
+}
+
 // structure fills a struct's fields by their json names.
 func (d *decoder) structure(path string, n *node, v reflect.Value) bool {
 	if n.kind != mappingNode {
@@ -110,11 +119,11 @@ func (d *decoder) structure(path string, n *node, v reflect.Value) bool {
 		p := join(path, e.key)
 		index, known := fieldOf(v.Type(), e.key)
 		if !known {
-			d.add(e.line, e.col, Diagnostic{Path: p, Value: shown(e.key, false), Message: "unknown key", Hint: elsewhere(v.Type(), e.key)})
+			d.add(e.line, e.col, Diagnostic{Path: p, Value: shown(e.key, false), Message: "unknown key", Hint: elsewhere(v.Type(), e)})
 			ok = false
 			continue
 		}
-		ok = d.field(p, e, v, v.Field(index)) && ok
+		ok = d.field(p, e, v, v.FieldByIndex(index)) && ok
 	}
 	return ok
 }
@@ -122,7 +131,7 @@ func (d *decoder) structure(path string, n *node, v reflect.Value) bool {
 // field fills one field of the struct owner.
 func (d *decoder) field(path string, e entry, owner, v reflect.Value) bool {
 	n := e.value
-	if n.kind == nullNode && v.Type() != sessionsType {
+	if n.kind == nullNode && !needsDefaults(v.Type()) {
 		switch {
 		case !n.implicit:
 			if d.resets {

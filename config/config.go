@@ -25,12 +25,18 @@ type Config struct {
 	DataDir string `json:"data_dir"`
 	// CLI is the program that is run.
 	CLI CLI `json:"cli"`
-	// Supervisor is how the sessions are supervised.
+	// Supervisor is how what is in no group is supervised: sessions, pools, and the groups themselves.
 	Supervisor Supervisor `json:"supervisor"`
 	// Defaults are what every session starts from.
 	Defaults session.Options `json:"defaults"`
 	// Sessions are in the order of the file. In the file they are a mapping of names to options.
 	Sessions []Session `json:"sessions"`
+	// Supervisors are groups of sessions, in the order of the file. They are started after Sessions.
+	Supervisors []Group `json:"supervisors"`
+	// Templates are options under a name, for pools and for what is spawned later.
+	Templates []Template `json:"templates"`
+	// Pools are started last.
+	Pools []Pool `json:"pools"`
 	// Audit is where tool uses are recorded.
 	Audit Audit `json:"audit"`
 	// Debug is the debug endpoint.
@@ -48,15 +54,27 @@ type CLI struct {
 	Path string `json:"path"`
 }
 
-// Supervisor says how the sessions are supervised.
+// Supervisor says how sessions are supervised.
 type Supervisor struct {
-	// Strategy is one_for_one, the default and the only one so far.
+	// Strategy is one_for_one, the default, one_for_all or rest_for_one.
 	Strategy supervisor.Strategy `json:"strategy"`
-	// MaxRestarts restarts are tolerated within MaxSeconds seconds. 3 in 5 by default.
+	// MaxRestarts restarts are tolerated within MaxSeconds seconds. 3 in 5 by default. Outside of groups each
+	// session has a count of its own; the sessions of a group share one.
 	MaxRestarts int `json:"max_restarts"`
 	MaxSeconds  int `json:"max_seconds"`
-	// Backoff delays restarts. None by default.
+	// Backoff delays restarts. By default it is that of the runtime: 200 ms, doubled up to 30 s, with 20 %
+	// jitter. What is given of it replaces that part alone; an Initial of 0 turns it off.
 	Backoff supervisor.Backoff `json:"backoff"`
+}
+
+// defaultSupervisor is one of which the file says nothing.
+func defaultSupervisor() Supervisor {
+	return Supervisor{
+		Strategy:    supervisor.OneForOne,
+		MaxRestarts: supervisor.DefaultIntensity.MaxRestarts,
+		MaxSeconds:  int(supervisor.DefaultIntensity.Within / time.Second),
+		Backoff:     supervisor.Backoff{Initial: 200 * time.Millisecond, Jitter: 0.2}, // understudy.DefaultBackoff
+	}
 }
 
 // Intensity is MaxRestarts within MaxSeconds.
@@ -78,23 +96,6 @@ type Debug struct {
 	Listen string `json:"listen"`
 	// Token is what a client must know to do more than look, and to look from another machine.
 	Token session.Secret `json:"token"`
-}
-
-// Session is a session of the file.
-type Session struct {
-	Name string
-	// Options are the defaults with the session's own laid over them. No two sessions share memory.
-	Options session.Options
-}
-
-// Session returns the options of a session of the file.
-func (c *Config) Session(name string) (session.Options, bool) {
-	for _, s := range c.Sessions {
-		if s.Name == name {
-			return s.Options, true
-		}
-	}
-	return session.Options{}, false
 }
 
 // Load reads a configuration file. ${env:NAME} is looked up with lookup, for a program os.LookupEnv; with nil no
@@ -152,14 +153,19 @@ func parseFile(name string, data []byte, around surroundings) (*Config, error) {
 		Version:    Version,
 		DataDir:    filepath.Join(around.dir, "data"),
 		CLI:        CLI{Path: "claude"},
-		Supervisor: Supervisor{Strategy: supervisor.OneForOne, MaxRestarts: supervisor.DefaultIntensity.MaxRestarts, MaxSeconds: int(supervisor.DefaultIntensity.Within / time.Second)},
+		Supervisor: defaultSupervisor(),
 		Audit:      Audit{Mode: AuditRequired},
 		Path:       path,
 		around:     around,
 	}
 	d := &decoder{report: r, surroundings: around, budget: b}
-	d.structure("", root, reflect.ValueOf(c).Elem())
-	c.Sessions = d.sessionsOver(c.Defaults)
+	later := d.outline("", root, reflect.ValueOf(c).Elem())
+	d.defaults = c.Defaults
+	c.Sessions = d.sessions("", later[sessionsType])
+	c.Supervisors = d.groups("", later[groupsType], 1)
+	c.Templates = d.templates(later[templatesType])
+	c.Pools = d.pools(later[poolsType], c)
+	d.distinct(c.poolNames())
 	if c.Audit.Dir == "" {
 		c.Audit.Dir = filepath.Join(c.DataDir, "audit")
 	}
@@ -184,44 +190,6 @@ func clean(data []byte, r *report) (string, bool) {
 	text = strings.TrimPrefix(text, "\ufeff") // the byte order mark that some editors write
 	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), true
 }
-
-// sessionsOver fills the sessions that were put aside.
-func (d *decoder) sessionsOver(defaults session.Options) []Session {
-	const path = "sessions"
-	n := d.sessions
-	if n == nil || n.kind == nullNode || n.kind == brokenNode {
-		return nil
-	}
-	if n.kind != mappingNode {
-		d.mismatch(path, n, "a mapping of names to options", "write one key a session: reviewer: {model: sonnet}")
-		return nil
-	}
-	out := make([]Session, 0, len(n.entries))
-	for _, e := range n.entries {
-		p := join(path, e.key)
-		if !session.ValidName(e.key) {
-			d.add(e.line, e.col, Diagnostic{Path: path, Value: shown(e.key, false), Message: badName, Hint: goodName})
-		}
-		s := Session{Name: e.key, Options: d.clone(reflect.ValueOf(defaults), e.value).Interface().(session.Options)}
-		if d.budget.left < 0 {
-			return nil
-		}
-		switch e.value.kind {
-		case brokenNode:
-		case mappingNode, nullNode:
-			d.options(p, e.value, &s.Options)
-		default:
-			d.mismatch(p, e.value, "a mapping with the options of the session", "for a session with the defaults alone, write nothing after the colon")
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-const (
-	badName  = "invalid name of a session"
-	goodName = "up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
-)
 
 // checkDebug looks at what the endpoint's options are together: off this machine nobody may look without a token.
 func (d *decoder) checkDebug(root *node, debug Debug) {

@@ -68,16 +68,19 @@ func TestExampleOfTheDesign(t *testing.T) {
 }
 
 func TestDefaultsOfTheFile(t *testing.T) {
-	for _, text := range []string{"version: 1", "sessions:", "sessions: {}", "supervisor:\ndefaults:\naudit:\ndebug:\ncli:\n", "{}", "version: null\ndata_dir: ~\naudit: {mode: null}"} {
+	for _, text := range []string{"version: 1", "sessions:", "sessions: {}", "supervisor:\ndefaults:\naudit:\ndebug:\ncli:\nsupervisors:\ntemplates:\npools:\n", "{}", "version: null\ndata_dir: ~\naudit: {mode: null}"} {
 		c := mustParse(t, text)
 		assert.Equal(t, 1, c.Version, text)
 		assert.Equal(t, "/etc/data", c.DataDir, text)
 		assert.Equal(t, "claude", c.CLI.Path, text)
 		assert.Equal(t, supervisor.DefaultIntensity, c.Supervisor.Intensity(), text)
 		assert.Equal(t, supervisor.OneForOne, c.Supervisor.Strategy, text)
-		assert.Zero(t, c.Supervisor.Backoff, text)
+		assert.Equal(t, supervisor.Backoff{Initial: 200 * time.Millisecond, Jitter: 0.2}, c.Supervisor.Backoff, text)
 		assert.Zero(t, c.Defaults, text)
-		assert.Empty(t, c.Sessions, text)
+		assert.Empty(t, c.AllSessions(), text)
+		assert.Empty(t, c.Supervisors, text)
+		assert.Empty(t, c.Templates, text)
+		assert.Empty(t, c.Pools, text)
 		assert.Equal(t, Audit{Dir: "/etc/data/audit", Mode: "required"}, c.Audit, text)
 		assert.Zero(t, c.Debug, text)
 	}

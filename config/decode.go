@@ -30,19 +30,39 @@ type decoder struct {
 	// resets says what null means: the zero value (in a session, where defaults were filled in before), or
 	// the value that is there already.
 	resets bool
-	// sessions is put aside until the defaults are known.
-	sessions *node
+	// later is what is put aside until the defaults are known.
+	later map[reflect.Type]*node
+	// defaults are what sessions start from.
+	defaults session.Options
+	// declared are the names of sessions, groups and pools so far.
+	declared []declaration
+	// known are the templates' names.
+	known []string
 }
 
 var (
-	durationType = reflect.TypeFor[time.Duration]()
-	shutdownType = reflect.TypeFor[supervisor.Shutdown]()
-	optionsType  = reflect.TypeFor[session.Options]()
-	sessionsType = reflect.TypeFor[[]Session]()
-	flagsType    = reflect.TypeFor[map[string]*string]()
-	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
-	jsonType     = reflect.TypeFor[json.Unmarshaler]()
+	durationType   = reflect.TypeFor[time.Duration]()
+	shutdownType   = reflect.TypeFor[supervisor.Shutdown]()
+	strategyType   = reflect.TypeFor[supervisor.Strategy]()
+	optionsType    = reflect.TypeFor[session.Options]()
+	configType     = reflect.TypeFor[Config]()
+	supervisorType = reflect.TypeFor[Supervisor]()
+	groupType      = reflect.TypeFor[Group]()
+	poolType       = reflect.TypeFor[Pool]()
+	flagsType      = reflect.TypeFor[map[string]*string]()
+	textType       = reflect.TypeFor[encoding.TextUnmarshaler]()
+	jsonType       = reflect.TypeFor[json.Unmarshaler]()
+
+	// What holds sessions, which need the defaults, and those may come later in the file.
+	sessionsType  = reflect.TypeFor[[]Session]()
+	groupsType    = reflect.TypeFor[[]Group]()
+	templatesType = reflect.TypeFor[[]Template]()
+	poolsType     = reflect.TypeFor[[]Pool]()
 )
+
+func needsDefaults(t reflect.Type) bool {
+	return t == sessionsType || t == groupsType || t == templatesType || t == poolsType
+}
 
 // problem reports something about a value.
 func (d *decoder) problem(path string, n *node, message, hint string) bool {
@@ -99,9 +119,11 @@ func (d *decoder) decode(path string, n *node, v reflect.Value) bool {
 	}
 	t := v.Type()
 	switch {
-	case t == sessionsType:
-		d.sessions = n
+	case needsDefaults(t):
+		d.later[t] = n
 		return true
+	case t == strategyType: // not all that the type takes is for the file
+		return d.string(path, n, v)
 	case t == durationType:
 		return d.duration(path, n, v)
 	case t == flagsType:

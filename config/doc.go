@@ -25,9 +25,9 @@
 //	data_dir: ./data                  # state, audit log, socket
 //	cli:
 //	  path: claude                    # a path, a name on PATH, or "simulated"
-//	supervisor:
-//	  strategy: one_for_one
-//	  max_restarts: 3                 # within
+//	supervisor:                       # of all that is in no group
+//	  strategy: one_for_one           # one_for_one | one_for_all | rest_for_one
+//	  max_restarts: 3                 # of one session, within
 //	  max_seconds: 5
 //	  backoff: {initial: 200ms, max: 30s, factor: 2, jitter: 0.2, reset_after: 1m}
 //	defaults:                         # every session starts from these
@@ -39,6 +39,25 @@
 //	    cwd: /srv/app
 //	    allowed_tools: [Read, "Bash(git:*)"]
 //	    max_turns: 10
+//	supervisors:                      # groups of sessions; started after the sessions above
+//	  ci:
+//	    strategy: rest_for_one
+//	    max_restarts: 5               # of its sessions together
+//	    max_seconds: 60
+//	    backoff: {initial: 1s}
+//	    sessions:
+//	      builder: {model: haiku}
+//	      tester: {}
+//	    supervisors: {}               # groups in this one, after its sessions; to 16 levels
+//	templates:                        # options under a name
+//	  worker: {model: haiku}
+//	pools:                            # sessions that are all alike, for prompts that stand alone
+//	  workers:
+//	    template: worker              # or options: {model: haiku}; neither: the defaults
+//	    min: 2                        # sessions that are kept up; 1 if not given
+//	    max: 8                        # sessions that there may be; min if not given
+//	    max_queue: 16                 # queries that may wait for one; 0 if not given
+//	    idle_timeout: 5m              # ends one beyond min that has nothing to do
 //	audit:
 //	  dir: ./data/audit
 //	  mode: required                  # required | best_effort
@@ -46,9 +65,25 @@
 //	  listen: 127.0.0.1:7070          # nothing: the socket alone
 //	  token: ${env:UNDERSTUDY_TOKEN}
 //
-// A session's key replaces that of the defaults, also by 0, false or an empty list. Mappings (env, sandbox,
+// # Supervisors
+//
+// supervisor applies to what is in no group: its intensity is that of each session and each group by itself, and of
+// the sessions of a pool. Its children are sessions, groups and pools, started in this order, and one_for_all and
+// rest_for_one mean all of these. A group's intensity is of its sessions together. If they use it up the group ends,
+// and the supervisor above starts it again; a group that ends too often for that one's intensity is parked. A group
+// takes over nothing from the supervisor above: what it does not say is the default. That is one_for_one, 3 restarts in 5
+// seconds, and a backoff of 200 ms, doubled up to 30 s, with 20 % jitter. A part of backoff that is given replaces that
+// part; initial: 0s turns it off.
+//
+// Names of sessions are unique in the whole file. Sessions, groups and pools that are children of one supervisor have
+// different names. The sessions of a pool are called NAME-1, NAME-2 and so on, up to max, and no other session may be.
+//
+// # Options
+//
+// Sessions, templates and the options of pools start from defaults, in groups too; a pool with a template starts from
+// its template. A session's key replaces that of the defaults, also by 0, false or an empty list. Mappings (env, sandbox,
 // extra_args) are merged key by key, sandbox to any depth; lists and settings are replaced. null takes back what
-// the defaults say. A key with nothing after it is a mistake, unless it is a section or a session.
+// the defaults say. A key with nothing after it is a mistake, unless it is a section or what is under a name in one.
 //
 // Types are strict: text that looks like a number or a boolean needs quotes, and a number must not have them.
 // Durations have units: 500ms, 5s, 1m30s. Integers are decimal. settings is a path, a JSON object as text, or a mapping.

@@ -53,6 +53,7 @@ func TestEveryOptionOfASession(t *testing.T) {
 		"turn_timeout":       {"500ms", 500 * time.Millisecond},
 		"control_timeout":    {"'10s'", 10 * time.Second},
 		"permission_timeout": {"1h", time.Hour},
+		"redeliver":          {"true", true},
 		"max_queue":          {"7", 7},
 	}
 	options := reflect.TypeFor[session.Options]()
@@ -68,7 +69,10 @@ func TestEveryOptionOfASession(t *testing.T) {
 		r, ok := rows[key]
 		require.True(t, ok, "no row for %s", key)
 		seen[key] = true
-		for _, place := range []string{"defaults:\n    %s: %s\n", "sessions:\n  one:\n    %s: %s\n"} {
+		for _, place := range []string{
+			"defaults:\n    %s: %s\n", "sessions:\n  one:\n    %s: %s\n", "supervisors:\n g:\n  sessions:\n   one:\n    %s: %s\n",
+			"templates:\n one:\n    %s: %s\n", "pools:\n one:\n  options:\n    %s: %s\n", "pools: {one: {template: t}}\ntemplates:\n t:\n    %s: %s\n",
+		} {
 			around := directories()
 			if key == "settings" {
 				around = machine("", "")
@@ -76,8 +80,13 @@ func TestEveryOptionOfASession(t *testing.T) {
 			c, err := parseFile("/etc/understudy.yaml", fmt.Appendf(nil, place, key, r.yaml), around)
 			require.NoError(t, err, key)
 			got := c.Defaults
-			if len(c.Sessions) > 0 {
-				got = c.Sessions[0].Options
+			switch all := c.AllSessions(); {
+			case len(all) > 0:
+				got = all[len(all)-1].Options
+			case len(c.Pools) > 0:
+				got = c.Pools[0].Options
+			case len(c.Templates) > 0:
+				got = c.Templates[0].Options
 			}
 			v := reflect.ValueOf(&got).Elem()
 			assert.Equal(t, r.want, v.Field(i).Interface(), key)
@@ -92,6 +101,61 @@ func TestEveryOptionOfASession(t *testing.T) {
 	assert.Equal(t, "model", keys[0])
 	keys[0] = "changed"
 	assert.Equal(t, "model", SessionKeys()[0])
+}
+
+// Every key of supervisors, groups and pools can be written, and arrives.
+func TestEveryKeyOfSupervisorsAndPools(t *testing.T) {
+	rows := map[reflect.Type]map[string]struct {
+		yaml string
+		want any
+	}{
+		groupType: {
+			"strategy":     {"rest_for_one", supervisor.RestForOne},
+			"max_restarts": {"0", 0},
+			"max_seconds":  {"60", 60},
+			"backoff":      {"{initial: 1s, max: 2s, factor: 3, jitter: 0, reset_after: 4s}", supervisor.Backoff{Initial: time.Second, Max: 2 * time.Second, Factor: 3, ResetAfter: 4 * time.Second}},
+			"sessions":     {"{b: , a: {model: x}}", []Session{{Name: "b"}, {Name: "a", Options: session.Options{Model: "x"}}}},
+			"supervisors":  {"{b: , a: {max_restarts: 9}}", []Group{{Name: "b", Supervisor: defaultSupervisor()}, {Name: "a", Supervisor: changed(func(s *Supervisor) { s.MaxRestarts = 9 })}}},
+		},
+		supervisorType: {
+			"strategy":     {"one_for_all", supervisor.OneForAll},
+			"max_restarts": {"7", 7},
+			"max_seconds":  {"31536000", 31536000},
+			"backoff":      {"{max: 10s}", supervisor.Backoff{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}},
+		},
+		poolType: {
+			"template":     {"t", "t"},
+			"options":      {"{model: x}", session.Options{Model: "x"}},
+			"min":          {"3", 3},
+			"max":          {"1000", 1000},
+			"max_queue":    {"16", 16},
+			"idle_timeout": {"90s", 90 * time.Second},
+		},
+	}
+	for typ, keys := range rows {
+		for _, key := range keysOf(typ) {
+			r, ok := keys[key]
+			require.True(t, ok, "no row for %s of %v", key, typ)
+			var got reflect.Value
+			switch typ {
+			case groupType:
+				got = reflect.ValueOf(mustParse(t, fmt.Sprintf("supervisors: {g: {%s: %s}}", key, r.yaml)).Supervisors[0])
+			case supervisorType:
+				got = reflect.ValueOf(mustParse(t, fmt.Sprintf("supervisor: {%s: %s}", key, r.yaml)).Supervisor)
+			case poolType:
+				got = reflect.ValueOf(mustParse(t, fmt.Sprintf("templates: {t: }\npools: {p: {%s: %s}}", key, r.yaml)).Pools[0])
+			}
+			index, _ := fieldOf(typ, key)
+			assert.Equal(t, r.want, got.FieldByIndex(index).Interface(), "%s of %v", key, typ)
+		}
+		assert.Len(t, keys, len(keysOf(typ)), "a row for a key that is none")
+	}
+}
+
+func changed(change func(*Supervisor)) Supervisor {
+	s := defaultSupervisor()
+	change(&s)
+	return s
 }
 
 func TestSettings(t *testing.T) {
@@ -143,5 +207,5 @@ func TestDiagnosticsAsJSON(t *testing.T) {
 	_, err := Parse("/etc/x.yaml", []byte("zoo: 1\n"), nil)
 	data, jsonErr := json.Marshal(err)
 	require.NoError(t, jsonErr)
-	assert.JSONEq(t, `[{"file": "/etc/x.yaml", "line": 1, "col": 1, "path": "zoo", "value": "zoo", "message": "unknown key", "hint": "expected one of: audit, cli, data_dir, debug, defaults, sessions, supervisor, version"}]`, string(data))
+	assert.JSONEq(t, `[{"file": "/etc/x.yaml", "line": 1, "col": 1, "path": "zoo", "value": "zoo", "message": "unknown key", "hint": "expected one of: audit, cli, data_dir, debug, defaults, pools, sessions, supervisor, supervisors, templates, version"}]`, string(data))
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,8 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"", "a", "a: [", "\xff", "\ufeff", "? a\n: b", "a: &b *b", "<<: *a", "a: !!str", "a: |2-\n  x", "%YAML\n---\n", "---\n---\n", "\t", "- - - a", "{a, b: , ? c}",
 		"defaults: {<<: [{model: x}, 5]}", "sessions: {a: &a {env: {b: ${env:A}}}, b: *a}", "defaults: {extra_args: {-: x, --a: y, a: }}",
+		"supervisors: {a: &a {sessions: {b: }}, c: {supervisors: {<<: {d: *a}}}}", "templates: {t: {model: x}}\npools: {p: {template: t, min: 2, max: 3}, q: {options: {model: y}}}",
+		"supervisors: {a: &a {supervisors: {b: &b {supervisors: {c: }}}}, d: {supervisors: {e: *a, f: *b}}}",
 	} {
 		f.Add([]byte(s))
 	}
@@ -32,10 +35,7 @@ func FuzzParse(f *testing.F) {
 		c, err := parseFile("/etc/x.yaml", data, around)
 		if err == nil {
 			require.Equal(t, Version, c.Version)
-			for _, s := range c.Sessions {
-				require.True(t, session.ValidName(s.Name), "%q", s.Name)
-				require.NoError(t, s.Options.Validate())
-			}
+			requireRunnable(t, c)
 			return
 		}
 		require.Nil(t, c)
@@ -57,12 +57,55 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// requireRunnable requires what the runtime does of names, options and numbers.
+func requireRunnable(t *testing.T, c *Config) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, s := range c.AllSessions() {
+		require.True(t, session.ValidName(s.Name), "%q", s.Name)
+		require.False(t, seen[s.Name], "%q", s.Name)
+		seen[s.Name] = true
+		require.NoError(t, s.Options.Validate())
+	}
+	for _, template := range c.Templates {
+		require.NoError(t, template.Options.Validate())
+	}
+	var level func(s Supervisor, sessions []Session, groups []Group, pools []Pool)
+	level = func(s Supervisor, sessions []Session, groups []Group, pools []Pool) {
+		require.Contains(t, strategies, string(s.Strategy))
+		require.GreaterOrEqual(t, s.MaxRestarts, 0)
+		require.Positive(t, s.MaxSeconds)
+		names := map[string]bool{}
+		unique := func(name string) {
+			require.True(t, session.ValidName(name) && !names[name], "%q", name)
+			names[name] = true
+		}
+		for _, s := range sessions {
+			unique(s.Name)
+		}
+		for _, p := range pools {
+			unique(p.Name)
+			require.True(t, 1 <= p.Min && p.Min <= p.Max && p.Max <= maxPool && p.MaxQueue >= 0 && p.IdleTimeout > 0, "%+v", p)
+			require.NoError(t, p.Options.Validate())
+			for n := 1; n <= p.Max; n++ {
+				name := fmt.Sprintf("%s-%d", p.Name, n)
+				require.True(t, session.ValidName(name) && !seen[name], "%q", name)
+			}
+		}
+		for _, g := range groups {
+			unique(g.Name)
+			level(g.Supervisor, g.Sessions, g.Supervisors, nil)
+		}
+	}
+	level(c.Supervisor, c.Sessions, c.Supervisors, c.Pools)
+}
+
 // FuzzParseSession is FuzzParse for a pair of the command line.
 func FuzzParseSession(f *testing.F) {
-	for _, s := range []string{"model=x", "tools=[a, b]", "env={A: b}", "settings={", "max_turns=5", "x", "=", "sandbox={a: *b}", "shutdown=-1s", "tools=\n- a", "tools=---\n--- a"} {
+	for _, s := range []string{"model=x", "tools=[a, b]", "env={A: b}", "settings={", "max_turns=5", "x", "=", "sandbox={a: *b}", "shutdown=-1s", "tools=\n- a", "tools=---\n--- a", "template=t", "template=x", "template"} {
 		f.Add(s)
 	}
-	c, err := parseFile("/etc/x.yaml", []byte("defaults: {model: x, env: {A: a}}"), directories("A=a"))
+	c, err := parseFile("/etc/x.yaml", []byte("defaults: {model: x, env: {A: a}}\ntemplates: {t: {model: y}}"), directories("A=a"))
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, pair string) {
 		o, err := c.ParseSession("x", []string{pair})
@@ -73,7 +116,7 @@ func FuzzParseSession(f *testing.F) {
 		require.NotEmpty(t, err.(Diagnostics))
 		require.NotEmpty(t, err.(Diagnostics).Render(false))
 		for _, d := range err.(Diagnostics) {
-			require.Equal(t, "-o #1", d.File)
+			require.Contains(t, []string{"-o #1", "--template"}, d.File)
 		}
 	})
 }

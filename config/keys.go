@@ -13,7 +13,7 @@ import (
 // fields are a struct's keys in the order of their declaration, and where they lead.
 type fields struct {
 	keys  []string
-	index map[string]int
+	index map[string][]int // as reflect.Value.FieldByIndex takes it
 }
 
 var fieldCache sync.Map // reflect.Type to fields
@@ -22,14 +22,21 @@ func fieldsOf(t reflect.Type) fields {
 	if f, ok := fieldCache.Load(t); ok {
 		return f.(fields)
 	}
-	f := fields{index: map[string]int{}}
+	f := fields{index: map[string][]int{}}
 	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name == "" || name == "-" {
-			continue
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case field.Anonymous && field.Type.Kind() == reflect.Struct: // its keys are among the others
+			inner := fieldsOf(field.Type)
+			for _, key := range inner.keys {
+				f.keys = append(f.keys, key)
+				f.index[key] = append([]int{i}, inner.index[key]...)
+			}
+		case name != "" && name != "-":
+			f.keys = append(f.keys, name)
+			f.index[name] = []int{i}
 		}
-		f.keys = append(f.keys, name)
-		f.index[name] = i
 	}
 	fieldCache.Store(t, f)
 	return f
@@ -37,7 +44,7 @@ func fieldsOf(t reflect.Type) fields {
 
 func keysOf(t reflect.Type) []string { return fieldsOf(t).keys }
 
-func fieldOf(t reflect.Type, key string) (int, bool) {
+func fieldOf(t reflect.Type, key string) ([]int, bool) {
 	i, ok := fieldsOf(t).index[key]
 	return i, ok
 }
@@ -47,17 +54,27 @@ func fieldOf(t reflect.Type, key string) (int, bool) {
 func SessionKeys() []string { return append([]string(nil), keysOf(optionsType)...) }
 
 // elsewhere is the hint for a key that the struct does not have.
-func elsewhere(t reflect.Type, key string) string {
-	if s := suggest(key, keysOf(t)); s != "" {
+func elsewhere(t reflect.Type, e entry) string {
+	if s := suggest(e.key, keysOf(t)); s != "" {
 		return s
 	}
-	switch _, inSession := fieldOf(optionsType, snake(key)); {
-	case inSession && t != optionsType:
-		return fmt.Sprintf("%s belongs to a session: under defaults, or under sessions and its name", snake(key))
-	case t == optionsType:
-		if _, atTop := fieldOf(reflect.TypeFor[Config](), key); atTop {
-			return fmt.Sprintf("%s belongs to the top of the file", key)
-		}
+	key := snake(e.key)
+	in := func(other reflect.Type) bool { _, ok := fieldOf(other, key); return ok && other != t }
+	switch {
+	case in(optionsType) && t == poolType:
+		return fmt.Sprintf("%s belongs to a session: under options, or in the pool's template", key)
+	case in(optionsType):
+		return fmt.Sprintf("%s belongs to a session: under defaults, or under sessions and its name", key)
+	case t == supervisorType && (e.value.kind == mappingNode || in(groupType)):
+		return "groups of sessions are under supervisors, each under its name"
+	case in(supervisorType) && t != groupType:
+		return fmt.Sprintf("%s belongs to a supervisor: under supervisor, or under supervisors and its name", key)
+	case in(configType) && in(groupType):
+		return fmt.Sprintf("%s belongs to the top of the file, or to a group under supervisors", key)
+	case in(configType):
+		return fmt.Sprintf("%s belongs to the top of the file", key)
+	case in(poolType):
+		return fmt.Sprintf("%s belongs to a pool: under pools and its name", key)
 	}
 	return "expected one of: " + listed(keysOf(t))
 }

@@ -16,7 +16,10 @@ import (
 // file, such as 5, [Read, Grep] or {LANG: C}. Where text is expected it is taken as it is, unless it begins with a
 // quote. ${env:NAME} is looked up, and paths start, where they do in the file.
 //
-// The error is of type Diagnostics, with "-o #n" for the n-th pair in place of a file and a position.
+// If the first pair is template=NAME, that template of the file takes the place of the defaults.
+//
+// The error is of type Diagnostics, with "-o #n" in place of a file and a position for the n-th pair after the
+// template, and "--template" for that.
 func (c *Config) ParseSession(name string, pairs []string) (session.Options, error) {
 	around := c.around
 	if around.lookup == nil {
@@ -27,16 +30,28 @@ func (c *Config) ParseSession(name string, pairs []string) (session.Options, err
 	}
 	d := &decoder{surroundings: around, budget: &budget{left: maxValues}, resets: true}
 	d.report = &report{file: "spawn"}
-	if !session.ValidName(name) {
-		d.add(0, 0, Diagnostic{Value: shown(name, false), Message: badName, Hint: goodName})
+	if ok, message, hint := sessionMember.named(name); !ok {
+		d.add(0, 0, Diagnostic{Value: shown(name, false), Message: message, Hint: hint})
+	} else if p, taken := poolWith(name, c.poolNames()); taken {
+		d.add(0, 0, Diagnostic{Value: name, Message: p.calls(), Hint: "give this session another name"})
 	}
-	o := d.clone(reflect.ValueOf(c.Defaults), &node{}).Interface().(session.Options)
-	all := d.list
+	all, base := d.list, c.Defaults
+	if template, rest, ok := leadingTemplate(pairs); ok {
+		pairs = rest
+		if base, ok = c.Template(template); !ok {
+			d.report = &report{file: "--template"}
+			d.add(0, 0, Diagnostic{Value: shown(template, false), Message: "unknown template", Hint: whichTemplate(template, c.templateNames())})
+			all = append(all, d.list...)
+		}
+	}
+	o := d.copyOf(base, &node{})
 	first := map[string]int{}
 	for i, pair := range pairs {
 		d.report = &report{file: fmt.Sprintf("-o #%d", i+1), inArg: true, source: newSource(pair)}
 		if e, ok := d.pair(pair); ok {
-			if f, twice := first[e.key]; twice {
+			if f, twice := first[e.key]; e.key == templateKey {
+				d.add(1, 1, Diagnostic{Message: "a template comes before the options", Hint: "give it once, with --template NAME"})
+			} else if twice {
 				d.add(1, 1, Diagnostic{
 					Path: e.key, Message: fmt.Sprintf("given twice, first in -o #%d", f), Hint: "a later value does not add to an earlier one: write a list such as [a, b]",
 				})
@@ -51,6 +66,17 @@ func (c *Config) ParseSession(name string, pairs []string) (session.Options, err
 		return session.Options{}, all
 	}
 	return o, nil
+}
+
+const templateKey = "template"
+
+// leadingTemplate is the template that pairs begin with, and what follows.
+func leadingTemplate(pairs []string) (name string, rest []string, ok bool) {
+	if len(pairs) == 0 {
+		return "", nil, false
+	}
+	key, name, found := strings.Cut(pairs[0], "=")
+	return name, pairs[1:], found && strings.TrimSpace(key) == templateKey
 }
 
 // pair takes key=value apart.
@@ -72,7 +98,7 @@ func (d *decoder) pair(pair string) (entry, bool) {
 		return entry{}, false
 	}
 	col := utf8.RuneCountInString(pair) - utf8.RuneCountInString(text) + 1
-	if literal(optionsType.Field(index).Type, text) {
+	if literal(optionsType.FieldByIndex(index).Type, text) {
 		e.value = &node{kind: scalarNode, line: 1, col: col, text: text}
 		return e, d.reportPath(key, func() bool { return checkText(pair, d.report) })
 	}

@@ -88,6 +88,35 @@ func TestParseSessionMistakes(t *testing.T) {
 `)
 }
 
+func TestParseSessionFromATemplate(t *testing.T) {
+	c := mustParse(t, "defaults: {model: sonnet, max_turns: 5}\ntemplates: {worker: {model: haiku, env: {A: a}}, plain: }\npools: {workers: {max: 3}}")
+	for _, r := range []struct {
+		pairs []string
+		want  session.Options
+	}{
+		{[]string{"template=worker"}, session.Options{Model: "haiku", MaxTurns: 5, Env: map[string]string{"A": "a"}}},
+		{[]string{"template=plain"}, session.Options{Model: "sonnet", MaxTurns: 5}},
+		{[]string{"template=worker", "max_turns=1", "env={B: b}"}, session.Options{Model: "haiku", MaxTurns: 1, Env: map[string]string{"A": "a", "B": "b"}}},
+		{[]string{"template=worker", "model=null"}, session.Options{MaxTurns: 5, Env: map[string]string{"A": "a"}}},
+	} {
+		got, err := c.ParseSession("new", r.pairs)
+		require.NoError(t, err, r.pairs)
+		assert.Equal(t, r.want, got, r.pairs)
+	}
+	of, _ := c.Template("worker")
+	assert.Equal(t, map[string]string{"A": "a"}, of.Env, "the template is not touched")
+
+	_, err := c.ParseSession("workers-3", []string{"template=wroker", "max_turn=1", "template=worker"})
+	assert.EqualError(t, err, `spawn: the sessions of the pool workers are called workers-1 to workers-3 (got "workers-3"); give this session another name
+--template: unknown template (got "wroker"); did you mean worker?
+-o #1: max_turn: unknown key (got "max_turn"); did you mean max_turns?
+-o #2: a template comes before the options; give it once, with --template NAME`)
+	_, err = c.ParseSession("workers-4", []string{"template="})
+	assert.EqualError(t, err, `--template: unknown template; expected one of: plain, worker`)
+	_, err = mustParse(t, "version: 1").ParseSession("x", []string{"template=worker"})
+	assert.EqualError(t, err, `--template: unknown template (got "worker"); there are none: write it under templates`)
+}
+
 // A Config that somebody made without Load knows no variables, and its paths start from the working directory.
 func TestParseSessionWithoutAFile(t *testing.T) {
 	var c Config

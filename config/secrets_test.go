@@ -31,6 +31,10 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"defaults:\n  env:\n    DB_PASSWORD: %s\n    X: 5", "defaults:\n  env: {GITHUB_TOKEN: %s, X: 5}", "debug:\n  token: \"%s\\0\"",
 		"defaults:\n  env:\n    AWS_SECRET_ACCESS_KEY: %s\n  modle: x", "defaults:\n  env:\n    URL: https://me:%s@example.com\n  modle: x",
 		"defaults:\n  env:\n    my.token: \"%s\\0\"",
+		"pools: {a: {template: \"${env:S}\", min: \"${env:S}\", idle_timeout: \"${env:S}\"}}\ntemplates: {t: {permission_mode: \"${env:S}\"}}",
+		"supervisors: {a: {strategy: \"${env:S}\", backoff: {max: \"${env:S}\"}, sessions: {b: {shutdown: \"${env:S}\"}}}}",
+		"supervisors:\n  a:\n    sessions:\n      b:\n        api_key: %s\n        modle: x", "pools: {a: {options: {api_key: %s, modle: x}}}",
+		"pools:\n  a:\n    options:\n      env:\n        X_TOKEN: %s\n    template: y\n", "templates: {a: {env: {TOKEN: [%s]}}}",
 		"sessions:\n  a:\n    api_key: %s\n    api_key: %s", "version: 1\nsessions:\n  - api_key: %s\n",
 	} {
 		if n := strings.Count(text, "%s"); n > 0 {

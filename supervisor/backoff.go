@@ -44,8 +44,18 @@ func (b Backoff) delay(failures int, random func() float64) time.Duration {
 		return 0
 	}
 	// In floating point, so that a thousand failures make +Inf and not a negative duration.
+	return b.spread(float64(b.Initial)*math.Pow(b.Factor, float64(failures-1)), random)
+}
+
+// longest is the delay at which it grows no more.
+func (b Backoff) longest(random func() float64) time.Duration {
+	return b.spread(float64(b.Max), random)
+}
+
+// spread draws from around a delay.
+func (b Backoff) spread(middle float64, random func() float64) time.Duration {
 	longest := float64(b.Max)
-	middle := min(float64(b.Initial)*math.Pow(b.Factor, float64(failures-1)), longest)
+	middle = min(middle, longest)
 	// The spread is cut at Max before the draw: cut after it, half of the delays that have reached Max would
 	// be Max exactly, and children that failed together would restart in step.
 	least, most := middle*(1-b.Jitter), min(middle*(1+b.Jitter), longest)

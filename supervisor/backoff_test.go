@@ -11,8 +11,7 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
-// S41
-func TestBackoffDoublesUpToItsCap(t *testing.T) {
+func TestS41BackoffDoublesUpToItsCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{
@@ -37,8 +36,7 @@ func TestBackoffDoublesUpToItsCap(t *testing.T) {
 	})
 }
 
-// S42
-func TestBackoffStartsOverAfterAStableRun(t *testing.T) {
+func TestS42BackoffStartsOverAfterAStableRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{
@@ -81,8 +79,8 @@ func TestBackoffOfAChildReplacesTheSupervisors(t *testing.T) {
 	})
 }
 
-// S60: also when the delay has reached its cap.
-func TestJitterKeepsChildrenThatFailTogetherOutOfStep(t *testing.T) {
+// Also when the delay has reached its cap.
+func TestS60JitterKeepsChildrenThatFailTogetherOutOfStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{
@@ -105,8 +103,7 @@ func TestJitterKeepsChildrenThatFailTogetherOutOfStep(t *testing.T) {
 	})
 }
 
-// S43
-func TestChildThatExhaustsAnIntensityOfItsOwnIsParkedAlone(t *testing.T) {
+func TestS43ChildThatExhaustsAnIntensityOfItsOwnIsParkedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Intensity: intensity(0, time.Hour), Children: []supervisor.ChildSpec{
@@ -163,8 +160,7 @@ func TestChildThatExhaustsAnIntensityOfItsOwnEscalatesUnlessTold(t *testing.T) {
 	})
 }
 
-// S45
-func TestFailureThatWouldRepeatForEverParksAtOnce(t *testing.T) {
+func TestS45FailureThatWouldRepeatForEverParksAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Intensity: intensity(0, time.Hour), Children: []supervisor.ChildSpec{

@@ -17,6 +17,7 @@ type child struct {
 	since       time.Time
 	incarnation int                // of the last start, from 1
 	initial     bool               // one of the supervisor's first children, not up yet
+	fresh       bool               // it has never been up, and has not been kept for another reason
 	automatic   bool               // its start, or the next if it is queued, is the supervisor's own decision
 	queued      bool               // it waits for its turn to be started
 	deferred    bool               // it ended while its group was busy: see incident
@@ -41,7 +42,7 @@ type child struct {
 }
 
 func newChild(spec ChildSpec, backoff Backoff) *child {
-	ch := &child{spec: spec, backoff: backoff.withDefaults()}
+	ch := &child{spec: spec, fresh: true, backoff: backoff.withDefaults()}
 	if spec.Backoff != nil {
 		ch.backoff = spec.Backoff.withDefaults()
 	}

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/rs/zerolog"
+	"time"
 
 	"github.com/understudy-run/understudy/actor"
 )
@@ -19,12 +18,7 @@ type Supervisor struct{ ref actor.Ref[message] }
 // Start waits until the children that were up have ended, each within its Shutdown, also when the context
 // is over. Everything that is wrong with the options is reported at once; such errors wrap ErrInvalid.
 func Start(ctx context.Context, system *actor.System, options Options) (*Supervisor, error) {
-	if options.Strategy == "" {
-		options.Strategy = OneForOne
-	}
-	if options.Intensity == nil {
-		options.Intensity = &DefaultIntensity
-	}
+	options = options.withDefaults(ctx)
 	if err := options.validate(); err != nil {
 		return nil, err
 	}
@@ -76,10 +70,21 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	}
 }
 
+// StopWithin is Stop in a hurry: every child below has d in all to end, or less if its own Shutdown is
+// shorter, and is killed then. It tightens a stop that is under way, and loosens none.
+func (s *Supervisor) StopWithin(ctx context.Context, d time.Duration) error {
+	deadline := time.Now().Add(d)
+	s.ref.Stop(actor.ErrShutdown)
+	// It fails if the supervisor has ended, or if the context has, of which Stop tells.
+	_ = s.ref.SendWait(ctx, hurry{deadline})
+	return s.Stop(ctx)
+}
+
 // StartChild adds a child, starts it, and returns when it is ready. Children are stopped in reverse order
-// of being added. Errors: *AlreadyStartedError, ErrAlreadyPresent, ErrInvalid, ErrTerminated, or what
-// the child's Start returned; then nothing stays behind, unless the spec says RetryStart. If the context
-// ends first, the start goes on.
+// of being added. While a group of siblings is restarted the start waits for its turn. It returns the zero
+// PID and no error if the start was ignored (ErrIgnore). Errors: *AlreadyStartedError, ErrAlreadyPresent,
+// *MaxChildrenError, ErrSimpleOneForOne, ErrInvalid, ErrTerminated, or what the child's Start returned; then
+// nothing stays behind, unless the spec says RetryStart. If the context ends first, the start goes on.
 func (s *Supervisor) StartChild(ctx context.Context, spec ChildSpec) (actor.PID, error) {
 	if err := spec.validate(); err != nil {
 		return actor.PID{}, err
@@ -97,15 +102,24 @@ func (s *Supervisor) AddChild(ctx context.Context, spec ChildSpec) error {
 	return err
 }
 
-// TerminateChild stops a child and waits for its end. Its spec is kept, unless it is temporary. On a
+// TerminateChild stops a child and waits for its end. Its spec is kept, unless it is temporary or of a template. On a
 // child that waits for its restart it takes that back. On a stopped child it does nothing.
 func (s *Supervisor) TerminateChild(ctx context.Context, id string) error {
-	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return terminateChild{id, r} })
+	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[Exit]) message { return terminateChild{id: id, reply: r} })
 	return err
 }
 
+// TerminateWithin is TerminateChild with a Shutdown of the caller's, and tells how the child ended. All who
+// wait for one stop get the same. It tightens a stop that is under way, and loosens none: the child has the
+// shortest time that anybody, or its spec, gives it.
+func (s *Supervisor) TerminateWithin(ctx context.Context, id string, shutdown Shutdown) (Exit, error) {
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[Exit]) message {
+		return terminateChild{id: id, within: &shutdown, reply: r}
+	})
+}
+
 // RestartChild starts a stopped or parked child once, uncharged. Errors: ErrRunning, ErrRestarting,
-// ErrNotFound, or what its Start returned; then the child is stopped or parked as before.
+// ErrNotFound, ErrSimpleOneForOne, or what its Start returned; then the child is stopped or parked as before.
 func (s *Supervisor) RestartChild(ctx context.Context, id string) (actor.PID, error) {
 	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return restartChild{id: id, reply: r} })
 }
@@ -119,9 +133,17 @@ func (s *Supervisor) RecycleChild(ctx context.Context, id string) (actor.PID, er
 }
 
 // DeleteChild forgets a stopped or parked child. Errors: ErrRunning (also while it starts or stops),
-// ErrRestarting, ErrNotFound, ErrStopping.
+// ErrRestarting, ErrNotFound, ErrSimpleOneForOne, ErrStopping.
 func (s *Supervisor) DeleteChild(ctx context.Context, id string) error {
 	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return deleteChild{id, r} })
+	return err
+}
+
+// Reset forgives a child its past: its delays begin anew, and so does its intensity if it has one of its
+// own. With an empty id it clears the window of the supervisor's. What the child is doing goes on: a
+// restart that waits is not hastened, and a parked child stays parked (see RestartChild).
+func (s *Supervisor) Reset(ctx context.Context, id string) error {
+	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return reset{id, r} })
 	return err
 }
 

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -10,96 +11,28 @@ import (
 	"github.com/understudy-run/understudy/actor"
 )
 
-// message is what the supervisor's actor receives.
-//
-//sumtype:decl
-type message interface{ isMessage() }
-
-type (
-	awaitUp    struct{ reply actor.Reply[struct{}] }
-	startChild struct {
-		spec  ChildSpec
-		reply actor.Reply[actor.PID]
-	}
-	addChild struct {
-		spec  ChildSpec
-		reply actor.Reply[struct{}]
-	}
-	terminateChild struct {
-		id    string
-		reply actor.Reply[struct{}]
-	}
-	restartChild struct {
-		id    string
-		force bool
-		reply actor.Reply[actor.PID]
-	}
-	deleteChild struct {
-		id    string
-		reply actor.Reply[struct{}]
-	}
-	look      struct{ reply actor.Reply[Node] }
-	lookChild struct {
-		id    string
-		reply actor.Reply[Node]
-	}
-
-	// The rest carry the incarnation they are about: one that is stale is ignored.
-	started struct {
-		child       *child
-		incarnation int
-		pid         actor.PID
-		unlink      func()
-		err         error
-	}
-	down struct {
-		child       *child
-		incarnation int
-		pid         actor.PID
-		reason      error
-	}
-	restartDue struct {
-		child       *child
-		incarnation int
-	}
-	graceOver struct {
-		child       *child
-		incarnation int
-	}
-	deafTooLong struct {
-		child       *child
-		incarnation int
-	}
-)
-
-func (awaitUp) isMessage()        {}
-func (startChild) isMessage()     {}
-func (addChild) isMessage()       {}
-func (terminateChild) isMessage() {}
-func (restartChild) isMessage()   {}
-func (deleteChild) isMessage()    {}
-func (look) isMessage()           {}
-func (lookChild) isMessage()      {}
-func (started) isMessage()        {}
-func (down) isMessage()           {}
-func (restartDue) isMessage()     {}
-func (graceOver) isMessage()      {}
-func (deafTooLong) isMessage()    {}
-
-// loop is the supervisor's actor. It decides and asks; it never waits and never runs a child's code.
+// loop is the supervisor's actor. It performs what strategies and verdicts decide; it never waits and never
+// runs a child's code.
 type loop struct {
 	options Options
 	window  window
 	state   State
 	since   time.Time
 
-	children []*child          // in start order
-	byID     map[string]*child // the same
-	stopped  int               // while stopping: how many, from the end, are known to be down
-	pending  []ChildSpec
+	children  []*child          // in start order
+	byID      map[string]*child // the same
+	instances int               // started of a template so far
+	ended     string            // the last significant child that ended by itself
+
+	pending  []ChildSpec             // first children that are not begun yet
+	starting int                     // first children that are
 	waiting  []actor.Reply[struct{}] // for the first children to be up
 
-	reason error // why it is stopping
+	group group
+
+	stopped  int       // while stopping: how many, from the end, are known to be down
+	reason   error     // why it is stopping
+	deadline time.Time // for all children, if somebody is in a hurry
 }
 
 func newLoop(options Options) *loop {
@@ -116,24 +49,46 @@ func (l *loop) Started(c *actor.Context[message]) error {
 	return nil
 }
 
-// startNext starts the next of the first children. When there is none left, the supervisor is up.
+// startNext starts the next of the first children, or the next few if they are independent. When all are
+// up, so is the supervisor.
 func (l *loop) startNext(c *actor.Context[message]) {
 	if l.state != Starting {
 		return
 	}
-	if len(l.pending) == 0 {
-		l.state, l.since = Running, time.Now()
-		for _, reply := range l.waiting {
-			reply.Send(struct{}{})
-		}
-		l.waiting = nil
-		return
+	atOnce := 1
+	if l.options.Independent {
+		atOnce = l.options.AtOnce
 	}
-	spec := l.pending[0]
-	l.pending = l.pending[1:]
-	child := l.add(spec)
-	child.initial = true
-	l.launch(c, child, false)
+	for len(l.pending) > 0 && l.starting < atOnce {
+		child := l.add(l.pending[0])
+		l.pending = l.pending[1:]
+		child.initial = true
+		l.starting++
+		l.launch(c, child, false)
+	}
+	if l.starting == 0 {
+		l.up(c)
+	}
+}
+
+// begun is called when one of the first children is up, or will not be for now.
+func (l *loop) begun(child *child) (first bool) {
+	first, child.initial = child.initial, false
+	if first {
+		l.starting--
+	}
+	return first
+}
+
+// up ends the start.
+func (l *loop) up(c *actor.Context[message]) {
+	l.state, l.since = Running, time.Now()
+	for _, reply := range l.waiting {
+		reply.Send(struct{}{})
+	}
+	l.waiting = nil
+	l.autoShutdown(c)
+	l.advance(c)
 }
 
 func (l *loop) add(spec ChildSpec) *child {
@@ -159,16 +114,11 @@ func (l *loop) remove(gone *child) {
 func (l *loop) Receive(c *actor.Context[message], m message) {
 	switch m := m.(type) {
 	case awaitUp:
-		switch l.state {
-		case Starting:
-			l.waiting = append(l.waiting, m.reply)
-		case Running:
-			m.reply.Send(struct{}{})
-		default:
-			m.reply.Fail(l.notUpError())
-		}
+		l.onAwaitUp(m)
 	case startChild:
 		l.onStartChild(c, m)
+	case startInstance:
+		l.onStartInstance(c, m)
 	case addChild:
 		l.onAddChild(c, m)
 	case terminateChild:
@@ -177,6 +127,10 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onRestartChild(c, m)
 	case deleteChild:
 		l.onDeleteChild(m)
+	case reset:
+		l.onReset(m)
+	case hurry:
+		l.onHurry(c, m)
 	case look:
 		m.reply.Send(l.node())
 	case lookChild:
@@ -185,6 +139,14 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		} else {
 			m.reply.Fail(l.notFound(m.id))
 		}
+	case lookSpec:
+		if child := l.find(m.id); child != nil {
+			m.reply.Send(child.spec)
+		} else {
+			m.reply.Fail(l.notFound(m.id))
+		}
+	case countChildren:
+		m.reply.Send(l.count())
 	case started: // never stale: nothing begins another start before this one has reported
 		l.onStarted(c, m)
 	case down:
@@ -194,7 +156,13 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		}
 	case restartDue:
 		if m.incarnation == m.child.incarnation && m.child.waits() {
-			l.launch(c, m.child, true)
+			l.bring(c, m.child)
+		}
+	case cooldownOver:
+		if m.incarnation == m.child.incarnation && m.child.state == Failed && l.state == Running {
+			m.child.probing = true
+			m.child.to(Restarting)
+			l.bring(c, m.child)
 		}
 	case graceOver:
 		if m.incarnation == m.child.incarnation && m.child.state == Stopping && m.child.pid.Alive() {
@@ -208,133 +176,43 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 	}
 }
 
-func (l *loop) onStartChild(c *actor.Context[message], m startChild) {
-	child, err := l.admit(m.spec)
-	if err != nil {
-		m.reply.Fail(err)
-		return
-	}
-	child.starters = append(child.starters, m.reply)
-	l.launch(c, child, false)
-}
-
-func (l *loop) onAddChild(c *actor.Context[message], m addChild) {
-	child, err := l.admit(m.spec)
-	if err != nil {
-		m.reply.Fail(err)
-		return
-	}
-	m.reply.Send(struct{}{})
-	l.launch(c, child, false)
-}
-
-// admit adds a dynamic child, or says why not.
-func (l *loop) admit(spec ChildSpec) (*child, error) {
-	if l.state != Running {
-		return nil, l.notUpError()
-	}
-	if known := l.find(spec.ID); known != nil {
-		if known.wanted() {
-			return nil, &AlreadyStartedError{Supervisor: l.options.Name, Child: spec.ID, PID: known.pid}
-		}
-		return nil, fmt.Errorf("start child %s of %s: %w", spec.ID, l.options.Name, ErrAlreadyPresent)
-	}
-	return l.add(spec), nil
-}
-
-func (l *loop) onTerminateChild(c *actor.Context[message], m terminateChild) {
-	child := l.find(m.id)
-	if child == nil {
-		m.reply.Fail(l.notFound(m.id))
-		return
-	}
-	child.again = false
-	child.failStarters(fmt.Errorf("child %s of %s: %w", m.id, l.options.Name, ErrTerminated))
-	switch child.state {
-	case Stopped:
-		m.reply.Send(struct{}{})
-	case Failed:
-		l.settle(child, actor.ErrShutdown)
-		m.reply.Send(struct{}{})
-	default:
-		child.stoppers = append(child.stoppers, m.reply)
-		l.stop(c, child)
-	}
-}
-
-func (l *loop) onRestartChild(c *actor.Context[message], m restartChild) {
-	child := l.find(m.id)
-	if child == nil {
-		m.reply.Fail(l.notFound(m.id))
-		return
-	}
-	if l.state != Running {
-		m.reply.Fail(l.notUpError())
-		return
-	}
-	refuse := func(err error) { m.reply.Fail(fmt.Errorf("restart child %s of %s: %w", m.id, l.options.Name, err)) }
-	switch child.state {
-	case Stopped, Failed:
-		child.forgive()
-		child.starters = append(child.starters, m.reply)
-		l.launch(c, child, false)
-	case Restarting:
-		if !m.force {
-			refuse(ErrRestarting)
-			return
-		}
-		child.starters = append(child.starters, m.reply)
-		if child.waits() { // else its Start is at work
-			l.launch(c, child, true)
-		}
+func (l *loop) onAwaitUp(m awaitUp) {
+	switch l.state {
 	case Starting:
-		if !m.force {
-			refuse(ErrRunning)
-			return
-		}
-		child.starters = append(child.starters, m.reply)
-	case Running, Stopping:
-		if !m.force {
-			refuse(ErrRunning)
-			return
-		}
-		child.again = true
-		child.starters = append(child.starters, m.reply)
-		l.stop(c, child)
+		l.waiting = append(l.waiting, m.reply)
+	case Running:
+		m.reply.Send(struct{}{})
+	default:
+		m.reply.Fail(l.notUpError())
 	}
 }
 
-func (l *loop) onDeleteChild(m deleteChild) {
-	child := l.find(m.id)
-	switch {
-	case child == nil:
-		m.reply.Fail(l.notFound(m.id))
-	case l.state == Stopping:
-		m.reply.Fail(l.notUpError())
-	case child.state == Stopped || child.state == Failed:
-		l.remove(child)
-		m.reply.Send(struct{}{})
-	case child.state == Restarting:
-		m.reply.Fail(fmt.Errorf("delete child %s of %s: %w", m.id, l.options.Name, ErrRestarting))
-	default:
-		m.reply.Fail(fmt.Errorf("delete child %s of %s: %w", m.id, l.options.Name, ErrRunning))
+// bring starts a child for which the time has come, by the supervisor's own decision; in a group when it is
+// its turn.
+func (l *loop) bring(c *actor.Context[message], child *child) {
+	child.unqueue()
+	if !l.options.Strategy.grouped() {
+		l.launch(c, child, true)
+		return
 	}
+	child.queued, child.automatic = true, true
+	l.advance(c)
 }
 
 // launch starts the next incarnation of a child. automatic says that the supervisor decided so, and not
 // somebody who waits for the outcome.
 func (l *loop) launch(c *actor.Context[message], child *child, automatic bool) {
-	child.timer.Stop()
-	child.nextTry = time.Time{}
+	child.unqueue()
 	child.incarnation++
 	child.automatic = automatic
+	child.deadline, child.killed = time.Time{}, false
 	if automatic {
 		child.to(Restarting)
 	} else {
 		child.to(Starting)
 	}
 	self, incarnation, spec := c.Self().PID, child.incarnation, child.spec
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(l.options.Pace.handDown(context.Background()))
 	child.cancelStart = cancel
 	c.Go("start "+spec.ID, func(owner context.Context) message {
 		defer cancel()
@@ -368,44 +246,66 @@ func (l *loop) onStarted(c *actor.Context[message], m started) {
 		return
 	}
 	child.to(Running)
-	child.parked = nil
-	l.emit(Event{Kind: ChildStarted, Child: child.spec.ID, Incarnation: incarnation, PID: m.pid, Restarts: child.restarts})
+	child.parked, child.fresh = nil, false
+	l.emitOf(child, Event{Kind: ChildStarted, PID: m.pid})
 	child.answerStarters(m.pid)
-	if child.initial {
-		child.initial = false
+	l.group.leave(child)
+	if l.begun(child) {
 		l.startNext(c)
 	}
+	l.advance(c)
 }
 
 func (l *loop) onStartFailed(c *actor.Context[message], child *child, err error) {
-	if child.state == Stopping {
+	switch {
+	case child.state == Stopping:
 		l.onStopped(c, child, err)
 		return
+	case errors.Is(err, ErrIgnore):
+		l.onIgnored(c, child)
+		return
 	}
-	child.lastExit = &Exit{At: time.Now(), Reason: err}
-	l.emit(Event{Kind: StartFailed, Child: child.spec.ID, Incarnation: child.incarnation, Restarts: child.restarts, Reason: err})
+	child.note(err)
+	l.emitOf(child, Event{Kind: StartFailed, Reason: err})
 	child.failStarters(err)
-	first := child.initial
-	child.initial = false
-	switch {
-	case first && !child.spec.RetryStart:
+	first := l.begun(child)
+	if first && !child.spec.RetryStart {
 		l.remove(child)
 		l.shutDown(c, &StartError{Supervisor: l.options.Name, Child: child.spec.ID, Cause: err})
 		return
+	}
+	l.group.leave(child)
+	if first && l.options.Strategy.grouped() {
+		l.comeUpWithout()
+	}
+	switch {
 	case child.automatic || child.spec.RetryStart:
 		// A failed start is no clean end, even if what it failed of is that somebody else shut down.
-		l.decide(c, child, err, false)
-	case child.incarnation == 1: // a dynamic child that never was
+		l.decide(c, child, ending{reason: err})
+	case child.fresh: // a dynamic child that never was
 		child.to(Stopped)
 		l.remove(child)
 	case child.parked != nil: // a restart on request is tried once
-		l.park(child, err)
+		l.park(c, child, err, 0)
 	default:
 		child.to(Stopped)
 	}
-	if first {
+	l.startNext(c)
+	l.advanceAfterFailure(c)
+}
+
+// onIgnored handles a start that had nothing to start.
+func (l *loop) onIgnored(c *actor.Context[message], child *child) {
+	child.to(Stopped)
+	child.parked, child.probing, child.fresh = nil, false, false
+	l.emitOf(child, Event{Kind: ChildIgnored, Reason: ErrIgnore})
+	child.answerStarters(actor.PID{})
+	l.forgetIfGone(child)
+	l.group.leave(child)
+	if l.begun(child) {
 		l.startNext(c)
 	}
+	l.advance(c)
 }
 
 // onDown handles the end of a child that was up.
@@ -414,55 +314,96 @@ func (l *loop) onDown(c *actor.Context[message], child *child, reason error) {
 	child.pid = actor.PID{}
 	child.untie()
 	if child.state == Stopping {
+		if !child.killed && !actor.Clean(reason) { // it died of its own while it was being stopped
+			child.note(reason)
+		}
 		l.onStopped(c, child, reason)
 		return
 	}
 	now := time.Now()
-	child.lastExit = &Exit{At: now, Reason: reason}
-	l.emit(Event{Kind: ChildExited, Child: child.spec.ID, Incarnation: child.incarnation, PID: pid, Restarts: child.restarts, Reason: reason})
+	child.note(reason)
+	l.emitOf(child, Event{Kind: ChildExited, PID: pid, Reason: reason})
 	if l.state == Stopping { // it is not its turn yet, but nothing is started any more
 		l.settle(child, reason)
 		l.stopNext(c)
 		return
 	}
-	if now.Sub(child.upSince) >= child.backoff.ResetAfter {
+	run := now.Sub(child.upSince)
+	if run >= child.backoff.ResetAfter {
 		child.failures = 0
 	}
-	l.decide(c, child, reason, actor.Clean(reason))
+	if child.probing && run >= child.own.intensity.Within {
+		child.forgive()
+	}
+	l.decide(c, child, ending{reason: reason, clean: actor.Clean(reason), exited: true})
 }
 
-// decide says what becomes of a child that ended by itself, or could not be started.
-func (l *loop) decide(c *actor.Context[message], child *child, reason error, clean bool) {
-	id := child.spec.ID
-	switch {
-	case !child.spec.Restart.restartable(clean):
-		l.settle(child, reason)
-		return
-	case Permanently(reason):
-		l.park(child, reason)
+// decide performs the verdict about a child that ended by itself, or could not be started.
+func (l *loop) decide(c *actor.Context[message], child *child, e ending) {
+	v := judge(child.spec.Restart, e, child.probing)
+	if (v == replace || v == recount) && e.exited && l.partOfGroup(c, child, e, v) {
 		return
 	}
-	if exhausted := l.charge(child, reason); exhausted != nil {
-		if child.own != nil && child.spec.OnExhausted == Fail {
-			l.park(child, exhausted)
-			return
+	delay := time.Duration(0)
+	if v == recount {
+		child.failures++
+		delay = child.backoff.delay(child.failures, random)
+		if exceeded := l.charge(child, e.reason); exceeded != nil {
+			v, e.reason = exhausted(child.own != nil, child.spec.OnExhausted), exceeded
 		}
-		l.emit(Event{Kind: Escalated, Child: id, Incarnation: child.incarnation, Restarts: child.restarts, Reason: exhausted})
-		child.to(Stopped)
-		l.shutDown(c, exhausted)
-		return
 	}
-	child.failures++
-	child.restarts++
-	delay := child.backoff.delay(child.failures, random)
-	l.emit(Event{Kind: RestartScheduled, Child: id, Incarnation: child.incarnation, Restarts: child.restarts, Delay: delay, Reason: reason})
-	if delay <= 0 {
+	switch v {
+	case finish:
+		l.group.leave(child)
+		child.unqueue()
+		l.settle(child, e.reason)
+		if e.exited {
+			l.finished(c, child)
+		}
+		l.advance(c)
+	case park:
+		l.park(c, child, e.reason, 0)
+		l.advance(c)
+	case cool:
+		l.park(c, child, e.reason, child.spec.Cooldown)
+		l.advance(c)
+	case escalate:
+		l.emitOf(child, Event{Kind: Escalated, Reason: e.reason})
+		child.to(Stopped)
+		l.shutDown(c, e.reason)
+	case slowDown:
+		l.schedule(c, child, e, child.backoff.longest(random))
+	case recount, replace:
+		if v == recount && child.spec.Kind == Supervised {
+			delay = max(delay, l.options.Pace.take(time.Now()))
+		}
+		l.schedule(c, child, e, delay)
+	}
+}
+
+// schedule has a child started again after a delay, and its group with it if it had been up.
+func (l *loop) schedule(c *actor.Context[message], child *child, e ending, delay time.Duration) {
+	planned := e.exited && Planned(e.reason)
+	if !planned {
+		child.restarts++
+	}
+	l.emitOf(child, Event{Kind: RestartScheduled, Delay: delay, Reason: e.reason, Planned: planned})
+	grouped := l.options.Strategy.grouped()
+	if !grouped && delay <= 0 {
 		l.launch(c, child, true)
 		return
 	}
+	child.unqueue()
 	child.to(Restarting)
-	child.nextTry = time.Now().Add(delay)
-	child.timer = c.After(delay, restartDue{child, child.incarnation})
+	child.queued, child.automatic = grouped, true
+	if delay > 0 {
+		child.nextTry = time.Now().Add(delay)
+		child.timer = c.After(delay, restartDue{child, child.incarnation})
+	}
+	if grouped && e.exited {
+		l.takeDown(child)
+		l.advance(c)
+	}
 }
 
 // charge counts a restart and returns an error if it is one too many.
@@ -477,10 +418,17 @@ func (l *loop) charge(child *child, cause error) error {
 	return &ExhaustedError{Supervisor: l.options.Name, Child: child.spec.ID, Intensity: w.intensity, Cause: cause}
 }
 
-func (l *loop) park(child *child, reason error) {
+// park gives a child up, for good or for a while.
+func (l *loop) park(c *actor.Context[message], child *child, reason error, cooldown time.Duration) {
+	child.unqueue()
 	child.to(Failed)
 	child.parked = reason
-	l.emit(Event{Kind: ChildParked, Child: child.spec.ID, Incarnation: child.incarnation, Restarts: child.restarts, Reason: reason})
+	if cooldown > 0 {
+		child.forgive() // it is to have its whole intensity when it has stood its trial
+		child.nextTry = time.Now().Add(cooldown)
+		child.timer = c.After(cooldown, cooldownOver{child, child.incarnation})
+	}
+	l.emitOf(child, Event{Kind: ChildParked, Delay: cooldown, Reason: reason})
 }
 
 func (l *loop) notFound(id string) error {
@@ -495,11 +443,17 @@ func (l *loop) notUpError() error {
 	return fmt.Errorf("%s: %w", l.options.Name, ErrStopping)
 }
 
+// emitOf tells something about a child.
+func (l *loop) emitOf(child *child, e Event) {
+	e.Child, e.Incarnation, e.Restarts = child.spec.ID, child.incarnation, child.restarts
+	l.emit(e)
+}
+
 func (l *loop) emit(e Event) {
 	if l.options.OnEvent == nil {
 		return
 	}
-	e.Time, e.Supervisor, e.Ending = time.Now(), l.options.Name, l.state == Stopping
+	e.Time, e.Supervisor = time.Now(), l.options.Name
 	defer func() {
 		if v := recover(); v != nil {
 			l.options.Logger.Error().Str("supervisor", l.options.Name).Str("panic", fmt.Sprint(v)).

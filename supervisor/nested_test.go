@@ -36,8 +36,7 @@ func (r *rig) inner(path, id string, options supervisor.Options, handle func(*su
 	return spec
 }
 
-// S20, S21, S23
-func TestInnerSupervisorThatGivesUpIsRestartedWithItsStaticChildren(t *testing.T) {
+func TestS20S21S23InnerSupervisorThatGivesUpIsRestartedWithItsStaticChildren(t *testing.T) {
 	for _, typ := range []supervisor.Restart{supervisor.Permanent, supervisor.Transient} {
 		for _, reason := range []error{errBoom, nil, actor.ErrShutdown} {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,8 +84,7 @@ func text(reason error) string {
 	return reason.Error()
 }
 
-// S22
-func TestThreeLevelsThatGiveUpInTurnNameTheChain(t *testing.T) {
+func TestS22ThreeLevelsThatGiveUpInTurnNameTheChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		one := intensity(1, time.Minute)
@@ -125,8 +123,7 @@ func TestInnerSupervisorThatDoesNotStartIsAStartFailureOfTheOuter(t *testing.T) 
 	})
 }
 
-// S54
-func TestNoDescendantOfTheOldIncarnationLivesWhenTheNewOneStarts(t *testing.T) {
+func TestS54NoDescendantOfTheOldIncarnationLivesWhenTheNewOneStarts(t *testing.T) {
 	for _, how := range []string{"recycled", "stopped", "killed", "unwound"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

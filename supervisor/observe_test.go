@@ -17,8 +17,7 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
-// S37
-func TestPanicInStartRunAndStopIsAnExitWithItsStack(t *testing.T) {
+func TestS37PanicInStartRunAndStopIsAnExitWithItsStack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Intensity: intensity(10, time.Minute), Children: []supervisor.ChildSpec{
@@ -55,8 +54,7 @@ func TestPanicInStartRunAndStopIsAnExitWithItsStack(t *testing.T) {
 	})
 }
 
-// S49
-func TestTreeShowsAChildThatHangsBusySinceWhen(t *testing.T) {
+func TestS49TreeShowsAChildThatHangsBusySinceWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{
@@ -77,8 +75,7 @@ func TestTreeShowsAChildThatHangsBusySinceWhen(t *testing.T) {
 	})
 }
 
-// S50
-func TestMonitorTellsOfEachIncarnationOnce(t *testing.T) {
+func TestS50MonitorTellsOfEachIncarnationOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{r.spec("a", kid{}), r.spec("watcher", kid{})}})
@@ -104,8 +101,7 @@ func TestMonitorTellsOfEachIncarnationOnce(t *testing.T) {
 	})
 }
 
-// S69
-func TestSubscriberThatPanicsDisturbsNobody(t *testing.T) {
+func TestS69SubscriberThatPanicsDisturbsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		n := 0
@@ -143,8 +139,7 @@ func TestSubscriberThatEndsItsGoroutineEndsTheSupervisorWithItsChildren(t *testi
 	})
 }
 
-// S69
-func TestIdleSupervisorDoesNothing(t *testing.T) {
+func TestS69IdleSupervisorDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Backoff: steady, Children: []supervisor.ChildSpec{r.spec("a", kid{}), r.spec("b", kid{})}})

@@ -62,8 +62,7 @@ func inEachState(t *testing.T, test func(t *testing.T, r *rig, state string)) {
 	}
 }
 
-// S25
-func TestTerminateInEachState(t *testing.T) {
+func TestS25S26TerminateInEachState(t *testing.T) {
 	inEachState(t, func(t *testing.T, r *rig, state string) {
 		starts := len(r.startsOf("x"))
 		took := elapsed(func() { require.NoError(t, r.sup.TerminateChild(t.Context(), "x")) })
@@ -82,7 +81,7 @@ func TestTerminateInEachState(t *testing.T) {
 			want = nil
 		}
 		assert.Equal(t, want, r.happened())
-		// S26: no process appears later.
+		// No process appears later.
 		time.Sleep(10 * time.Hour)
 		assert.Len(t, r.startsOf("x"), starts)
 		assert.NoError(t, r.sup.TerminateChild(t.Context(), "x"), "again")
@@ -90,8 +89,7 @@ func TestTerminateInEachState(t *testing.T) {
 	})
 }
 
-// S25
-func TestRestartInEachState(t *testing.T) {
+func TestS25RestartInEachState(t *testing.T) {
 	inEachState(t, func(t *testing.T, r *rig, state string) {
 		before := r.child("x")
 		var pid actor.PID
@@ -113,8 +111,7 @@ func TestRestartInEachState(t *testing.T) {
 	})
 }
 
-// S25, S27
-func TestDeleteInEachState(t *testing.T) {
+func TestS25S27DeleteInEachState(t *testing.T) {
 	inEachState(t, func(t *testing.T, r *rig, state string) {
 		before := r.child("x")
 		err := r.sup.DeleteChild(t.Context(), "x")
@@ -136,8 +133,7 @@ func TestDeleteInEachState(t *testing.T) {
 	})
 }
 
-// S24
-func TestStartOfAKnownIDInEachState(t *testing.T) {
+func TestS24StartOfAKnownIDInEachState(t *testing.T) {
 	inEachState(t, func(t *testing.T, r *rig, state string) {
 		before := r.child("x")
 		_, err := r.sup.StartChild(t.Context(), r.spec("x", kid{}))
@@ -154,8 +150,7 @@ func TestStartOfAKnownIDInEachState(t *testing.T) {
 	})
 }
 
-// S46
-func TestRecycleInEachState(t *testing.T) {
+func TestS46RecycleInEachState(t *testing.T) {
 	inEachState(t, func(t *testing.T, r *rig, state string) {
 		before, used := r.child("x"), r.tree().Used
 		var pid actor.PID
@@ -230,8 +225,7 @@ func TestTemporaryChildrenAreForgottenWhenTerminated(t *testing.T) {
 	})
 }
 
-// S52
-func TestRecyclingIsNeitherDelayedNorCharged(t *testing.T) {
+func TestS52RecyclingIsNeitherDelayedNorCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Backoff: steady, Intensity: intensity(0, time.Hour), Children: []supervisor.ChildSpec{r.spec("a", kid{})}})

@@ -16,8 +16,7 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
-// S04
-func TestOneForOneRestartsTheChildThatCrashedAlone(t *testing.T) {
+func TestS04OneForOneRestartsTheChildThatCrashedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{r.spec("a", kid{}), r.spec("b", kid{}), r.spec("c", kid{})}})
@@ -39,8 +38,7 @@ func TestOneForOneRestartsTheChildThatCrashedAlone(t *testing.T) {
 	})
 }
 
-// S08 to S11
-func TestRestartTypeByReason(t *testing.T) {
+func TestS08S09S10S11RestartTypeByReason(t *testing.T) {
 	crash := errors.New("crash")
 	ends := []struct {
 		name  string
@@ -96,8 +94,7 @@ func TestRestartTypeByReason(t *testing.T) {
 	}
 }
 
-// S13, S14
-func TestSupervisorGivesUpAtOneRestartTooMany(t *testing.T) {
+func TestS13S14SupervisorGivesUpAtOneRestartTooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{r.spec("a", kid{}), r.spec("b", kid{}), r.spec("c", kid{})}})
@@ -126,8 +123,7 @@ func TestSupervisorGivesUpAtOneRestartTooMany(t *testing.T) {
 	})
 }
 
-// S15
-func TestWindowIsExactAtEveryClockPhase(t *testing.T) {
+func TestS15WindowIsExactAtEveryClockPhase(t *testing.T) {
 	for phase := time.Duration(0); phase < time.Second; phase += 50 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(phase)
@@ -148,8 +144,7 @@ func TestWindowIsExactAtEveryClockPhase(t *testing.T) {
 	}
 }
 
-// S16
-func TestIntensityZeroToleratesNoRestart(t *testing.T) {
+func TestS16IntensityZeroToleratesNoRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Intensity: intensity(0, time.Second), Children: []supervisor.ChildSpec{r.spec("a", kid{})}})
@@ -160,8 +155,7 @@ func TestIntensityZeroToleratesNoRestart(t *testing.T) {
 	})
 }
 
-// S18
-func TestRestartThatFailsIsTriedAgainAndCounted(t *testing.T) {
+func TestS18RestartThatFailsIsTriedAgainAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Backoff: steady, Children: []supervisor.ChildSpec{
@@ -194,8 +188,7 @@ func TestRestartThatFailsIsTriedAgainAndCounted(t *testing.T) {
 	})
 }
 
-// S19
-func TestRestartThatFailsForEverGivesUpAfterTheIntensity(t *testing.T) {
+func TestS19RestartThatFailsForEverGivesUpAfterTheIntensity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{
@@ -232,8 +225,7 @@ func TestFailedRestartOfATransientChildIsNoCleanEnd(t *testing.T) {
 	})
 }
 
-// S38
-func TestChildrenThatCrashAtOnceAreIncidentsOfTheirOwn(t *testing.T) {
+func TestS38ChildrenThatCrashAtOnceAreIncidentsOfTheirOwn(t *testing.T) {
 	for _, n := range []int{3, 4} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t)
@@ -259,8 +251,7 @@ func TestChildrenThatCrashAtOnceAreIncidentsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// S40
-func TestTenThousandChildrenThatCrashAtOnceAreEachRestartedOnce(t *testing.T) {
+func TestS40TenThousandChildrenThatCrashAtOnceAreEachRestartedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10_000
 		r := newRig(t)
@@ -287,8 +278,7 @@ func TestTenThousandChildrenThatCrashAtOnceAreEachRestartedOnce(t *testing.T) {
 	})
 }
 
-// S53
-func TestPanicOnAMessageStartsFreshAndDeliversItOnce(t *testing.T) {
+func TestS53PanicOnAMessageStartsFreshAndDeliversItOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var letters []any
 		r := newRig(t)
@@ -321,8 +311,7 @@ func TestPanicOnAMessageStartsFreshAndDeliversItOnce(t *testing.T) {
 	})
 }
 
-// S62
-func TestTenThousandFailuresInARowCostTheSameEach(t *testing.T) {
+func TestS62TenThousandFailuresInARowCostTheSameEach(t *testing.T) {
 	const storm, sample = 10_000, 1000
 	sys := actor.NewSystem(actor.Options{})
 	n := 0

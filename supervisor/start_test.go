@@ -16,8 +16,7 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
-// S01
-func TestChildrenStartInOrderEachReadyBeforeTheNext(t *testing.T) {
+func TestS01ChildrenStartInOrderEachReadyBeforeTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		took := elapsed(func() {
@@ -42,8 +41,7 @@ func TestChildrenStartInOrderEachReadyBeforeTheNext(t *testing.T) {
 	})
 }
 
-// S03
-func TestFirstStartThatFailsUnwindsAndNamesTheChild(t *testing.T) {
+func TestS03FirstStartThatFailsUnwindsAndNamesTheChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		err := r.tryStart(supervisor.Options{Children: []supervisor.ChildSpec{
@@ -97,8 +95,7 @@ func TestChildThatCrashesTooOftenWhileTheOthersStartFailsTheStart(t *testing.T) 
 	})
 }
 
-// S35, as far as there are significant children and other strategies yet
-func TestEveryMistakeInTheOptionsIsNamed(t *testing.T) {
+func TestS35EveryMistakeInTheOptionsIsNamed(t *testing.T) {
 	start := func(context.Context) (actor.PID, error) { return actor.PID{}, nil }
 	_, err := supervisor.Start(t.Context(), actor.NewSystem(actor.Options{}), supervisor.Options{
 		Strategy:  "one_for_none",
@@ -118,6 +115,9 @@ func TestEveryMistakeInTheOptionsIsNamed(t *testing.T) {
 			{ID: "i", Start: start, Intensity: &supervisor.Intensity{MaxRestarts: 1}},
 			{ID: "j", Start: start, Backoff: &supervisor.Backoff{Factor: 0.5}},
 			{ID: "k", Start: start, Kind: "manager"},
+			{ID: "l", Start: start, Significant: true, Restart: supervisor.Transient},
+			{ID: "m", Start: start, Significant: true},
+			{ID: "n", Start: start, OnExhausted: supervisor.Cooldown, Cooldown: -1},
 		},
 	})
 	require.ErrorIs(t, err, supervisor.ErrInvalid)
@@ -128,10 +128,33 @@ func TestEveryMistakeInTheOptionsIsNamed(t *testing.T) {
 		`child "e": invalid spec: restart "sometimes"`, `child "f": invalid spec: on_exhausted fail needs an intensity`,
 		`child "g": invalid spec: on_exhausted "panic"`, `child "h": invalid spec: start timeout -1ns`,
 		`child "i": invalid spec: max_seconds 0s`, `child "j": invalid spec: backoff factor 0.5`, `child "k": invalid spec: kind "manager"`,
+		`child "l": invalid spec: significant: supervisor  has auto_shutdown never`, `child "m": invalid spec: significant: a permanent child`,
+		`child "n": invalid spec: on_exhausted cooldown needs an intensity`, `child "n": invalid spec: cooldown -1ns`,
 	} {
 		assert.ErrorContains(t, err, part)
 	}
 	assert.Nil(t, errors.Unwrap(err), "joined")
+}
+
+func TestS35OptionsThatContradictEachOther(t *testing.T) {
+	start := func(context.Context) (actor.PID, error) { return actor.PID{}, nil }
+	one := []supervisor.ChildSpec{{ID: "a", Start: start}, {ID: "b", Start: start}}
+	template := &supervisor.Template{Start: func(context.Context, string, any) (actor.PID, error) { return actor.PID{}, nil }}
+	for want, options := range map[string]supervisor.Options{
+		"simple_one_for_one needs a template":                    {Strategy: supervisor.SimpleOneForOne},
+		"simple_one_for_one has no children but those":           {Strategy: supervisor.SimpleOneForOne, Template: template, Children: one},
+		"a template needs simple_one_for_one":                    {Template: template},
+		"the template has no start function":                     {Strategy: supervisor.SimpleOneForOne, Template: &supervisor.Template{}},
+		"independent: the children of one_for_all go down":       {Strategy: supervisor.OneForAll, Independent: true},
+		"max_children 1: expected 0 (no limit), or no less than": {MaxChildren: 1, Children: one},
+		"at_once -1":                {AtOnce: -1},
+		`auto_shutdown "sometimes"`: {AutoShutdown: "sometimes"},
+	} {
+		options.Name = "root"
+		_, err := supervisor.Start(t.Context(), actor.NewSystem(actor.Options{}), options)
+		assert.ErrorIs(t, err, supervisor.ErrInvalid)
+		assert.ErrorContains(t, err, want)
+	}
 }
 
 func TestSupervisorThatIsStoppedWhileItStarts(t *testing.T) {
@@ -160,8 +183,7 @@ func TestNameOfASupervisorThatIsTaken(t *testing.T) {
 	})
 }
 
-// S47
-func TestReadinessNotReachedInTimeIsAStartFailureOfThatChildAlone(t *testing.T) {
+func TestS47ReadinessNotReachedInTimeIsAStartFailureOfThatChildAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{r.spec("a", kid{})}})
@@ -179,8 +201,7 @@ func TestReadinessNotReachedInTimeIsAStartFailureOfThatChildAlone(t *testing.T) 
 	})
 }
 
-// S57
-func TestStartThatIsReadyTooLateIsStopped(t *testing.T) {
+func TestS57StartThatIsReadyTooLateIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t).start(supervisor.Options{})
 		spec := r.spec("a", kid{start: func(context.Context, int) error { time.Sleep(3 * time.Second); return nil }})
@@ -194,8 +215,7 @@ func TestStartThatIsReadyTooLateIsStopped(t *testing.T) {
 	})
 }
 
-// S57
-func TestStartThatNeverReturnsIsAbandonedAndWhatItReturnsLaterIsKilled(t *testing.T) {
+func TestS57StartThatNeverReturnsIsAbandonedAndWhatItReturnsLaterIsKilled(t *testing.T) {
 	for _, tt := range []struct {
 		shutdown supervisor.Shutdown
 		want     time.Duration
@@ -223,8 +243,8 @@ func TestStartThatNeverReturnsIsAbandonedAndWhatItReturnsLaterIsKilled(t *testin
 	}
 }
 
-// S57: what came too late heeds nothing either.
-func TestStartThatIsReadyTooLateAndDeafIsAbandoned(t *testing.T) {
+// What came too late heeds nothing either.
+func TestS57StartThatIsReadyTooLateAndDeafIsAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{})
@@ -264,8 +284,7 @@ func TestAddedChildIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// S65
-func TestStopDuringAStart(t *testing.T) {
+func TestS65StopDuringAStart(t *testing.T) {
 	t.Run("that heeds its context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t).start(supervisor.Options{})
@@ -322,8 +341,7 @@ func TestStopDuringAStart(t *testing.T) {
 	})
 }
 
-// S48, S68
-func TestNothingWaitsBehindASlowStartOrASlowStop(t *testing.T) {
+func TestS48S68NothingWaitsBehindASlowStartOrASlowStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Intensity: intensity(10, time.Minute), Children: []supervisor.ChildSpec{
@@ -371,8 +389,7 @@ func TestNothingWaitsBehindASlowStartOrASlowStop(t *testing.T) {
 	})
 }
 
-// S55
-func TestDynamicStartsRunSideBySide(t *testing.T) {
+func TestS55DynamicStartsRunSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t).start(supervisor.Options{})
 		outcomes := make(map[string]<-chan actor.PID)
@@ -388,8 +405,7 @@ func TestDynamicStartsRunSideBySide(t *testing.T) {
 	})
 }
 
-// S56
-func TestDynamicStartThatFailsLeavesNothingAndIsNotCharged(t *testing.T) {
+func TestS56DynamicStartThatFailsLeavesNothingAndIsNotCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t).start(supervisor.Options{Intensity: intensity(0, time.Second)})
 		for range 5 {
@@ -430,8 +446,7 @@ func TestFirstStartThatFailsIsRetriedIfTheSpecSaysSo(t *testing.T) {
 	})
 }
 
-// S58
-func TestStartThatPanicsReturnsGarbageOrEndsItsGoroutineIsAStartFailure(t *testing.T) {
+func TestS58StartThatPanicsReturnsGarbageOrEndsItsGoroutineIsAStartFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t).start(supervisor.Options{})
 		for _, tt := range []struct {

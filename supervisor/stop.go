@@ -15,16 +15,19 @@ func (l *loop) shutDown(c *actor.Context[message], reason error) {
 		return
 	}
 	l.state, l.since, l.reason = Stopping, time.Now(), reason
-	l.pending = nil
+	l.pending, l.group = nil, group{}
 	for i := len(l.children) - 1; i >= 0; i-- {
 		child := l.children[i]
 		child.again = false
+		if !child.up() {
+			child.unqueue() // also what cools down
+		}
 		child.failStarters(l.notUpError())
 		// From here on nothing comes up any more, also while children are stopped one after the other.
 		switch {
 		case child.waits():
 			l.cancelRestart(child)
-		case child.cancelStart != nil || l.options.Independent && child.wanted():
+		case child.cancelStart != nil || l.options.parallel() && child.wanted():
 			l.stop(c, child)
 		}
 	}
@@ -60,21 +63,25 @@ func (l *loop) stop(c *actor.Context[message], child *child) {
 	case child.pid != (actor.PID{}):
 		child.to(Stopping)
 		l.askToStop(c, child)
-	default: // waiting for its restart
+	default: // waiting to be started
 		l.cancelRestart(child)
-		child.answerStoppers()
+		child.answerStoppers(actor.ErrShutdown)
 	}
 }
 
-// cancelRestart settles a child that waits for its restart.
+// cancelRestart settles a child that waits to be started.
 func (l *loop) cancelRestart(child *child) {
-	child.timer.Stop()
-	child.nextTry = time.Time{}
+	child.unqueue()
 	l.settle(child, actor.ErrShutdown)
 }
 
 func (l *loop) askToStop(c *actor.Context[message], child *child) {
 	grace, limited := child.spec.Shutdown.Grace()
+	for _, deadline := range []time.Time{child.deadline, l.deadline} {
+		if left := time.Until(deadline); !deadline.IsZero() && (!limited || left < grace) {
+			grace, limited = max(left, 0), true
+		}
+	}
 	switch {
 	case !limited:
 		child.pid.Stop(actor.ErrShutdown)
@@ -82,7 +89,25 @@ func (l *loop) askToStop(c *actor.Context[message], child *child) {
 		l.kill(c, child)
 	default:
 		child.pid.Stop(actor.ErrShutdown)
+		child.deadline = time.Now().Add(grace)
 		child.timer = c.After(grace, graceOver{child, child.incarnation})
+	}
+}
+
+// tighten gives a child that is being stopped less time, unless it has less already.
+func (l *loop) tighten(c *actor.Context[message], child *child, shutdown Shutdown) {
+	grace, limited := shutdown.Grace()
+	if !limited || child.state != Stopping || child.killed {
+		return
+	}
+	deadline := time.Now().Add(grace)
+	if !child.deadline.IsZero() && !deadline.Before(child.deadline) {
+		return
+	}
+	child.deadline = deadline
+	if child.pid != (actor.PID{}) { // else it is still starting, and will be asked when it has
+		child.timer.Stop()
+		l.askToStop(c, child)
 	}
 }
 
@@ -90,7 +115,8 @@ func (l *loop) askToStop(c *actor.Context[message], child *child) {
 const abandonAfter = 5 * time.Second
 
 func (l *loop) kill(c *actor.Context[message], child *child) {
-	l.emit(Event{Kind: ChildKilled, Child: child.spec.ID, Incarnation: child.incarnation, PID: child.pid, Restarts: child.restarts})
+	child.killed = true
+	l.emitOf(child, Event{Kind: ChildKilled, PID: child.pid})
 	child.pid.Kill()
 	child.timer = c.After(abandonAfter, deafTooLong{child, child.incarnation})
 }
@@ -102,30 +128,40 @@ func (l *loop) onStopped(c *actor.Context[message], child *child, reason error) 
 	child.again = false
 	if again {
 		child.to(Stopped)
-		l.emit(Event{Kind: ChildStopped, Child: child.spec.ID, Incarnation: child.incarnation, Restarts: child.restarts, Reason: reason, Again: true})
+		l.emitOf(child, Event{Kind: ChildStopped, Reason: reason, Again: true})
 	} else {
 		l.settle(child, reason)
 	}
-	child.answerStoppers()
-	initial := child.initial
-	child.initial = false
+	child.answerStoppers(reason)
+	l.group.leave(child)
+	initial := l.begun(child)
 	switch {
 	case l.state == Stopping:
 		l.stopNext(c)
+		return
+	case again && child.queued: // with its group
+		child.to(Restarting)
 	case again:
 		child.forgive()
-		l.launch(c, child, true)
+		l.bring(c, child)
 	case initial: // terminated before it was up: the others are started all the same
 		l.startNext(c)
 	}
+	l.advance(c)
 }
 
 // settle is the last of a child that is down to stay: it keeps its spec, unless it is temporary.
 func (l *loop) settle(child *child, reason error) {
+	child.unqueue()
 	child.to(Stopped)
-	child.parked = nil
-	l.emit(Event{Kind: ChildStopped, Child: child.spec.ID, Incarnation: child.incarnation, Restarts: child.restarts, Reason: reason})
-	if child.spec.Restart == Temporary {
+	child.parked, child.probing, child.fresh = nil, false, false
+	l.emitOf(child, Event{Kind: ChildStopped, Reason: reason})
+	l.forgetIfGone(child)
+}
+
+// forgetIfGone forgets a child that has no past: what is temporary or made of a template.
+func (l *loop) forgetIfGone(child *child) {
+	if child.spec.Restart == Temporary || l.options.Strategy == SimpleOneForOne {
 		l.remove(child)
 	}
 }

@@ -24,8 +24,7 @@ func (r *rig) deafen(id string) (release func()) {
 	return func() { close(gate); synctest.Wait() }
 }
 
-// S02
-func TestStopEndsTheChildrenInReverseOrder(t *testing.T) {
+func TestS02StopEndsTheChildrenInReverseOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{
@@ -45,8 +44,7 @@ func TestStopEndsTheChildrenInReverseOrder(t *testing.T) {
 	})
 }
 
-// S63
-func TestIndependentChildrenAreStoppedInParallel(t *testing.T) {
+func TestS63IndependentChildrenAreStoppedInParallel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		var specs []supervisor.ChildSpec
@@ -59,8 +57,7 @@ func TestIndependentChildrenAreStoppedInParallel(t *testing.T) {
 	})
 }
 
-// S63
-func TestIndependentChildrenAreStoppedWithinTheLongestDeadline(t *testing.T) {
+func TestS63IndependentChildrenAreStoppedWithinTheLongestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		var specs []supervisor.ChildSpec
@@ -80,8 +77,7 @@ func TestIndependentChildrenAreStoppedWithinTheLongestDeadline(t *testing.T) {
 	})
 }
 
-// S28
-func TestChildThatIgnoresItsShutdownIsKilledAtTheTimeout(t *testing.T) {
+func TestS28ChildThatIgnoresItsShutdownIsKilledAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{
@@ -103,8 +99,7 @@ func TestChildThatIgnoresItsShutdownIsKilledAtTheTimeout(t *testing.T) {
 	})
 }
 
-// S29
-func TestBrutalKillDoesNotAsk(t *testing.T) {
+func TestS29BrutalKillDoesNotAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{
@@ -118,8 +113,7 @@ func TestBrutalKillDoesNotAsk(t *testing.T) {
 	})
 }
 
-// S30
-func TestInfinityWaits(t *testing.T) {
+func TestS30InfinityWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{r.spec("a", slowStop(1000*time.Hour), shutdown(supervisor.Infinity))}})
@@ -129,8 +123,7 @@ func TestInfinityWaits(t *testing.T) {
 	})
 }
 
-// S31
-func TestChildThatDiesOfItsOwnWhileBeingStopped(t *testing.T) {
+func TestS31ChildThatDiesOfItsOwnWhileBeingStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(supervisor.Options{Children: []supervisor.ChildSpec{
@@ -150,8 +143,8 @@ func TestChildThatDiesOfItsOwnWhileBeingStopped(t *testing.T) {
 	})
 }
 
-// S31, S65: the one that dies is not the one whose turn it is.
-func TestChildThatCrashesWhileOthersAreStoppedIsNotRestarted(t *testing.T) {
+// The one that dies is not the one whose turn it is.
+func TestS31S65ChildThatCrashesWhileOthersAreStoppedIsNotRestarted(t *testing.T) {
 	for _, backoff := range []supervisor.Backoff{{}, steady} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t)
@@ -174,9 +167,9 @@ func TestChildThatCrashesWhileOthersAreStoppedIsNotRestarted(t *testing.T) {
 	}
 }
 
-// S65: waiting out a backoff, starting again, and in a loop of failing restarts, each behind a sibling
+// Waiting out a backoff, starting again, and in a loop of failing restarts, each behind a sibling
 // that takes its time to stop.
-func TestStopEndsWhatIsOnItsWayBackAtOnce(t *testing.T) {
+func TestS65StopEndsWhatIsOnItsWayBackAtOnce(t *testing.T) {
 	failing := kid{start: func(_ context.Context, n int) error {
 		if n > 1 {
 			return errBoom
@@ -343,8 +336,7 @@ func TestDeafChildIsAbandonedAndItsNameStaysTaken(t *testing.T) {
 	}
 }
 
-// S64
-func TestAThousandStopsOfOneChildJoin(t *testing.T) {
+func TestS64AThousandStopsOfOneChildJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		r := newRig(t)
@@ -369,8 +361,7 @@ func TestAThousandStopsOfOneChildJoin(t *testing.T) {
 	})
 }
 
-// S66
-func TestStopHookThatPanicsBlocksOrAsksItsSupervisor(t *testing.T) {
+func TestS66StopHookThatPanicsBlocksOrAsksItsSupervisor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		blocked := make(chan struct{})
@@ -393,8 +384,7 @@ func TestStopHookThatPanicsBlocksOrAsksItsSupervisor(t *testing.T) {
 	})
 }
 
-// S67
-func TestTheNextIncarnationStartsWhenTheOldOneAndItsCleanUpAreGone(t *testing.T) {
+func TestS67TheNextIncarnationStartsWhenTheOldOneAndItsCleanUpAreGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var late []string
 		r := newRig(t)

@@ -36,11 +36,9 @@ func (s Strategy) grouped() bool { return s == OneForAll || s == RestForOne }
 
 // member is what a strategy has to know of a child.
 type member struct {
-	up        bool      // it has a process, or is about to get one
-	wanted    bool      // it is meant to be up
-	temporary bool      // it is not started again
-	queued    bool      // it waits for its turn to be started
-	due       time.Time // it is not to be started earlier
+	up        bool // it has a process, or is about to get one
+	wanted    bool // it is meant to be up
+	temporary bool // it is not started again
 }
 
 // plan is what becomes of a group: what to stop, one after the other in this order, and what to start when
@@ -70,17 +68,12 @@ func (s Strategy) plan(members []member, failed int) plan {
 	return p
 }
 
-// next says which of those that wait for their turn is to be started now: the first, unless it is too early
-// for it. Children that share one fate wait for the one that has to wait longest, since none can work
-// without it.
-func (s Strategy) next(members []member, now time.Time) (int, bool) {
-	first := slices.IndexFunc(members, func(m member) bool { return m.queued })
-	if first < 0 {
-		return 0, false
+// ready says whether the first of those that wait for their turn is to be started now, given when it may be
+// and when the last of all may. Children that share one fate wait for the one that has to wait longest,
+// since none can work without it.
+func (s Strategy) ready(first, latest, now time.Time) bool {
+	if s == OneForAll {
+		return !latest.After(now)
 	}
-	waits := func(m member) bool { return m.queued && m.due.After(now) }
-	if s == OneForAll && slices.ContainsFunc(members, waits) || waits(members[first]) {
-		return 0, false
-	}
-	return first, true
+	return !first.After(now)
 }

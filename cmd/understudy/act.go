@@ -11,20 +11,26 @@ import (
 )
 
 func newSpawn(at *place) *cobra.Command {
+	var template string
 	var pairs []string
 	cmd := &cobra.Command{
-		Use:   "spawn NAME [-o key=value]…",
+		Use:   "spawn NAME [--template T] [-o key=value]…",
 		Short: "Start a session that is not in the file",
-		Long: `Starts a session with the options of the file's defaults and those of -o, and
-returns when it takes prompts. The keys are those of a session in the file; a
-value is what could stand after the key in one line of it.
+		Long: `Starts a session with the options of the file's defaults, or of one of its
+templates, and those of -o over them, and returns when it takes prompts. The
+keys are those of a session in the file; a value is what could stand after the
+key in one line of it.
 
 The session lives as long as the daemon. If there was one of that name before,
 its conversation goes on.`,
-		Example:    `  understudy spawn docs -o cwd=/srv/docs -o permission_mode=plan -o 'allowed_tools=[Read, Grep]'`,
+		Example: `  understudy spawn helper --template worker
+  understudy spawn docs -o cwd=/srv/docs -o permission_mode=plan -o 'allowed_tools=[Read, Grep]'`,
 		Args:       takes("NAME"),
 		SuggestFor: []string{"start", "new", "add", "create"},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("template") {
+				pairs = append([]string{"template=" + template}, pairs...)
+			}
 			if err := at.client().Spawn(cmd.Context(), args[0], pairs); err != nil {
 				return err
 			}
@@ -33,6 +39,7 @@ its conversation goes on.`,
 		},
 	}
 	cmd.Flags().StringArrayVarP(&pairs, "option", "o", nil, "a session option as `key=value`, over the file's defaults; may be repeated")
+	cmd.Flags().StringVar(&template, "template", "", "the `name` of a template of the file, in place of its defaults")
 	return cmd
 }
 

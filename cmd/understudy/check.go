@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,7 @@ with it, each with its place. Exit code 1 if there is something.`,
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", file, count(len(cfg.Sessions), "session"))
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", file, contents(cfg))
 				return err
 			}
 			_, err := config.Load(file, os.LookupEnv)
@@ -49,4 +50,26 @@ with it, each with its place. Exit code 1 if there is something.`,
 	fileFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as a JSON array")
 	return cmd
+}
+
+// contents counts what there is in a file.
+func contents(cfg *config.Config) string {
+	parts := []string{count(len(cfg.AllSessions()), "session")}
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{groups(cfg.Supervisors), "group"}, {len(cfg.Templates), "template"}, {len(cfg.Pools), "pool"}} {
+		if part.n > 0 {
+			parts = append(parts, count(part.n, part.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func groups(all []config.Group) int {
+	n := len(all)
+	for _, g := range all {
+		n += groups(g.Supervisors)
+	}
+	return n
 }

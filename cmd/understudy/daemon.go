@@ -36,6 +36,12 @@ const shutdownMargin = 20 * time.Second
 func (d *daemon) run(ctx context.Context) error {
 	stop, kill, release := signalled(ctx)
 	defer release()
+	// Last of all: this process is the parent of whatever a tool has left behind, and knows no other children.
+	defer func() {
+		if swept := process.SweepOrphans(); len(swept.Killed) > 0 {
+			d.logger.Warn().Int("processes", len(swept.Killed)).Msg("ended what tools had left running")
+		}
+	}()
 	rt, err := d.start(stop)
 	if stop.Err() != nil && rt == nil {
 		d.logger.Info().AnErr("reason", context.Cause(stop)).AnErr("error", err).Msg("stopped before it was up")
@@ -58,6 +64,9 @@ func (d *daemon) run(ctx context.Context) error {
 
 // start brings everything up and says so. If it fails, nothing stays behind.
 func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
+	if s := d.cfg.Supervisor.Strategy; s != supervisor.OneForOne {
+		return nil, fmt.Errorf("%s: supervisor.strategy: the runtime knows %s for groups only: put these sessions into one, under supervisors", d.cfg.Path, s)
+	}
 	cli, err := program(d.cfg)
 	if err != nil {
 		return nil, err
@@ -96,19 +105,39 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 func (d *daemon) options(cli session.CLI) understudy.Options {
 	o := understudy.Options{
 		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger,
-		Supervisor: understudy.SupervisorOptions{Intensity: new(d.cfg.Supervisor.Intensity())},
+		Supervisor: understudy.SupervisorOptions{Intensity: new(d.cfg.Supervisor.Intensity()), Backoff: &d.cfg.Supervisor.Backoff},
 		Audit:      understudy.AuditOptions{Dir: d.cfg.Audit.Dir},
-	}
-	if d.cfg.Supervisor.Backoff != (supervisor.Backoff{}) {
-		o.Supervisor.Backoff = &d.cfg.Supervisor.Backoff
+		Sessions:   d.sessions(d.cfg.Sessions),
+		Groups:     d.groups(d.cfg.Supervisors),
 	}
 	if d.cfg.Audit.Mode == config.AuditBestEffort {
 		o.Audit.Mode = audit.BestEffort
 	}
-	for _, s := range d.cfg.Sessions {
-		o.Sessions = append(o.Sessions, understudy.SessionSpec{Name: s.Name, Options: prepared(d.cfg, s.Options)})
+	for _, p := range d.cfg.Pools {
+		o.Pools = append(o.Pools, understudy.PoolSpec{
+			Name: p.Name, Options: prepared(d.cfg, p.Options), Min: p.Min, Max: p.Max, MaxQueue: p.MaxQueue, IdleTimeout: p.IdleTimeout,
+		})
 	}
 	return o
+}
+
+func (d *daemon) sessions(all []config.Session) []understudy.SessionSpec {
+	var out []understudy.SessionSpec
+	for _, s := range all {
+		out = append(out, understudy.SessionSpec{Name: s.Name, Options: prepared(d.cfg, s.Options)})
+	}
+	return out
+}
+
+func (d *daemon) groups(all []config.Group) []understudy.Group {
+	var out []understudy.Group
+	for _, g := range all {
+		out = append(out, understudy.Group{
+			Name: g.Name, Strategy: g.Strategy, Intensity: new(g.Intensity()), Backoff: &g.Backoff,
+			Sessions: d.sessions(g.Sessions), Groups: d.groups(g.Supervisors),
+		})
+	}
+	return out
 }
 
 // shutdown ends everything in order, until the kill context ends or a session takes longer than it may.
@@ -131,21 +160,44 @@ func (d *daemon) shutdown(kill context.Context, rt *understudy.Runtime) error {
 	return err
 }
 
-// patience is how long a shutdown may take. Sessions end at the same time, each within its own limit; this is for
-// the case that something does not keep to it. There is none if a session may take for ever.
+// patience is how long a shutdown may take. Sessions end at the same time, each within its own limit, and those of
+// a group one after the other; this is for the case that something does not keep to it. There is none if a session
+// may take for ever.
 func (d *daemon) patience() (time.Duration, bool) {
 	longest, limited := d.cfg.Defaults.Shutdown.Grace() // of what is spawned, most likely
+	wait := func(grace time.Duration, ok bool) { longest, limited = max(longest, grace), limited && ok }
 	for _, s := range d.cfg.Sessions {
-		grace, ok := s.Options.Shutdown.Grace()
-		longest, limited = max(longest, grace), limited && ok
+		wait(s.Options.Shutdown.Grace())
+	}
+	for _, t := range d.cfg.Templates {
+		wait(t.Options.Shutdown.Grace())
+	}
+	for _, p := range d.cfg.Pools {
+		wait(p.Options.Shutdown.Grace())
+	}
+	for _, g := range d.cfg.Supervisors {
+		wait(together(g))
 	}
 	return longest + shutdownMargin, limited
+}
+
+// together is how long a group may take to end.
+func together(g config.Group) (total time.Duration, limited bool) {
+	limited = true
+	add := func(grace time.Duration, ok bool) { total, limited = total+grace, limited && ok }
+	for _, s := range g.Sessions {
+		add(s.Options.Shutdown.Grace())
+	}
+	for _, below := range g.Supervisors {
+		add(together(below))
+	}
+	return total, limited
 }
 
 // greet says where things are and what to try next.
 func (d *daemon) greet(version string, endpoints []*endpoint) {
 	names, example := "none yet", "NAME"
-	if all := namesOf(d.cfg); len(all) > 0 {
+	if all := asked(d.cfg); len(all) > 0 {
 		names, example = strings.Join(all, ", "), all[0]
 	}
 	page, socket := "off (set debug.listen)", ""
@@ -176,6 +228,18 @@ understudy is up: sessions %s; CLI %s
 Ctrl-C ends everything.
 
 `, names, version, page, socket, self, where, self, example, where, self, where)
+}
+
+// asked are the names that take prompts: those of sessions and pools.
+func asked(cfg *config.Config) []string {
+	var names []string
+	for _, s := range cfg.AllSessions() {
+		names = append(names, s.Name)
+	}
+	for _, p := range cfg.Pools {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // browsable is an address for the address bar of a browser on this machine.

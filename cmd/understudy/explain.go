@@ -18,6 +18,7 @@ import (
 // explanation is what would be started for a session.
 type explanation struct {
 	Name        string          `json:"name"`
+	Kind        string          `json:"kind"` // session, pool or template
 	Path        string          `json:"path"`
 	Argv        []string        `json:"argv"`        // without the program
 	CWD         string          `json:"cwd"`         // empty: the daemon's
@@ -34,14 +35,17 @@ func newExplain() *cobra.Command {
 		Long: `Shows what would be started for a session of the file: program, arguments as a
 shell would want them, directory, the names of the environment variables, and
 the settings. It starts nothing, and shows no value of a variable. The session
-id is chosen at the first start.`,
+id is chosen at the first start.
+
+NAME may be a session, in a group or not, or a pool or a template: then it is
+what would be started for each session of it.`,
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := loadConfig(file, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			options, ok := cfg.Session(args[0])
+			kind, options, ok := find(cfg, args[0])
 			if !ok {
 				return &exitCodeError{exitNoSession, fmt.Errorf("no session %q in %s: %s", args[0], file, have(namesOf(cfg)))}
 			}
@@ -53,6 +57,7 @@ id is chosen at the first start.`,
 			if err != nil {
 				return err
 			}
+			e.Kind = kind
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), e)
 			}
@@ -64,10 +69,25 @@ id is chosen at the first start.`,
 	return cmd
 }
 
+// find are the options of a session, a pool or a template, looked for in this order.
+func find(cfg *config.Config, name string) (kind string, options session.Options, ok bool) {
+	if o, ok := cfg.Session(name); ok {
+		return "session", o, true
+	}
+	if p, ok := cfg.Pool(name); ok {
+		return "pool", p.Options, true
+	}
+	o, ok := cfg.Template(name)
+	return "template", o, ok
+}
+
+// namesOf are those that find knows.
 func namesOf(cfg *config.Config) []string {
-	var names []string
-	for _, s := range cfg.Sessions {
-		names = append(names, s.Name)
+	names := asked(cfg)
+	for _, t := range cfg.Templates {
+		if !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+		}
 	}
 	return names
 }
@@ -110,7 +130,7 @@ func explain(name string, cli session.CLI, options session.Options) (*explanatio
 func (e *explanation) print(out io.Writer) error {
 	var b strings.Builder
 	row := func(label, text string) { fmt.Fprintf(&b, "%-13s%s\n", label, text) }
-	row("session", e.Name)
+	row(e.Kind, e.Name)
 	row("program", shellWord(e.Path))
 	label := "arguments"
 	for _, arg := range e.Argv {

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/supervisor/debug"
+)
+
+// patience is how long a script waits for something, on a machine that is busy with other tests.
+const patience = 60 * time.Second
+
+// TestScripts runs testdata/script. Beside testscript's commands there are:
+//
+//	exit CODE COMMAND [ARG…]         run it, and expect this exit code
+//	await NAME STATE [GENERATION]    wait until a session of the daemon is in that state, and of that generation
+//	await_file FILE REGEXP           wait until the file holds it
+//	signal NAME                      send the daemon INT, TERM, HUP or KILL
+//	pid VAR NAME                     take a session's pid out of stdout, which is that of ps --json
+//	port VAR                         a port on which somebody listens, until the script is over
+//	last JSON                        the last line of stdout is an object that holds all this
+//	terminal COLUMNS COMMAND…        run it on a terminal; what it shows is in stdout (Linux only)
+//	nothing_left                     no process is left of the daemon that had the data directory
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: os.Getenv("UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("DEMO", filepath.Join(root, "testdata", "demo.yaml"))
+			env.Setenv("TEN_MISTAKES", filepath.Join(root, "testdata", "config", "ten-mistakes.txtar"))
+			env.Setenv("UNDERSTUDY_DATA_DIR", filepath.Join(env.WorkDir, "d"))
+			env.Setenv("HOME", env.WorkDir)
+			// A binary with the race detector would stay for a second after it is done.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, errors.New("unknown condition " + name)
+		},
+		Cmds: scriptCommands,
+	})
+}
+
+var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
+	"exit": exitWith, "await": await, "await_file": awaitFile, "signal": signalDaemon, "pid": pid, "port": port, "last": last, "nothing_left": nothingLeft,
+}
+
+func exitWith(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: exit CODE COMMAND [ARG…]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		failed, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("run %s: %v", args[1], err)
+		}
+		got = failed.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// until asks again and again, until the answer is yes.
+func until(ts *testscript.TestScript, what string, done func(context.Context) (bool, string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, seen := done(ctx)
+		if ok {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("waited %v for %s; last seen: %s", patience, what, seen)
+		}
+	}
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: await NAME STATE [GENERATION]")
+	}
+	client := debug.Dial(filepath.Join(ts.Getenv("UNDERSTUDY_DATA_DIR"), socketName))
+	defer client.Close()
+	until(ts, strings.Join(args, " "), func(ctx context.Context) (bool, string) {
+		tree, err := client.Tree(ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		node, ok := tree.Session(args[0])
+		if !ok || node.SessionFields == nil {
+			return false, "no such session"
+		}
+		generation := strconv.Itoa(node.Generation)
+		return node.State == args[1] && (len(args) < 3 || generation == args[2]), node.State + " " + generation
+	})
+}
+
+func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await_file FILE REGEXP")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[1])
+	until(ts, args[1], func(context.Context) (bool, string) {
+		data, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err != nil {
+			return false, err.Error()
+		}
+		return pattern.Match(data), string(data)
+	})
+}
+
+func signalDaemon(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
+	if neg || len(args) != 1 || signals[args[0]] == 0 {
+		ts.Fatalf("usage: signal INT|TERM|HUP|KILL")
+	}
+	// The lock says whose the data directory is.
+	holder, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(filepath.Join(ts.Getenv("UNDERSTUDY_DATA_DIR"), "understudy.lock"))))
+	ts.Check(err)
+	ts.Check(syscall.Kill(holder, signals[args[0]]))
+}
+
+func pid(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pid VAR NAME")
+	}
+	var sessions []debug.Node
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &sessions))
+	for _, s := range sessions {
+		if s.Name == args[1] && s.PID > 0 {
+			ts.Setenv(args[0], strconv.Itoa(s.PID))
+			return
+		}
+	}
+	ts.Fatalf("no process of %s in stdout", args[1])
+}
+
+func port(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: port VAR")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = listener.Close() }) // nothing was served
+	_, number, err := net.SplitHostPort(listener.Addr().String())
+	ts.Check(err)
+	ts.Setenv(args[0], number)
+}
+
+func last(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: last JSON")
+	}
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), "\n")
+	var want, got map[string]any
+	ts.Check(json.Unmarshal([]byte(args[0]), &want))
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &got); err != nil {
+		ts.Fatalf("last line %q: %v", lines[len(lines)-1], err)
+	}
+	for key, value := range want {
+		if got[key] != value {
+			ts.Fatalf("last line: %s is %v, want %v", key, got[key], value)
+		}
+	}
+}
+
+func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: nothing_left")
+	}
+	id := strings.TrimSpace(ts.ReadFile(filepath.Join(ts.Getenv("UNDERSTUDY_DATA_DIR"), "runtime.id")))
+	if swept := process.SweepPrefix(id + "/"); len(swept.Killed) > 0 || swept.Err != nil {
+		ts.Fatalf("left: %+v", swept)
+	}
+}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/understudy-run/understudy/session"
+)
+
+// Session is a session of the file.
+type Session struct {
+	Name string
+	// Options are the defaults with the session's own laid over them. No two sessions share memory.
+	Options session.Options
+}
+
+// Session returns the options of a session of the file, in a group or not.
+func (c *Config) Session(name string) (session.Options, bool) {
+	for _, s := range c.AllSessions() {
+		if s.Name == name {
+			return s.Options, true
+		}
+	}
+	return session.Options{}, false
+}
+
+// AllSessions returns the sessions of the file in the order in which they are started: those in no group, then
+// those of each group, its own before those of the groups in it. The sessions of pools are not among them.
+func (c *Config) AllSessions() []Session {
+	all := append([]Session(nil), c.Sessions...)
+	for _, g := range c.Supervisors {
+		all = g.appendSessions(all)
+	}
+	return all
+}
+
+// sessions are those of one level: of the file, or of a group.
+func (d *decoder) sessions(level string, n *node) []Session {
+	var out []Session
+	d.members(join(level, "sessions"), n, sessionMember, func(path string, e entry) {
+		d.declare(sessionMember, level, path, e)
+		out = append(out, Session{e.key, d.optionsOver(path, e.value, sessionMember)})
+	})
+	return out
+}
+
+// optionsOver are the defaults, and what is at n laid over them.
+func (d *decoder) optionsOver(path string, n *node, what memberKind) session.Options {
+	o := d.copyOf(d.defaults, n)
+	switch {
+	case n.kind == mappingNode && d.budget.left >= 0:
+		d.options(path, n, &o)
+	case n.kind == listNode || n.kind == scalarNode:
+		d.mismatch(path, n, fmt.Sprintf("a mapping with the options of the %s", what), fmt.Sprintf("for a %s with the defaults alone, write nothing after the colon", what))
+	}
+	return o
+}
+
+// copyOf copies options for the value at n, so that no two share memory.
+func (d *decoder) copyOf(o session.Options, at *node) session.Options {
+	return d.clone(reflect.ValueOf(o), at).Interface().(session.Options)
+}

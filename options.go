@@ -53,6 +53,9 @@ type SessionSpec struct {
 
 // SupervisorOptions is the restart policy of sessions; each has its own count.
 type SupervisorOptions struct {
+	// Strategy is one_for_one if empty. With the others a crash of a session restarts groups and pools too:
+	// the children are Sessions, Groups and Pools, in this order, and after them what is spawned later.
+	Strategy supervisor.Strategy
 	// Intensity is how many restarts of one session are tolerated; nil means 3 in 5 seconds.
 	Intensity *supervisor.Intensity
 	// Backoff is the delay between restarts of one session. nil means DefaultBackoff.

@@ -128,6 +128,9 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 			continue
 		}
 		made, err := p.rt.newSession(name, p.spec.Options, p.home)
+		if errors.Is(err, ErrExists) { // somebody has spawned one of that name
+			continue
+		}
 		if err != nil {
 			return nil, supervisor.ChildSpec{}, err
 		}
@@ -167,7 +170,7 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 			p.mu.Unlock()
 			return w, nil
 		}
-		if home := p.rt.supervisorOf(p.home); home != nil && len(p.workers) < p.spec.Max {
+		if home := p.rt.supervisorOf(p.home); home != nil && home.PID().Alive() && len(p.workers) < p.spec.Max {
 			return p.grow(ctx, home) // unlocks
 		}
 		if p.allFailed() {

@@ -123,7 +123,10 @@ func (rt *Runtime) build(ctx context.Context) error {
 	root.Children = append(root.Children, supervisor.ChildSpec{
 		ID: "sessions", Kind: supervisor.Supervised, Shutdown: supervisor.Infinity,
 		Start: func(ctx context.Context) (actor.PID, error) {
-			return rt.start(ctx, rt.sessions, supervisor.Options{Independent: true, Intensity: rt.options.Supervisor.Intensity})
+			strategy := cmp.Or(rt.options.Supervisor.Strategy, supervisor.OneForOne)
+			return rt.start(ctx, rt.sessions, supervisor.Options{
+				Strategy: strategy, Independent: strategy == supervisor.OneForOne, Intensity: rt.options.Supervisor.Intensity,
+			})
 		},
 	})
 	var err error

@@ -1,7 +1,9 @@
 package supervisor
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -127,4 +129,121 @@ func TestBackoffValidation(t *testing.T) {
 	d := Backoff{}.withDefaults()
 	assert.Equal(t, Backoff{Max: 30 * time.Second, Factor: 2, ResetAfter: time.Minute}, d)
 	assert.Equal(t, time.Hour, Backoff{Max: time.Hour}.withDefaults().ResetAfter)
+}
+
+// What goes down and what comes up, for each strategy and each child that fails: a is up, b temporary,
+// c stopped for good, d waits to be started, e is up.
+func TestPlanOfAGroup(t *testing.T) {
+	members := []member{{up: true, wanted: true}, {up: true, wanted: true, temporary: true}, {}, {wanted: true}, {up: true, wanted: true}}
+	for _, tt := range []struct {
+		strategy    Strategy
+		failed      int
+		stop, start []int
+	}{
+		{OneForOne, 0, nil, []int{0}},
+		{SimpleOneForOne, 4, nil, []int{4}},
+		{OneForAll, 0, []int{4, 1}, []int{0, 3, 4}},
+		{OneForAll, 4, []int{1, 0}, []int{0, 3, 4}},
+		{RestForOne, 0, []int{4, 1}, []int{0, 3, 4}},
+		{RestForOne, 3, []int{4}, []int{3, 4}},
+		{RestForOne, 4, nil, []int{4}},
+	} {
+		failed := slices.Clone(members)
+		failed[tt.failed].up = false
+		assert.Equal(t, plan{tt.stop, tt.start}, tt.strategy.plan(failed, tt.failed), "%s, %d fails", tt.strategy, tt.failed)
+	}
+}
+
+func TestReady(t *testing.T) {
+	now := time.Unix(10, 0)
+	past, future := now.Add(-1), now.Add(1)
+	for _, s := range []Strategy{OneForAll, RestForOne} {
+		assert.True(t, s.ready(time.Time{}, time.Time{}, now))
+		assert.True(t, s.ready(past, now, now))
+		assert.False(t, s.ready(future, future, now))
+	}
+	assert.False(t, OneForAll.ready(past, future, now), "all wait for the last")
+	assert.True(t, RestForOne.ready(past, future, now), "the first waits for nobody")
+}
+
+type hopeless struct{}
+
+func (hopeless) Error() string   { return "hopeless" }
+func (hopeless) Permanent() bool { return true }
+
+func TestVerdicts(t *testing.T) {
+	crash, exit := errors.New("crash"), func(reason error, clean bool) ending { return ending{reason, clean, true} }
+	for _, tt := range []struct {
+		restart Restart
+		ending  ending
+		probing bool
+		want    verdict
+	}{
+		{Permanent, exit(nil, true), false, recount},
+		{Permanent, exit(crash, false), false, recount},
+		{Permanent, exit(crash, false), true, cool},
+		{Permanent, exit(hopeless{}, false), true, park},
+		{Permanent, exit(ErrRecycle, false), true, replace},
+		{Permanent, ending{reason: ErrRecycle}, false, recount}, // a start that fails is no planned end
+		{Permanent, ending{reason: hopeless{}}, false, park},
+		{Transient, exit(nil, true), false, finish},
+		{Transient, exit(nil, true), true, finish},
+		{Transient, exit(crash, false), false, recount},
+		{Transient, exit(ErrRecycle, true), false, replace},
+		{Temporary, exit(crash, false), false, finish},
+		{Temporary, exit(ErrRecycle, false), false, finish},
+		{Temporary, exit(hopeless{}, false), false, finish},
+	} {
+		assert.Equal(t, tt.want, judge(tt.restart, tt.ending, tt.probing), "%+v", tt)
+	}
+	for mode, want := range map[OnExhausted]verdict{"": escalate, Escalate: escalate, Fail: park, Cooldown: cool, Slow: slowDown} {
+		assert.Equal(t, want, exhausted(true, mode), "%s", mode)
+		assert.Equal(t, escalate, exhausted(false, mode), "the supervisor's own intensity: %s", mode)
+	}
+}
+
+// The model of a pace: a bucket of tokens.
+func TestPaceAgainstItsModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		perSecond, burst := rapid.SampledFrom([]int{1, 2, 5, 10}).Draw(t, "perSecond"), rapid.IntRange(1, 5).Draw(t, "burst")
+		p := NewPace(perSecond, burst)
+		every := time.Second / time.Duration(perSecond)
+		now := time.Unix(1, 0)
+		var grants []time.Time
+		for range rapid.IntRange(1, 40).Draw(t, "takes") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 500).Draw(t, "pass")) * time.Millisecond)
+			at := now.Add(p.take(now))
+			if n := len(grants); n > 0 && at.Before(grants[n-1]) {
+				t.Fatalf("granted %v before %v", at, grants[n-1])
+			}
+			grants = append(grants, at)
+			// In no stretch of time are there more than the burst and what is earned meanwhile.
+			for i := range grants {
+				if got, most := len(grants)-i, burst+int(at.Sub(grants[i])/every); got > most {
+					t.Fatalf("%d restarts in %v", got, at.Sub(grants[i]))
+				}
+			}
+		}
+	})
+}
+
+func TestNamesAsText(t *testing.T) {
+	for _, s := range strategies {
+		var got Strategy
+		assert.NoError(t, got.UnmarshalText([]byte(s)))
+		assert.Equal(t, s, got)
+	}
+	assert.EqualError(t, new(Strategy).UnmarshalText([]byte("x")), `strategy "x": expected one_for_one, one_for_all, rest_for_one or simple_one_for_one`)
+	for _, a := range []AutoShutdown{Never, AnySignificant, AllSignificant} {
+		var got AutoShutdown
+		assert.NoError(t, got.UnmarshalText([]byte(a)))
+		assert.Equal(t, a, got)
+	}
+	assert.Error(t, new(AutoShutdown).UnmarshalText([]byte("x")))
+	for _, o := range []OnExhausted{Escalate, Fail, Cooldown, Slow} {
+		var got OnExhausted
+		assert.NoError(t, got.UnmarshalText([]byte(o)))
+		assert.Equal(t, o, got)
+	}
+	assert.Error(t, new(OnExhausted).UnmarshalText([]byte("x")))
 }

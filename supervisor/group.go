@@ -46,9 +46,6 @@ func (l *loop) partOfGroup(c *actor.Context[message], child *child, e ending, v 
 	case slices.Contains(l.group.halting, child):
 		// It would have been stopped next: part of the incident that takes its group down.
 		child.to(Restarting)
-		if v != replace {
-			child.restarts++
-		}
 		l.emitOf(child, Event{Kind: RestartScheduled, Reason: e.reason, Planned: v == replace})
 	case l.state == Starting || l.group.busy():
 		child.to(Restarting)
@@ -89,6 +86,7 @@ func (l *loop) rejoin(ch, failed *child) {
 	case ch == failed:
 	case ch.deferred: // its own end has become part of this one
 		ch.deferred, ch.automatic = false, true
+		ch.restarts++
 	case ch.pid != (actor.PID{}):
 		ch.automatic = true
 		ch.restarts++

@@ -64,9 +64,6 @@ func (d *daemon) run(ctx context.Context) error {
 
 // start brings everything up and says so. If it fails, nothing stays behind.
 func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
-	if s := d.cfg.Supervisor.Strategy; s != supervisor.OneForOne {
-		return nil, fmt.Errorf("%s: supervisor.strategy: the runtime knows %s for groups only: put these sessions into one, under supervisors", d.cfg.Path, s)
-	}
 	cli, err := program(d.cfg)
 	if err != nil {
 		return nil, err
@@ -105,10 +102,12 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 func (d *daemon) options(cli session.CLI) understudy.Options {
 	o := understudy.Options{
 		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger,
-		Supervisor: understudy.SupervisorOptions{Intensity: new(d.cfg.Supervisor.Intensity()), Backoff: &d.cfg.Supervisor.Backoff},
-		Audit:      understudy.AuditOptions{Dir: d.cfg.Audit.Dir},
-		Sessions:   d.sessions(d.cfg.Sessions),
-		Groups:     d.groups(d.cfg.Supervisors),
+		Supervisor: understudy.SupervisorOptions{
+			Strategy: d.cfg.Supervisor.Strategy, Intensity: new(d.cfg.Supervisor.Intensity()), Backoff: &d.cfg.Supervisor.Backoff,
+		},
+		Audit:    understudy.AuditOptions{Dir: d.cfg.Audit.Dir},
+		Sessions: d.sessions(d.cfg.Sessions),
+		Groups:   d.groups(d.cfg.Supervisors),
 	}
 	if d.cfg.Audit.Mode == config.AuditBestEffort {
 		o.Audit.Mode = audit.BestEffort
@@ -165,7 +164,10 @@ func (d *daemon) shutdown(kill context.Context, rt *understudy.Runtime) error {
 // may take for ever.
 func (d *daemon) patience() (time.Duration, bool) {
 	longest, limited := d.cfg.Defaults.Shutdown.Grace() // of what is spawned, most likely
-	wait := func(grace time.Duration, ok bool) { longest, limited = max(longest, grace), limited && ok }
+	var sum time.Duration
+	wait := func(grace time.Duration, ok bool) {
+		longest, sum, limited = max(longest, grace), sum+grace, limited && ok
+	}
 	for _, s := range d.cfg.Sessions {
 		wait(s.Options.Shutdown.Grace())
 	}
@@ -177,6 +179,9 @@ func (d *daemon) patience() (time.Duration, bool) {
 	}
 	for _, g := range d.cfg.Supervisors {
 		wait(together(g))
+	}
+	if d.cfg.Supervisor.Strategy != supervisor.OneForOne { // then all end one after the other
+		longest += sum
 	}
 	return longest + shutdownMargin, limited
 }

@@ -116,6 +116,7 @@ func printFrames(out, progress io.Writer) func([]byte) error {
 					_, err = fmt.Fprintln(out, text)
 				case *protocol.ToolUseBlock:
 					_, err = fmt.Fprintf(progress, "· %s\n", side.shown(block.Name))
+				default: // thinking and the like: --json shows it
 				}
 				if err != nil {
 					return err
@@ -127,6 +128,7 @@ func printFrames(out, progress io.Writer) func([]byte) error {
 			} else if !answered && !m.IsError && m.Result != "" {
 				_, err = fmt.Fprintln(out, screen.shown(m.Result)) // a slash command's, which no model wrote
 			}
+		default: // for --json
 		}
 		return err
 	}

@@ -34,6 +34,9 @@ type Options struct {
 	// Audit says where the audit log is.
 	Audit AuditOptions
 
+	// Configuration is what the options were read from, for the audit log. The zero value records nothing.
+	Configuration Configuration
+
 	// OnEvent, if not nil, is told what the supervisors do. It must return at once.
 	OnEvent func(supervisor.Event)
 
@@ -43,6 +46,12 @@ type Options struct {
 
 	// Logger gets the runtime's life. The zero value is silent.
 	Logger zerolog.Logger
+}
+
+// Configuration identifies a configuration file.
+type Configuration struct {
+	Path   string
+	SHA256 string // of its bytes, in hexadecimal
 }
 
 // SessionSpec names a session and its options.

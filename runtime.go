@@ -134,6 +134,9 @@ func (rt *Runtime) build(ctx context.Context) error {
 		return err
 	}
 	rt.record(audit.Record{Kind: audit.RuntimeStarted})
+	if from := rt.options.Configuration; from != (Configuration{}) {
+		rt.record(audit.Record{Kind: audit.ConfigLoaded, Detail: map[string]any{"path": from.Path, "sha256": from.SHA256}})
+	}
 	go rt.watch() // ends with the tree
 	if err := rt.populate(ctx); err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -314,6 +317,7 @@ func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Optio
 	if err != nil {
 		return nil, err
 	}
+	fresh := s.Info().Generation == 0
 	intensity, backoff := rt.policy()
 	supervisor := rt.supervisorOf(rt.sessions)
 	if _, err := supervisor.StartChild(ctx, rt.child(s, intensity, backoff)); err != nil {
@@ -323,6 +327,9 @@ func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Optio
 			err = errors.Join(err, ignoreNotFound(supervisor.TerminateChild(stop, name)), ignoreNotFound(supervisor.DeleteChild(stop, name)))
 		}
 		rt.forget(name)
+		if fresh { // it never was; the record of an earlier one is kept
+			err = errors.Join(err, s.Forget())
+		}
 		return nil, err
 	}
 	return s, nil

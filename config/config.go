@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -42,8 +44,9 @@ type Config struct {
 	// Debug is the debug endpoint.
 	Debug Debug `json:"debug"`
 
-	// Path is the absolute path of the file.
-	Path string `json:"-"`
+	// Path is the absolute path of the file, SHA256 the digest of its bytes in hexadecimal.
+	Path   string `json:"-"`
+	SHA256 string `json:"-"`
 
 	around surroundings
 }
@@ -156,6 +159,7 @@ func parseFile(name string, data []byte, around surroundings) (*Config, error) {
 		Supervisor: defaultSupervisor(),
 		Audit:      Audit{Mode: AuditRequired},
 		Path:       path,
+		SHA256:     digest(data),
 		around:     around,
 	}
 	d := &decoder{report: r, surroundings: around, budget: b}
@@ -174,6 +178,11 @@ func parseFile(name string, data []byte, around surroundings) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // clean turns a file's bytes into text with \n line ends, or reports why that cannot be done.

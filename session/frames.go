@@ -206,6 +206,10 @@ func deref(s *string) string {
 // beginTurn is called when the CLI opens a turn.
 func (l *loop) beginTurn(c *actor.Context[message]) {
 	l.desk.update(func(_ *record, info *Info) { info.State = Busy })
+	if r, _ := l.desk.snapshot(); !r.Begun { // a turn of the CLI's own makes a conversation too
+		l.desk.update(func(r *record, _ *Info) { r.Begun = true })
+		l.keeper.save(c, l, nil)
+	}
 	if l.current == nil {
 		l.after(c, stallDeadline, l.options.StallTimeout)
 	}

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -29,6 +30,7 @@ type child struct {
 	restarts int
 	failures int    // in a row, for the backoff
 	exits    []Exit // newest first
+	shown    bool   // a node holds exits as it is
 	parked   error  // why it was parked, until it is up or stopped
 	probing  bool   // it is being tried, or was, after a cooldown
 	nextTry  time.Time
@@ -103,11 +105,16 @@ func (ch *child) unqueue() {
 // exitsKept is how many ends of a child are remembered.
 const exitsKept = 5
 
-// note remembers an end. A node that was handed out keeps what it has: the slice is a new one.
+// note remembers an end. A node that was handed out keeps what it shows.
 func (ch *child) note(reason error) {
-	exits := make([]Exit, 1, exitsKept)
-	exits[0] = Exit{At: time.Now(), Reason: reason}
-	ch.exits = append(exits, ch.exits[:min(len(ch.exits), exitsKept-1)]...)
+	if ch.shown {
+		ch.exits, ch.shown = slices.Clone(ch.exits), false
+	}
+	if len(ch.exits) < exitsKept {
+		ch.exits = append(ch.exits, Exit{})
+	}
+	copy(ch.exits[1:], ch.exits)
+	ch.exits[0] = Exit{At: time.Now(), Reason: reason}
 }
 
 func (ch *child) answerStarters(pid actor.PID) {

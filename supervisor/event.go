@@ -51,7 +51,7 @@ type ExhaustedError struct {
 }
 
 func (e *ExhaustedError) Error() string {
-	return fmt.Sprintf("supervisor %s gave up: child %s ended more than %d times in %v, last: %v",
+	return fmt.Sprintf("supervisor %s: child %s ended more than %d times in %v, last: %v",
 		e.Supervisor, e.Child, e.Intensity.MaxRestarts, e.Intensity.Within, reasonText(e.Cause))
 }
 

@@ -62,3 +62,70 @@ func Example() {
 	// 1 <nil>
 	// stopped greeter shutdown
 }
+
+// echo ends when it is told so.
+type echo struct{}
+
+func (echo) Receive(c *actor.Context[error], reason error) { c.Exit(reason) }
+
+// What comes later in the order needs what comes earlier: it is restarted with it.
+func Example_restForOne() {
+	ctx := context.Background()
+	system := actor.NewSystem(actor.Options{})
+	refs := make(map[string]actor.Ref[error])
+	up := make(chan string, 5)
+	spec := func(id string) supervisor.ChildSpec {
+		return supervisor.ChildSpec{ID: id, Start: func(context.Context) (actor.PID, error) {
+			ref, err := actor.Spawn(system, actor.Spec{Name: "root/" + id}, echo{})
+			refs[id] = ref
+			up <- id
+			return ref.PID, err
+		}}
+	}
+	sup, err := supervisor.Start(ctx, system, supervisor.Options{
+		Name: "root", Strategy: supervisor.RestForOne,
+		Children: []supervisor.ChildSpec{spec("store"), spec("index"), spec("search")},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("started", <-up, <-up, <-up)
+	_ = refs["index"].Send(errors.New("disk full"))
+	fmt.Println("started", <-up, <-up)
+	_ = sup.Stop(ctx)
+
+	// Output:
+	// started store index search
+	// started index search
+}
+
+// Children of one template, started as they are needed.
+func ExampleSupervisor_StartInstance() {
+	ctx := context.Background()
+	system := actor.NewSystem(actor.Options{})
+	sup, err := supervisor.Start(ctx, system, supervisor.Options{
+		Name: "root", Strategy: supervisor.SimpleOneForOne, MaxChildren: 2,
+		Template: &supervisor.Template{
+			Start: func(_ context.Context, id string, _ any) (actor.PID, error) {
+				ref, err := actor.Spawn(system, actor.Spec{Name: "root/" + id}, echo{})
+				return ref.PID, err
+			},
+			Spec: supervisor.ChildSpec{ID: "worker", Restart: supervisor.Transient},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 3 {
+		pid, err := sup.StartInstance(ctx, "", nil)
+		fmt.Println(pid.Name(), err)
+	}
+	_ = sup.Stop(ctx)
+
+	// Output:
+	// root/worker-1 <nil>
+	// root/worker-2 <nil>
+	//  start child worker-3 of root: too many children: it has its 2; delete one, or raise max_children
+}

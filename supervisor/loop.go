@@ -15,6 +15,7 @@ import (
 // runs a child's code.
 type loop struct {
 	options Options
+	base    context.Context // of every start: what is handed down to the supervisors below
 	window  window
 	state   State
 	since   time.Time
@@ -37,7 +38,7 @@ type loop struct {
 
 func newLoop(options Options) *loop {
 	return &loop{
-		options: options, window: window{intensity: *options.Intensity}, state: Starting, since: time.Now(),
+		options: options, base: options.Pace.handDown(context.Background()), window: window{intensity: *options.Intensity}, state: Starting, since: time.Now(),
 		pending: options.Children, byID: make(map[string]*child),
 	}
 }
@@ -212,7 +213,7 @@ func (l *loop) launch(c *actor.Context[message], child *child, automatic bool) {
 		child.to(Starting)
 	}
 	self, incarnation, spec := c.Self().PID, child.incarnation, child.spec
-	ctx, cancel := context.WithCancel(l.options.Pace.handDown(context.Background()))
+	ctx, cancel := context.WithCancel(l.base)
 	child.cancelStart = cancel
 	c.Go("start "+spec.ID, func(owner context.Context) message {
 		defer cancel()

@@ -98,9 +98,9 @@ func TestS22ThreeLevelsThatGiveUpInTurnNameTheChain(t *testing.T) {
 			r.exit("leaf", errBoom)
 		}
 		reason := r.ends()
-		assert.EqualError(t, reason, "supervisor root gave up: child mid ended more than 1 times in 1m0s, last: "+
-			"supervisor root/mid gave up: child low ended more than 1 times in 1m0s, last: "+
-			"supervisor root/mid/low gave up: child leaf ended more than 1 times in 1m0s, last: boom")
+		assert.EqualError(t, reason, "supervisor root: child mid ended more than 1 times in 1m0s, last: "+
+			"supervisor root/mid: child low ended more than 1 times in 1m0s, last: "+
+			"supervisor root/mid/low: child leaf ended more than 1 times in 1m0s, last: boom")
 		assert.ErrorIs(t, reason, errBoom)
 		assert.Len(t, r.startsOf("leaf"), 8)
 		r.over()

@@ -13,9 +13,13 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
-// towers is a supervisor of supervisors, levels deep, over a leaf that dies as soon as it is up.
+// towers is a supervisor of supervisors, levels deep, over a leaf that dies a millisecond after it is up: one
+// that died before its supervisors are up would fail their start.
 func (r *rig) towers(levels int, pace *supervisor.Pace) supervisor.Options {
-	dies := kid{started: func(*actor.Context[message], int) error { return errBoom }}
+	dies := kid{started: func(c *actor.Context[message], _ int) error {
+		c.After(time.Millisecond, func(c *actor.Context[message]) { c.Exit(errBoom) })
+		return nil
+	}}
 	path := "root"
 	for i := range levels - 1 {
 		path += fmt.Sprint("/", i)
@@ -57,12 +61,10 @@ func TestS61StartsOfANestedTreeAreBoundedByItsPace(t *testing.T) {
 func TestPaceLeavesTheBudgetsAsTheyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		_ = r.tryStart(r.towers(3, supervisor.NewPace(1000, 1000)))
-		if r.sup != nil {
-			assert.ErrorIs(t, r.ends(), errBoom)
-		}
+		require.NoError(t, r.tryStart(r.towers(3, supervisor.NewPace(1000, 1000))))
+		assert.ErrorIs(t, r.ends(), errBoom)
 		assert.Len(t, r.startsOf("leaf"), 64)
-		assert.Zero(t, time.Since(r.begun))
+		assert.Equal(t, 64*time.Millisecond, time.Since(r.begun))
 		r.over()
 	})
 }

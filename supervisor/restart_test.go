@@ -113,7 +113,7 @@ func TestS13S14SupervisorGivesUpAtOneRestartTooMany(t *testing.T) {
 		assert.Equal(t, supervisor.ExhaustedError{
 			Supervisor: "root", Child: "b", Intensity: supervisor.DefaultIntensity, Cause: errBoom,
 		}, *exhausted)
-		assert.EqualError(t, exhausted, "supervisor root gave up: child b ended more than 3 times in 5s, last: boom")
+		assert.EqualError(t, exhausted, "supervisor root: child b ended more than 3 times in 5s, last: boom")
 		assert.Equal(t, []string{"stop b boom", "stop c shutdown", "stop a shutdown"}, r.notes())
 		assert.Equal(t, []string{"exited b#4", "escalated b#4", "stopped c#1", "stopped a#1"}, r.happened())
 		assert.Len(t, r.startsOf("b"), 4)

@@ -135,6 +135,7 @@ func (ch *child) node(parent string) Node {
 	}
 	if len(ch.exits) > 0 {
 		n.LastExits, n.LastExit = ch.exits, &ch.exits[0]
+		ch.shown = true
 	}
 	if ch.own != nil {
 		intensity := ch.own.intensity

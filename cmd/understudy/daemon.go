@@ -102,6 +102,7 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 func (d *daemon) options(cli session.CLI) understudy.Options {
 	o := understudy.Options{
 		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger,
+		Configuration: understudy.Configuration{Path: d.cfg.Path, SHA256: d.cfg.SHA256},
 		Supervisor: understudy.SupervisorOptions{
 			Strategy: d.cfg.Supervisor.Strategy, Intensity: new(d.cfg.Supervisor.Intensity()), Backoff: &d.cfg.Supervisor.Backoff,
 		},

@@ -1,0 +1,127 @@
+package understudy_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/sessiontest"
+)
+
+// startRuntime starts a runtime on the simulated CLI and shuts it down with the test.
+func startRuntime(t *testing.T, options understudy.Options) (*understudy.Runtime, session.Options) {
+	t.Helper()
+	path, args, env := sessiontest.CLI(t)
+	if options.CLI.Path == "" {
+		options.CLI = session.CLI{Path: path, Args: args}
+	}
+	rt, err := understudy.Start(t.Context(), options)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		assert.NoError(t, rt.Shutdown(ctx))
+	})
+	return rt, session.Options{CWD: t.TempDir(), Env: env}
+}
+
+func TestASecondRuntimeOnADataDirectoryIsRefusedByName(t *testing.T) {
+	dir := t.TempDir()
+	first, _ := startRuntime(t, understudy.Options{DataDir: dir})
+	_, err := understudy.Start(t.Context(), understudy.Options{DataDir: dir})
+	require.ErrorIs(t, err, understudy.ErrDataDirInUse)
+	assert.Contains(t, err.Error(), "pid "+strconv.Itoa(os.Getpid()))
+	require.NoError(t, first.Shutdown(t.Context()))
+	require.NoError(t, first.Shutdown(t.Context()), "twice is once")
+	select {
+	case <-first.Done():
+	default:
+		t.Error("Done is open after Shutdown")
+	}
+	startRuntime(t, understudy.Options{DataDir: dir})
+}
+
+func TestASpawnThatFailsLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	rt, options := startRuntime(t, understudy.Options{DataDir: dir})
+	bad := options
+	bad.CWD = filepath.Join(dir, "missing")
+	_, err := rt.Spawn(t.Context(), "a", bad)
+	require.ErrorContains(t, err, bad.CWD)
+	_, err = rt.Session("a")
+	require.ErrorIs(t, err, understudy.ErrNoSession)
+	assert.NoFileExists(t, filepath.Join(dir, "state", "a.json"))
+
+	s, err := rt.Spawn(t.Context(), "a", options)
+	require.NoError(t, err)
+	assert.Equal(t, 1, s.Info().Generation)
+	_, err = rt.Spawn(t.Context(), "a", options)
+	assert.ErrorIs(t, err, understudy.ErrExists)
+	_, err = rt.Spawn(t.Context(), "../a", options)
+	assert.ErrorContains(t, err, `session name "../a"`)
+	require.NoError(t, rt.Remove(t.Context(), "a"))
+	assert.NoFileExists(t, filepath.Join(dir, "state", "a.json"))
+	assert.Empty(t, rt.Sessions())
+	for _, act := range []func(context.Context, string) error{rt.Restart, rt.Stop, rt.Remove} {
+		assert.ErrorIs(t, act(t.Context(), "a"), understudy.ErrNoSession)
+	}
+}
+
+func TestEverythingWrongWithTheOptionsIsSaidAtOnce(t *testing.T) {
+	_, err := understudy.Start(t.Context(), understudy.Options{
+		Sessions: []understudy.SessionSpec{{Name: "bad name"}, {Name: "a", Options: session.Options{MaxTurns: -1}}, {Name: "a"}},
+		Groups:   []understudy.Group{{Name: "a", Sessions: []understudy.SessionSpec{{Name: "a"}}}},
+		Pools:    []understudy.PoolSpec{{Name: "p", Min: 3, Max: 2}}, MaxStarting: -1,
+	})
+	require.Error(t, err)
+	for _, part := range []string{"bad name", "max_turns -1", "session a: session exists already", "group a", "pool p: max 2", "MaxStarting -1"} {
+		assert.ErrorContains(t, err, part)
+	}
+}
+
+func TestAuditLogBeginsWithTheRuntimeAndItsConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	rt, _ := startRuntime(t, understudy.Options{DataDir: dir, Configuration: understudy.Configuration{Path: "x.yaml", SHA256: "abc"}})
+	require.NoError(t, rt.Shutdown(t.Context()))
+	var kinds []audit.Kind
+	for r, err := range audit.Read(filepath.Join(dir, "audit")) {
+		require.NoError(t, err)
+		kinds = append(kinds, r.Kind)
+		if r.Kind == audit.ConfigLoaded {
+			assert.Equal(t, map[string]any{"path": "x.yaml", "sha256": "abc"}, r.Detail)
+		}
+	}
+	assert.Equal(t, []audit.Kind{audit.LogOpened, audit.RuntimeStarted, audit.ConfigLoaded, audit.RuntimeStopped, audit.LogClosed}, kinds)
+}
+
+func TestDebugHandlerOnlyShows(t *testing.T) {
+	rt, options := startRuntime(t, understudy.Options{})
+	_, err := rt.Spawn(t.Context(), "a", options)
+	require.NoError(t, err)
+	server := httptest.NewServer(rt.DebugHandler())
+	defer server.Close()
+	for path, want := range map[string]int{
+		"/debug/understudy/": 200, "/debug/understudy/tree": 200, "/debug/understudy/sessions/a": 200,
+		"/debug/understudy/sessions/b": 404, "/livez": 200, "/readyz": 200,
+	} {
+		response, err := http.Get(server.URL + path)
+		require.NoError(t, err, path)
+		assert.NoError(t, response.Body.Close())
+		assert.Equal(t, want, response.StatusCode, path)
+	}
+	response, err := http.Post(server.URL+"/debug/understudy/sessions/a/stop", "application/json", nil)
+	require.NoError(t, err)
+	assert.NoError(t, response.Body.Close())
+	assert.Contains(t, []int{http.StatusForbidden, http.StatusUnauthorized}, response.StatusCode)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -95,14 +96,11 @@ func TestChaos(t *testing.T) {
 	require.NoError(t, root.Stop(context.Background()))
 
 	// Every incarnation's end was told once, to the watcher by monitors and to the hook by events.
-	downs, err := actor.Ask(t.Context(), c.watcher, func(r actor.Reply[map[actor.PID]int]) message {
-		return func(*actor.Context[message]) { r.Send(c.downs) }
-	})
-	require.NoError(t, err)
-	assert.Len(t, downs, c.spawned)
+	downs := c.told(t)
 	for pid, n := range downs {
 		require.Equal(t, 1, n, "%s", pid)
 	}
+	assert.Empty(t, c.wrong, "the stop included")
 	for id, l := range c.lives {
 		require.False(t, l.up, "the end of %s was not told", id)
 	}
@@ -111,6 +109,23 @@ func TestChaos(t *testing.T) {
 	assert.Empty(t, c.sys.Actors())
 	goleak.VerifyNone(t, leaked)
 	t.Logf("%d crashes, %d incarnations", crashes, c.spawned)
+}
+
+// told is how many Downs the watcher has had of each incarnation, when it has had one of each or a minute is
+// over: an actor's end is seen before it is told.
+func (c *chaos) told(t *testing.T) map[actor.PID]int {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		downs, err := actor.Ask(ctx, c.watcher, func(r actor.Reply[map[actor.PID]int]) message {
+			return func(*actor.Context[message]) { r.Send(maps.Clone(c.downs)) }
+		})
+		require.NoError(t, err, "%d incarnations", c.spawned)
+		if len(downs) == c.spawned {
+			return downs
+		}
+		runtime.Gosched()
+	}
 }
 
 // branch is a supervisor of size children, numbered from n on.

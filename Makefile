@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check clean
+.PHONY: run build test check chaos clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -18,7 +18,13 @@ build:
 ## test: unit, race, process and conformance tests. The conformance tests install the real CLI into .cache/;
 ## without npm or network they are skipped, and with CI=true that is a failure.
 test:
+	@# Says whether the real CLI is there: what the long run skips, it skips in silence.
+	@$(GO) test -count=1 -v -run '^TestRealCLISaysItsVersion$$' ./session/sessiontest | grep -v '^==='
 	$(GO) test -race -timeout 10m ./...
+
+## chaos: the random tests, longer
+chaos:
+	UNDERSTUDY_CHAOS=20s UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 20m -run 'Chaos|Model' . ./supervisor
 
 ## check: formatting, vet, staticcheck, pending modernizations, closed message sets
 check:

@@ -448,6 +448,17 @@ func (rt *Runtime) Shutdown(ctx context.Context) error {
 	return rt.err
 }
 
+// Wait waits for the tree to end and returns why: nil after a Shutdown, the root supervisor's reason when it
+// has given up, or the context's error.
+func (rt *Runtime) Wait(ctx context.Context) error {
+	select {
+	case <-rt.done:
+		return rt.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Done is closed when the tree has ended: after Shutdown, or when the root supervisor has given up.
 func (rt *Runtime) Done() <-chan struct{} { return rt.done }
 

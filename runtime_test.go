@@ -44,11 +44,7 @@ func TestASecondRuntimeOnADataDirectoryIsRefusedByName(t *testing.T) {
 	assert.Contains(t, err.Error(), "pid "+strconv.Itoa(os.Getpid()))
 	require.NoError(t, first.Shutdown(t.Context()))
 	require.NoError(t, first.Shutdown(t.Context()), "twice is once")
-	select {
-	case <-first.Done():
-	default:
-		t.Error("Done is open after Shutdown")
-	}
+	require.NoError(t, first.Wait(t.Context()))
 	startRuntime(t, understudy.Options{DataDir: dir})
 }
 

@@ -32,8 +32,11 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 	if n.Reason != nil {
 		node.Reason = n.Reason.Error()
 	}
-	if n.LastExit != nil {
-		node.LastExit = exitNode(n.LastExit.At, n.LastExit.Reason)
+	for _, exit := range n.LastExits {
+		node.LastExits = append(node.LastExits, exitNode(exit.At, exit.Reason))
+	}
+	if len(node.LastExits) > 0 {
+		node.LastExit = &node.LastExits[0]
 	}
 	if n.Intensity != nil {
 		node.Intensity = &debug.Intensity{MaxRestarts: n.Intensity.MaxRestarts, MaxSeconds: n.Intensity.Within.Seconds(), Used: n.Used}
@@ -50,12 +53,12 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 	return node
 }
 
-func exitNode(at time.Time, reason error) *debug.Exit {
+func exitNode(at time.Time, reason error) debug.Exit {
 	text := "normal"
 	if reason != nil {
 		text = reason.Error()
 	}
-	return &debug.Exit{At: at, Reason: text}
+	return debug.Exit{At: at, Reason: text}
 }
 
 // addSession fills in what the session knows about itself.

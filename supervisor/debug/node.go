@@ -17,6 +17,8 @@ type Node struct {
 	NextTry  *time.Time `json:"next_try,omitempty"`
 	Reason   string     `json:"reason,omitempty"` // why it failed for good
 	LastExit *Exit      `json:"last_exit,omitempty"`
+	// LastExits are the last five, newest first.
+	LastExits []Exit `json:"last_exits,omitempty"`
 	Mailbox  int        `json:"mailbox"` // messages that wait for its actor
 
 	// Of a supervisor.

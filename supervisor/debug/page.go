@@ -68,6 +68,7 @@ type item struct {
 	Cost                         string
 	Strategy                     string
 	LastExit, LastExitAge        string
+	Earlier                      []string // ends before the last one, newest first
 	LastExitAt                   string
 	Trouble                      string
 	IsSession                    bool
@@ -178,6 +179,9 @@ func itemOf(n Node, now time.Time, path string) item {
 	}
 	if i.IsSession && n.Name != "." && n.Name != ".." { // a browser would make something else of those
 		i.Href = "sessions/" + url.PathEscape(n.Name)
+	}
+	for _, exit := range n.LastExits[min(1, len(n.LastExits)):] {
+		i.Earlier = append(i.Earlier, ageOf(exit.At, now)+" ago: "+exit.Reason)
 	}
 	if n.LastExit != nil {
 		i.LastExit, i.LastExitAge, i.LastExitAt = n.LastExit.Reason, ageOf(n.LastExit.At, now), stamp(n.LastExit.At)

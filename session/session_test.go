@@ -169,9 +169,7 @@ func TestKilledDuringATurnTheQueryLearnsWhyAndQueuedOnesAreAnswered(t *testing.T
 	first, rest := b.background("[[sleep:30]] x")
 	<-first
 	_, queued := b.background("queued")
-	for b.Info().Queue == 0 {
-		time.Sleep(time.Millisecond) // polling what only the actor knows; bounded by the test's deadline
-	}
+	require.Eventually(t, func() bool { return b.Info().Queue == 1 }, 20*time.Second, time.Millisecond)
 	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
 	err := <-rest
 	var crash *session.CrashError
@@ -325,11 +323,11 @@ func TestToolsOfAKilledSessionAreEnded(t *testing.T) {
 	first, rest := b.background(`[[tool:Bash {"command":"echo $$ > ` + file + `; exec tail -f /dev/null"}]]`)
 	<-first
 	var pid string
-	for deadline := time.Now().Add(20 * time.Second); pid == "" && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	require.Eventually(t, func() bool {
 		data, _ := os.ReadFile(file) // not there yet
 		pid = strings.TrimSpace(string(data))
-	}
-	require.NotEmpty(t, pid)
+		return pid != ""
+	}, 20*time.Second, time.Millisecond)
 	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
 	assert.Error(t, <-rest)
 	b.await(supervisor.ChildStarted)
@@ -421,9 +419,7 @@ func TestQueueIsBoundedAndStopEndsIt(t *testing.T) {
 		_, rest := b.background("waiting")
 		ends = append(ends, rest)
 	}
-	for b.Info().Queue < 2 {
-		time.Sleep(time.Millisecond) // polling; bounded by the test's deadline
-	}
+	require.Eventually(t, func() bool { return b.Info().Queue == 2 }, 20*time.Second, time.Millisecond)
 	_, err := b.ask("one too many")
 	assert.ErrorIs(t, err, session.ErrQueueFull)
 	require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))

@@ -19,7 +19,7 @@ type Node struct {
 	LastExit *Exit      `json:"last_exit,omitempty"`
 	// LastExits are the last five, newest first.
 	LastExits []Exit `json:"last_exits,omitempty"`
-	Mailbox  int        `json:"mailbox"` // messages that wait for its actor
+	Mailbox   int    `json:"mailbox"` // messages that wait for its actor
 
 	// Of a supervisor.
 	Strategy  string     `json:"strategy,omitempty"`

@@ -20,17 +20,18 @@ const module = "github.com/understudy-run/understudy"
 // rooms says which of our packages each may import, besides what those may. It is the diagram of the
 // rooms: imports point one way.
 var rooms = map[string][]string{
-	"":                    {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "actor"},
-	"cmd/understudy":      {"", "config", "audit", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
-	"config":              {"session", "session/protocol", "supervisor", "audit"},
-	"supervisor/debug":    {"supervisor", "actor"},
-	"session":             {"supervisor", "audit", "actor", "session/protocol", "session/process"},
-	"supervisor":          {"actor"},
-	"audit":               {"actor"},
-	"actor":               {},
-	"session/protocol":    {},
-	"session/process":     {},
-	"session/sessiontest": {},
+	"":                      {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "actor"},
+	"cmd/understudy":        {"", "config", "audit", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
+	"config":                {"session", "session/protocol", "supervisor", "audit"},
+	"supervisor/debug":      {"supervisor", "actor"},
+	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process"},
+	"supervisor":            {"actor"},
+	"audit":                 {"actor", "audit/internal/format"},
+	"audit/internal/format": {},
+	"actor":                 {},
+	"session/protocol":      {},
+	"session/process":       {},
+	"session/sessiontest":   {},
 }
 
 // homes says where a foreign package may be imported.

@@ -276,7 +276,7 @@ func intentFirst(r *rig) {
 	r.boot()
 	log := audit.Path(filepath.Join(r.options.DataDir, "audit"))
 	for n := 1; n <= 3; n++ {
-		r.mustAsk(bash(fmt.Sprintf("echo round %d; grep -c tool.intent %s", n, log)))
+		r.mustAsk(bash(fmt.Sprintf("echo round %d; grep -ac tool.intent %s", n, log)))
 		e := <-events
 		assert.Equal(r, fmt.Sprintf("round %d\n%d", n, n), strings.TrimSpace(e.Result))
 		story := r.settled(e.ToolUseID)

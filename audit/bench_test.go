@@ -3,14 +3,17 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 func benchRecord() Record {
@@ -26,11 +29,7 @@ func benchRecord() Record {
 func BenchmarkDurable(b *testing.B) {
 	for _, producers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("file/%d", producers), func(b *testing.B) {
-			rest, err := encode(benchRecord(), newRedactor(nil))
-			if err != nil {
-				b.Fatal(err)
-			}
-			line := appendLine(nil, 1234567, 0, rest)
+			line := benchFrame(b)
 			w := newPlain(b)
 			produce(b, producers, func() error { return w.append(line) })
 		})
@@ -123,43 +122,84 @@ func (p *plain) append(line []byte) error {
 	return <-done
 }
 
+func benchFrame(b *testing.B) []byte {
+	e, err := encode(benchRecord(), newRedactor(nil, nil), levels{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return format.AppendFrame(nil, whole(e))
+}
+
 func BenchmarkEncode(b *testing.B) {
-	red := newRedactor([]string{"sk-one-secret-value", "another-secret-value"})
+	red := newRedactor([]string{"sk-one-secret-value", "another-secret-value"}, nil)
 	r := benchRecord()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := encode(r, red); err != nil {
+		if _, err := encode(r, red, levels{}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkRead(b *testing.B) {
-	dir := b.TempDir()
-	rest, err := encode(benchRecord(), newRedactor(nil))
+// BenchmarkLog reads and checks a log of 200,000 records.
+func BenchmarkLog(b *testing.B) {
+	const records = 200_000
+	o := Options{Dir: filepath.Join(b.TempDir(), "audit"), SegmentBytes: 32 << 20, SegmentAge: time.Hour, Reserve: -1}
+	l, _, err := openLog(realDisk{}, o, &memory{}, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var content []byte
-	const records = 20000
-	for i := range records {
-		content = appendLine(content, uint64(i+1), 0, rest)
-	}
-	if err := os.WriteFile(Path(dir), content, 0o600); err != nil {
+	e, err := encode(benchRecord(), newRedactor(nil, nil), levels{})
+	if err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(len(content)))
-	for b.Loop() {
-		n := 0
-		for _, err := range Read(dir) {
-			if err != nil {
+	for range records / 1000 {
+		if l.due() != "" {
+			if err := l.rotate(); err != nil {
 				b.Fatal(err)
 			}
-			n++
 		}
-		if n != records {
-			b.Fatal(n)
+		batch := l.begin()
+		for range 1000 {
+			batch.add(e, 0)
+		}
+		if err := errors.Join(l.commit(batch), l.sign()); err != nil {
+			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	l.close()
+	frame := len(benchFrame(b))
+	rate := func(b *testing.B) { b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "records/s") }
+	b.Run("verify", func(b *testing.B) {
+		b.SetBytes(int64(frame) * records)
+		for b.Loop() {
+			report, err := Verify(context.Background(), o.Dir, VerifyOptions{})
+			if err != nil || report.Code() != 0 || report.Last != records {
+				b.Fatal(err, report)
+			}
+		}
+		rate(b)
+	})
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			n := 0
+			for _, err := range Read(o.Dir) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+			if n != records {
+				b.Fatal(n)
+			}
+		}
+		rate(b)
+	})
+	b.Run("prove", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Prove(context.Background(), o.Dir, records-1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

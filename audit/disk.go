@@ -14,13 +14,15 @@ import (
 type disk interface {
 	Mkdir(path string) error // like mkdir -p, with mode 0700
 	Open(path string, flag int) (file, error)
+	Rename(from, to string) error
+	Remove(path string) error
 	SyncDir(path string) error
 	Lock(f file) error // errLocked if somebody else has it
 }
 
 // file is an open file. *os.File is one.
 type file interface {
-	io.Writer
+	io.WriterAt
 	io.ReaderAt
 	Stat() (fs.FileInfo, error)
 	Chmod(mode fs.FileMode) error
@@ -45,6 +47,10 @@ func (realDisk) Open(path string, flag int) (file, error) {
 	return f, nil
 }
 
+func (realDisk) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (realDisk) Remove(path string) error { return os.Remove(path) }
+
 func (realDisk) SyncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
@@ -65,6 +71,9 @@ func (realDisk) Lock(f file) error {
 		}
 	}
 }
+
+// full reports whether there was no room.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // LockedError says that another log writer has the directory.
 type LockedError struct {

@@ -18,7 +18,7 @@ const (
 	lie         // not done, reported as done
 )
 
-// step is one call of an operation: "sync audit.jsonl", the 3rd.
+// step is one call of an operation: "sync audit.new", the 3rd.
 type step struct {
 	op string
 	n  int // from 1
@@ -32,6 +32,7 @@ type testDisk struct {
 	mu    sync.Mutex
 	steps []step
 	count map[string]int
+	files map[string][]*testFile
 }
 
 func (d *testDisk) step(op, path string) (fault, error) {
@@ -101,11 +102,34 @@ func (d *testDisk) Open(path string, flag int) (file, error) {
 		}
 		return nil, err
 	}
-	return &testFile{f, d, path}, nil
+	opened := &testFile{f, d, path}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files == nil {
+		d.files = make(map[string][]*testFile)
+	}
+	d.files[path] = append(d.files[path], opened)
+	return opened, nil
+}
+
+func (d *testDisk) Rename(from, to string) error {
+	return d.do("rename", to, func() error {
+		d.mu.Lock()
+		for _, f := range d.files[from] {
+			f.path = to
+		}
+		d.files[to], d.files[from] = d.files[from], nil
+		d.mu.Unlock()
+		return d.realDisk.Rename(from, to)
+	})
+}
+
+func (d *testDisk) Remove(path string) error {
+	return d.do("remove", path, func() error { return d.realDisk.Remove(path) })
 }
 
 func (d *testDisk) Lock(f file) error {
-	return d.do("lock", f.(*testFile).path, func() error { return d.realDisk.Lock(f) })
+	return d.do("lock", f.(*testFile).name(), func() error { return d.realDisk.Lock(f.(*testFile).file) })
 }
 
 type testFile struct {
@@ -114,32 +138,32 @@ type testFile struct {
 	path string
 }
 
-func (f *testFile) Write(p []byte) (int, error) {
-	how, failure := f.disk.step("write", f.path)
+func (f *testFile) name() string {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	return f.path
+}
+
+func (f *testFile) WriteAt(p []byte, at int64) (int, error) {
+	how, failure := f.disk.step("write", f.name())
 	switch how {
 	case lie:
 		return len(p), nil
 	case lost:
 		return 0, failure
 	case short:
-		n, err := f.file.Write(p[:len(p)/2])
-		if err != nil {
-			return n, err
-		}
-		return n, failure
-	case done:
-		n, err := f.file.Write(p)
-		if err != nil {
-			return n, err
-		}
-		return n, failure
-	default:
-		return f.file.Write(p)
+		p = p[:len(p)/2]
+	case fine, done:
 	}
+	n, err := f.file.WriteAt(p, at)
+	if err != nil || how == fine {
+		return n, err
+	}
+	return n, failure
 }
 
 func (f *testFile) ReadAt(p []byte, at int64) (n int, err error) {
-	err = f.disk.do("read", f.path, func() error {
+	err = f.disk.do("read", f.name(), func() error {
 		n, err = f.file.ReadAt(p, at)
 		return err
 	})
@@ -147,7 +171,7 @@ func (f *testFile) ReadAt(p []byte, at int64) (n int, err error) {
 }
 
 func (f *testFile) Stat() (info fs.FileInfo, err error) {
-	err = f.disk.do("stat", f.path, func() error {
+	err = f.disk.do("stat", f.name(), func() error {
 		info, err = f.file.Stat()
 		return err
 	})
@@ -155,19 +179,19 @@ func (f *testFile) Stat() (info fs.FileInfo, err error) {
 }
 
 func (f *testFile) Chmod(mode fs.FileMode) error {
-	return f.disk.do("chmod", f.path, func() error { return f.file.Chmod(mode) })
+	return f.disk.do("chmod", f.name(), func() error { return f.file.Chmod(mode) })
 }
 
 func (f *testFile) Truncate(size int64) error {
-	return f.disk.do("truncate", f.path, func() error { return f.file.Truncate(size) })
+	return f.disk.do("truncate", f.name(), func() error { return f.file.Truncate(size) })
 }
 
 func (f *testFile) Sync() error {
-	return f.disk.do("sync", f.path, f.file.Sync)
+	return f.disk.do("sync", f.name(), f.file.Sync)
 }
 
 func (f *testFile) Close() error {
-	how, failure := f.disk.step("close", f.path)
+	how, failure := f.disk.step("close", f.name())
 	err := f.file.Close() // always: a test must not leak
 	if how != fine {
 		return failure

@@ -5,12 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 const (
@@ -19,114 +23,193 @@ const (
 	maxText = 8 << 10  // of any other text
 )
 
-// tail is a record without what only the log knows: v, seq and lost. Its fields are Record's, in the order
-// of the line.
-type tail struct {
-	ID              string          `json:"id"`
-	Time            time.Time       `json:"time"`
-	Runtime         string          `json:"runtime,omitempty"`
-	Kind            Kind            `json:"kind"`
-	Actor           string          `json:"actor,omitempty"`
-	Session         string          `json:"session,omitempty"`
-	SessionID       string          `json:"session_id,omitempty"`
-	Generation      int             `json:"generation,omitempty"`
-	Turn            int             `json:"turn,omitempty"`
-	ToolUseID       string          `json:"tool_use_id,omitempty"`
-	ParentToolUseID string          `json:"parent_tool_use_id,omitempty"`
-	AgentID         string          `json:"agent_id,omitempty"`
-	Tool            string          `json:"tool,omitempty"`
-	Input           json.RawMessage `json:"input,omitempty"`
-	Output          json.RawMessage `json:"output,omitempty"`
-	IsError         *bool           `json:"is_error,omitempty"`
-	Decision        *Decision       `json:"decision,omitempty"`
-	Exit            *Exit           `json:"exit,omitempty"`
-	CostUSD         float64         `json:"cost_usd,omitempty"`
-	Principal       string          `json:"principal,omitempty"`
-	Detail          json.RawMessage `json:"detail,omitempty"`
+// began is when MonoNS is 0.
+var began = time.Now()
+
+// encoded is a record on its way: all of it but what only the log knows.
+type encoded struct {
+	kind    Kind
+	session string
+	rest    []byte // what follows the head, without a newline
 }
 
-// encode makes the part of the line that follows v, seq and lost, newline included.
-func encode(r Record, red *redactor) ([]byte, error) {
+// encode redacts a record and makes the payload's part behind the head.
+func encode(r Record, red *redactor, levels levels) (encoded, error) {
 	if r.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, fmt.Errorf("make record id: %w", err)
+			return encoded{}, fmt.Errorf("make record id: %w", err)
 		}
 		r.ID = id.String()
 	}
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	text := func(s string) string { return cut(red.text(s)) }
-	t := tail{
-		ID: r.ID, Time: r.Time.UTC(), Runtime: text(r.Runtime), Kind: r.Kind, Actor: text(r.Actor),
-		Session: text(r.Session), SessionID: text(r.SessionID), Generation: r.Generation, Turn: r.Turn,
-		ToolUseID: text(r.ToolUseID), ParentToolUseID: text(r.ParentToolUseID), AgentID: text(r.AgentID),
-		Tool: text(r.Tool), Input: body(r.Input, red), Output: body(r.Output, red), IsError: r.IsError,
-		CostUSD: r.CostUSD, Principal: text(r.Principal),
+	year := r.Time.UTC().Year()
+	if year < 0 || year > 9999 {
+		return encoded{}, fmt.Errorf("encode record: year %d: RFC 3339 knows 0 to 9999", year)
+	}
+	if bad(r.CostUSD) || bad(r.TotalCostUSD) {
+		return encoded{}, errors.New("encode record: a cost that is no number")
+	}
+	n := &tally{}
+	var detail json.RawMessage
+	if len(r.Detail) > 0 {
+		raw, err := json.Marshal(r.Detail)
+		if err != nil {
+			return encoded{}, fmt.Errorf("encode detail: %w", err)
+		}
+		detail = body(raw, red, n)
+	}
+	session := cut(red.text(r.Session, n))
+	w := &fields{red: red, n: n, out: make([]byte, 0, 512+len(r.Input)+len(r.Output)+len(detail))}
+	w.text("id", r.ID)
+	w.name("time")
+	w.out = append(r.Time.UTC().AppendFormat(append(w.out, '"'), time.RFC3339Nano), '"')
+	w.number("mono_ns", r.MonoNS)
+	w.text("runtime", r.Runtime)
+	w.text("actor", r.Actor)
+	w.text("session_id", r.SessionID)
+	w.number("generation", int64(r.Generation))
+	w.number("turn", int64(r.Turn))
+	w.text("tool_use_id", r.ToolUseID)
+	w.text("parent_tool_use_id", r.ParentToolUseID)
+	w.text("agent_id", r.AgentID)
+	w.text("tool", r.Tool)
+	w.text("outcome", string(r.outcome()))
+	w.json("input", levels.input.body(r.Input, red, n))
+	w.json("output", levels.output.body(r.Output, red, n))
+	if r.IsError != nil {
+		w.name("is_error")
+		w.out = strconv.AppendBool(w.out, *r.IsError)
 	}
 	if d := r.Decision; d != nil {
-		t.Decision = &Decision{Outcome(text(string(d.Outcome))), text(d.By), text(d.Rule), text(d.Reason)}
+		w.object("decision", func() {
+			w.name("outcome")
+			w.value(string(d.Outcome))
+			w.text("by", d.By)
+			w.text("rule", d.Rule)
+			w.text("reason", d.Reason)
+		})
 	}
 	if e := r.Exit; e != nil {
-		t.Exit = &Exit{text(e.Reason), e.Code, text(e.Signal)}
+		w.object("exit", func() {
+			w.text("reason", e.Reason)
+			w.name("code")
+			w.out = strconv.AppendInt(w.out, int64(e.Code), 10)
+			w.text("signal", e.Signal)
+		})
 	}
-	if len(r.Detail) > 0 {
-		detail, err := json.Marshal(r.Detail)
-		if err != nil {
-			return nil, fmt.Errorf("encode detail: %w", err)
+	w.float("cost_usd", r.CostUSD)
+	w.float("total_cost_usd", r.TotalCostUSD)
+	w.text("principal", r.Principal)
+	w.text("policy", r.Policy)
+	w.json("detail", detail)
+	if len(n.counts) > 0 {
+		w.name("redactions")
+		for i, c := range n.counts {
+			w.out = append(w.out, "[,"[min(i, 1)])
+			w.out = fmt.Appendf(w.out, `{"rule":%q,"n":%d}`, c.Rule, c.N)
 		}
-		t.Detail = body(detail, red)
+		w.out = append(w.out, ']')
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(t); err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
-	}
-	return out.Bytes()[1:], nil
+	return encoded{r.Kind, session, append(w.out, '}')}, nil
 }
 
-// appendLine completes what encode made.
-func appendLine(line []byte, seq, lost uint64, rest []byte) []byte {
-	line = append(line, `{"v":`...)
-	line = strconv.AppendInt(line, Version, 10)
-	line = append(line, `,"seq":`...)
-	line = strconv.AppendUint(line, seq, 10)
-	if lost > 0 {
-		line = append(line, `,"lost":`...)
-		line = strconv.AppendUint(line, lost, 10)
+func bad(f float64) bool { return math.IsNaN(f) || math.IsInf(f, 0) }
+
+// fields writes the fields of a JSON object, zero ones left out: what encoding/json would write, in a third
+// of its time.
+type fields struct {
+	red   *redactor
+	n     *tally
+	out   []byte
+	begun bool // a comma goes before the next
+}
+
+func (w *fields) name(name string) {
+	if w.begun {
+		w.out = append(w.out, ',')
 	}
-	line = append(line, ',')
-	return append(line, rest...)
+	w.begun = true
+	w.out = append(w.out, '"')
+	w.out = append(w.out, name...)
+	w.out = append(w.out, '"', ':')
+}
+
+func (w *fields) text(name, s string) {
+	if s != "" {
+		w.name(name)
+		w.value(s)
+	}
+}
+
+func (w *fields) value(s string) { w.out = format.AppendString(w.out, cut(w.red.text(s, w.n))) }
+
+func (w *fields) number(name string, n int64) {
+	if n != 0 {
+		w.name(name)
+		w.out = strconv.AppendInt(w.out, n, 10)
+	}
+}
+
+func (w *fields) float(name string, f float64) {
+	if f == 0 {
+		return
+	}
+	w.name(name)
+	form := byte('f')
+	if abs := math.Abs(f); abs < 1e-6 || abs >= 1e21 {
+		form = 'e'
+	}
+	w.out = strconv.AppendFloat(w.out, f, form, -1, 64)
+}
+
+func (w *fields) json(name string, raw []byte) {
+	if len(raw) > 0 {
+		w.name(name)
+		w.out = append(w.out, raw...)
+	}
+}
+
+func (w *fields) object(name string, inside func()) {
+	w.name(name)
+	w.out = append(w.out, '{')
+	w.begun = false
+	inside()
+	w.out = append(w.out, '}')
+	w.begun = true
 }
 
 // body prepares JSON of any size and origin. Redaction comes before the cut and the digest: neither may
 // give a secret away.
-func body(raw []byte, red *redactor) json.RawMessage {
+func body(raw []byte, red *redactor, n *tally) json.RawMessage {
 	if len(raw) == 0 {
 		return nil
 	}
-	if !utf8.Valid(raw) {
-		raw = bytes.ToValidUTF8(raw, []byte("\ufffd"))
-	}
-	var compact bytes.Buffer
-	compact.Grow(len(raw))
-	var out []byte
-	if err := json.Compact(&compact, raw); err != nil {
-		out = append([]byte(`{"malformed":true,"text":`), quote(red.text(string(raw)))...)
-		out = append(out, '}')
-	} else {
-		out = red.json(compact.Bytes())
-	}
+	out := clean(raw, red, n)
 	if len(out) <= maxBody {
 		return out
 	}
 	sum := sha256.Sum256(out)
 	short := fmt.Appendf(nil, `{"truncated":true,"bytes":%d,"sha256":%q,"head":`, len(out), hex.EncodeToString(sum[:]))
 	// The cut may make a secret out of an escape's first half.
-	short = append(short, quote(red.text(string(out[:boundary(out, maxHead)])))...)
+	short = append(short, quote(red.text(string(out[:boundary(out, maxHead)]), n))...)
 	return append(short, '}')
+}
+
+// clean is redacted, compact JSON.
+func clean(raw []byte, red *redactor, n *tally) []byte {
+	if !utf8.Valid(raw) {
+		raw = bytes.ToValidUTF8(raw, []byte("\ufffd"))
+	}
+	var compact bytes.Buffer
+	compact.Grow(len(raw))
+	if err := json.Compact(&compact, raw); err != nil {
+		out := append([]byte(`{"malformed":true,"text":`), quote(red.text(string(raw), n))...)
+		return append(out, '}')
+	}
+	return red.json(compact.Bytes(), n)
 }
 
 // cut shortens a text that has no business being long.

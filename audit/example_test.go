@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
@@ -44,12 +45,13 @@ func Example() {
 		}
 		fmt.Println(record.Seq, record.Kind)
 		if record.Input != nil {
-			fmt.Println(string(record.Input))
+			// What follows "value" is the secret's digest under a key of this log.
+			fmt.Println(regexp.MustCompile(`value [0-9a-f]+`).ReplaceAllString(string(record.Input), "value …"))
 		}
 	}
 	// Output:
 	// 1 log.opened
 	// 2 tool.intent
-	// {"command":"curl -H 'X-Api-Key: [redacted]' localhost"}
+	// {"command":"curl -H 'X-Api-Key: [redacted value …]' localhost"}
 	// 3 log.closed
 }

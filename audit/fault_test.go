@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,41 +18,86 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
-// sample is a closed log with two turns, and where its last line begins.
-func sample(t *testing.T) (content []byte, last int) {
-	trail := newTrail(t, Options{}, nil)
+// sample is a log whose process ended without a word after two turns, and where its last frame begins.
+func sample(t *testing.T) (dir string, content []byte, last int) {
+	trail := newTrail(t, Options{CheckpointEvery: time.Hour}, nil)
 	pid := start(t, trail)
 	for i := range 2 {
 		require.NoError(t, trail.Append(deadline(t), turn(i+1)))
 	}
-	stop(t, pid)
+	kill(pid, trail)
 	content, err := os.ReadFile(Path(trail.options.Dir))
 	require.NoError(t, err)
-	return content, bytes.LastIndexByte(content[:len(content)-1], '\n') + 1
+	return trail.options.Dir, content, lastFrame(content)
 }
 
-func dirWith(t *testing.T, content []byte) string {
+// kill ends an audit actor without log.closed.
+func kill(pid actor.PID, trail *Trail) {
+	pid.Kill()
+	released(trail)
+}
+
+// released waits until an ended actor has let go of everything.
+func released(trail *Trail) {
+	trail.mu.Lock()
+	last := trail.last
+	trail.mu.Unlock()
+	<-last.released
+}
+
+// lastFrame is where the last frame begins.
+func lastFrame(content []byte) int {
+	at, last := 0, 0
+	for at < len(content) {
+		_, n, err := format.Next(content[at:])
+		if err != nil {
+			break
+		}
+		last = at
+		at += n
+	}
+	return last
+}
+
+// copyLog copies a log, with other content in its first segment unless that is nil.
+func copyLog(t *testing.T, from string, content []byte) string {
 	dir := filepath.Join(t.TempDir(), "audit")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	require.NoError(t, os.WriteFile(Path(dir), content, 0o600))
+	require.NoError(t, os.CopyFS(dir, os.DirFS(from)))
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Chmod(path, 0o600)
+	}))
+	if content != nil {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, segment1), content, 0o600))
+	}
 	return dir
 }
 
 func TestTornAtEveryByte(t *testing.T) {
-	content, last := sample(t)
+	from, content, last := sample(t)
 	for end := last; end <= len(content); end++ {
-		dir := dirWith(t, content[:end])
+		dir := copyLog(t, from, content[:end])
+		torn := end > last && end < len(content)
+		code := 0
+		if torn {
+			code = 2
+		}
+		require.Equal(t, code, verify(t, dir).Code(), "cut at %d", end)
 		trail := newTrail(t, Options{Dir: dir}, nil)
 		stop(t, start(t, trail))
 		records := read(t, dir)
-		torn := end > last && end < len(content)
-		whole := 3
+		whole := 2
 		if end == len(content) {
-			whole = 4
+			whole = 3
 		}
 		require.Equal(t, LogOpened, records[whole].Kind)
+		require.Equal(t, 0, verify(t, dir).Code(), "cut at %d", end)
 		if !torn {
 			require.Len(t, records, whole+2)
 			continue
@@ -67,37 +113,52 @@ func TestTornAtEveryByte(t *testing.T) {
 }
 
 func TestTornEnds(t *testing.T) {
-	content, last := sample(t)
+	from, content, last := sample(t)
+	bad := slices.Clone(content)
+	bad[last+20] ^= 1
 	for _, test := range []struct {
 		name  string
 		file  string
 		whole int
 	}{
-		{"first line unfinished", `{"v":1,"se`, 0},
-		{"last line is no JSON", string(content[:last]) + "{\"v\":1,\"seq\n", 3},
-		{"last line is another JSON", string(content[:last]) + "{}\n", 3},
-		{"zeros", string(content) + strings.Repeat("\x00", 5000), 4},
-		{"lines of zeros", string(content) + "\x00\x00\n\n\x00", 4},
-		{"a huge line", string(content) + strings.Repeat("x", maxLine+2) + "\n", 4},
+		{"last frame with another checksum", string(bad), 2},
+		{"zeros", string(content) + strings.Repeat("\x00", 5000), 3},
+		{"newlines", string(content) + "\x00\x00\n\n\x00", 3},
+		{"huge", string(content) + strings.Repeat("x", format.MaxPayload+2) + "\n", 3},
+		{"a page missing before a frame", string(content[:last]) + strings.Repeat("\x00", 512) + "\n" + string(content[last:]), 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := dirWith(t, []byte(test.file))
+			dir := copyLog(t, from, []byte(test.file))
+			require.Equal(t, 2, verify(t, dir).Code())
 			trail := newTrail(t, Options{Dir: dir}, nil)
 			stop(t, start(t, trail))
 			records := read(t, dir)
 			require.Len(t, records, test.whole+3)
 			assert.Equal(t, LogRecovered, records[test.whole+1].Kind)
+			require.Equal(t, 0, verify(t, dir).Code())
 		})
 	}
 }
 
+// TestDamageInTheMiddle: a log that is not what was signed for is not continued.
 func TestDamageInTheMiddle(t *testing.T) {
-	content, _ := sample(t)
-	lines := bytes.SplitAfter(content, []byte("\n"))
-	lines[1][0] = 'x'
-	dir := dirWith(t, bytes.Join(lines, nil))
-	trail := newTrail(t, Options{Dir: dir}, nil)
-	stop(t, start(t, trail))
+	trail := newTrail(t, Options{}, nil)
+	pid := start(t, trail)
+	for i := range 3 {
+		require.NoError(t, trail.Append(deadline(t), turn(i+1)))
+	}
+	stop(t, pid)
+	dir := trail.options.Dir
+	content, err := os.ReadFile(Path(dir))
+	require.NoError(t, err)
+	content[bytes.Index(content, []byte(`"turn":2`))] ^= 1
+	dir = copyLog(t, dir, content)
+	_, err = newTrail(t, Options{Dir: dir}, nil).Start(deadline(t))
+	var changed *ChangedError
+	require.ErrorAs(t, err, &changed)
+	assert.ErrorContains(t, err, "the records 3 to 5 are missing")
+	assert.ErrorContains(t, err, "run understudy audit verify")
+
 	var damages []error
 	var seqs []uint64
 	for r, err := range Read(dir) {
@@ -108,15 +169,15 @@ func TestDamageInTheMiddle(t *testing.T) {
 		seqs = append(seqs, r.Seq)
 	}
 	require.Len(t, damages, 1)
-	assert.ErrorContains(t, damages[0], "audit.jsonl:2 (byte ")
-	assert.Equal(t, []uint64{1, 3, 4, 5, 6}, seqs)
+	assert.ErrorContains(t, damages[0], segment1+": record 3 (byte ")
+	assert.Equal(t, []uint64{1, 2, 4, 5}, seqs)
 
 	records, err := Tail(dir, 5)
-	assert.ErrorContains(t, err, "audit.jsonl:2")
+	assert.ErrorContains(t, err, "record 3 (byte ")
 	assert.Len(t, records, 4)
-	records, err = Tail(dir, 4)
+	records, err = Tail(dir, 2)
 	require.NoError(t, err)
-	assert.Len(t, records, 4)
+	assert.Len(t, records, 2)
 	records, err = Tail(dir, 0)
 	require.NoError(t, err)
 	assert.Empty(t, records)
@@ -124,16 +185,24 @@ func TestDamageInTheMiddle(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
+// verify checks a log.
+func verify(t *testing.T, dir string) *Report {
+	t.Helper()
+	report, err := Verify(context.Background(), dir, VerifyOptions{Invariants: false})
+	require.NoError(t, err)
+	return report
+}
+
 // story is what the fault table breaks: a torn log is opened, five records are appended one by one and five
 // are posted, the actor is stopped. Whatever fails is begun again as a supervisor and a stubborn caller do.
-func story(t *testing.T, d disk, mode Mode, content []byte) (*Trail, []int) {
-	parent := t.TempDir()
-	dir := filepath.Join(parent, "audit")
+func story(t *testing.T, d disk, mode Mode, from string, content []byte) (*Trail, []int) {
+	dir := filepath.Join(t.TempDir(), "audit")
 	if content != nil {
-		require.NoError(t, os.Mkdir(dir, 0o700))
-		require.NoError(t, os.WriteFile(Path(dir), content, 0o644))
+		dir = copyLog(t, from, content)
+		require.NoError(t, os.Chmod(filepath.Join(dir, segment1), 0o644))
 	}
-	trail := newTrail(t, Options{Dir: dir, Mode: mode}, d)
+	// It rotates once, and signs in between.
+	trail := newTrail(t, Options{Dir: dir, Mode: mode, SegmentBytes: 2500, CheckpointRecords: 3}, d)
 	trail.retry = time.Microsecond
 	ctx := deadline(t)
 	enough, over := make(chan struct{}), make(chan struct{})
@@ -164,24 +233,24 @@ func story(t *testing.T, d disk, mode Mode, content []byte) (*Trail, []int) {
 	}
 	close(enough)
 	<-over
-	require.NoError(t, ctx.Err(), "it got stuck")
+	require.NoError(t, ctx.Err(), "it got stuck: %s", trail.Status().LastError)
 	return trail, acknowledged
 }
 
 func TestFaults(t *testing.T) {
-	content, last := sample(t)
+	from, content, last := sample(t)
 	torn := content[:last+10]
 	for _, mode := range []Mode{Required, BestEffort} {
 		for name, content := range map[string][]byte{"torn": torn, "new": nil} {
 			quiet := &testDisk{}
-			story(t, quiet, mode, content)
+			story(t, quiet, mode, from, content)
 			for _, at := range quiet.steps {
 				for how, word := range map[fault]string{lost: "lost", done: "done", short: "short"} {
 					if how == short && !strings.HasPrefix(at.op, "write") {
 						continue
 					}
 					t.Run(fmt.Sprintf("%s/%s/%s %d %s", mode, name, at.op, at.n, word), func(t *testing.T) {
-						checkFault(t, mode, content, at, how)
+						checkFault(t, mode, from, content, at, how)
 					})
 				}
 			}
@@ -189,7 +258,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func checkFault(t *testing.T, mode Mode, content []byte, at step, how fault) {
+func checkFault(t *testing.T, mode Mode, from string, content []byte, at step, how fault) {
 	var once sync.Once
 	d := &testDisk{hook: func(s step) (fault, error) {
 		result := fine
@@ -198,7 +267,7 @@ func checkFault(t *testing.T, mode Mode, content []byte, at step, how fault) {
 		}
 		return result, errBoom
 	}}
-	trail, acknowledged := story(t, d, mode, content)
+	trail, acknowledged := story(t, d, mode, from, content)
 	records := read(t, trail.options.Dir)
 	var written []int
 	var posted int
@@ -216,11 +285,18 @@ func checkFault(t *testing.T, mode Mode, content []byte, at step, how fault) {
 		last = r.Lost
 	}
 	if content != nil {
-		written = written[2:] // those of the sample
+		written = written[1:] // those of the sample
 	}
 	assert.Equal(t, acknowledged, written, "what is in the log is what was acknowledged")
 	assert.Equal(t, LogClosed, records[len(records)-1].Kind)
 	status := trail.Status()
+	code := 0
+	if status.Lost > 0 {
+		code = 3
+	}
+	report := verify(t, trail.options.Dir)
+	assert.Equal(t, code, report.Code(), "%v", report.Findings)
+	assert.EqualValues(t, len(records), report.Signed)
 	assert.EqualValues(t, len(records), status.DurableSeq)
 	assert.Equal(t, status.Lost, last, "each loss is recorded")
 	attempts := acknowledged[len(acknowledged)-1]
@@ -237,10 +313,10 @@ func TestFailureReachesAllThatWait(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			g := newGate()
 			defer g.open()
-			stopAt := g.at("sync "+logName, 2)
+			stopAt := g.at("sync "+segment1, 2)
 			d := &testDisk{hook: func(s step) (fault, error) {
 				_, _ = stopAt(s)
-				if s.op == "sync "+logName && s.n == 2 {
+				if s.op == "sync "+segment1 && s.n == 2 {
 					return lost, unix.EIO
 				}
 				return fine, nil
@@ -263,7 +339,7 @@ func TestFailureReachesAllThatWait(t *testing.T) {
 				var file *FileError
 				require.ErrorAs(t, err, &file)
 				require.ErrorIs(t, err, unix.EIO)
-				assert.Equal(t, Path(trail.options.Dir), file.Path)
+				assert.Equal(t, filepath.Join(trail.options.Dir, segment1), file.Path)
 			}
 			assert.False(t, trail.Status().Open)
 			assert.Contains(t, trail.Status().LastError, "sync: input/output error")
@@ -278,8 +354,8 @@ func TestFailureReachesAllThatWait(t *testing.T) {
 			assert.EqualValues(t, 3, trail.Status().Lost)
 			stop(t, pid) // which tries once more
 			records := read(t, trail.options.Dir)
-			require.Equal(t, []Kind{LogOpened, LogOpened, LogRecovered, LogGap, LogClosed}, kindsOf(records))
-			assert.EqualValues(t, 3, records[3].Lost)
+			require.Equal(t, []Kind{LogOpened, LogRotated, LogOpened, LogRecovered, LogGap, LogClosed}, kindsOf(records))
+			assert.EqualValues(t, 3, records[4].Lost)
 		})
 	}
 }
@@ -290,7 +366,7 @@ func TestRecordsTheGapWithoutBeingAsked(t *testing.T) {
 	d := &testDisk{hook: func(s step) (fault, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if broken && s.op == "write "+logName && s.n > 1 {
+		if broken && s.op == "write "+segment1 && s.n > 1 {
 			return short, unix.ENOSPC
 		}
 		return fine, nil
@@ -300,20 +376,20 @@ func TestRecordsTheGapWithoutBeingAsked(t *testing.T) {
 	pid := start(t, trail)
 	err := trail.Append(deadline(t), turn(1))
 	require.ErrorIs(t, err, unix.ENOSPC)
-	assert.ErrorContains(t, err, Path(trail.options.Dir)+": write: no space left on device (disk full: make room there)")
+	assert.ErrorContains(t, err, filepath.Join(trail.options.Dir, segment1)+": write: no space left on device (disk full: make room there)")
 	mu.Lock()
 	broken = false
 	mu.Unlock()
 	require.Eventually(t, func() bool { return trail.Status().Open }, 20*time.Second, time.Millisecond)
 	stop(t, pid)
 	records := read(t, trail.options.Dir)
-	assert.Equal(t, []Kind{LogOpened, LogOpened, LogRecovered, LogGap, LogClosed}, kindsOf(records))
+	assert.Equal(t, []Kind{LogOpened, LogRotated, LogOpened, LogRecovered, LogGap, LogClosed}, kindsOf(records))
 }
 
 // TestLyingDisk loses what was acknowledged, which no program can prevent. It must show.
 func TestLyingDisk(t *testing.T) {
 	d := &testDisk{hook: func(s step) (fault, error) {
-		if s == (step{"write " + logName, 2}) {
+		if s == (step{"write " + segment1, 2}) {
 			return lie, nil
 		}
 		return fine, nil
@@ -321,27 +397,17 @@ func TestLyingDisk(t *testing.T) {
 	trail := newTrail(t, Options{}, d)
 	pid := start(t, trail)
 	require.NoError(t, trail.Append(deadline(t), turn(1)))
-	pid.Kill()
-	<-pid.Done()
-	stop(t, start(t, trail))
-	var seqs []uint64
-	var recovered Record
-	for r, err := range Read(trail.options.Dir) {
-		require.NoError(t, err)
-		seqs = append(seqs, r.Seq)
-		if r.Kind == LogRecovered {
-			recovered = r
-		}
-	}
-	assert.Equal(t, []uint64{1, 3, 4, 5}, seqs)
-	assert.EqualValues(t, 2, recovered.Detail["missing_from"])
-	assert.EqualValues(t, 2, recovered.Detail["missing_to"])
+	kill(pid, trail)
+	_, err := trail.Start(deadline(t))
+	var changed *ChangedError
+	require.ErrorAs(t, err, &changed)
+	assert.ErrorContains(t, err, "the records 2 to 2 are missing")
 }
 
 // TestForeignRecordsStay: what another process appended in the meantime is no leftover of ours.
 func TestForeignRecordsStay(t *testing.T) {
 	d := &testDisk{hook: func(s step) (fault, error) {
-		if s == (step{"write " + logName, 2}) {
+		if s == (step{"write " + segment1, 2}) {
 			return lost, unix.EIO
 		}
 		return fine, nil
@@ -363,7 +429,7 @@ func TestForeignRecordsStay(t *testing.T) {
 func TestPanicOfTheDisk(t *testing.T) {
 	d := &testDisk{}
 	d.hook = func(s step) (fault, error) {
-		if s == (step{"sync " + logName, 2}) {
+		if s == (step{"sync " + segment1, 2}) {
 			panic("boom")
 		}
 		return fine, nil

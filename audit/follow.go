@@ -2,29 +2,23 @@ package audit
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"iter"
-	"math"
 	"os"
-	"strconv"
+	"path/filepath"
+	"slices"
 	"time"
 )
 
-const (
-	followInterval = 100 * time.Millisecond
-	// followMemory is how many lines back a Follow can tell what it has given. A failed batch, the most
-	// that is ever cut off, is less.
-	followMemory = 4 * queueSize
-)
+const followInterval = 100 * time.Millisecond
 
 // Follow gives the records of a log, oldest first, and then those to come, until ctx ends: no error says
 // that it did. No record is missed, and none given twice. A log that does not exist yet is waited for; one
 // that is moved away and begun anew is followed. Errors are those of Read.
 //
-// A record may be given before it is durable. If it never becomes so, it is cut off the log, and those in
-// its place, with the same numbers, are given as well.
+// A record may be given before it is durable. If it never becomes so, it is no part of the log, and those
+// in its place, with the same numbers, are given as well.
 func Follow(ctx context.Context, dir string) iter.Seq2[Record, error] {
 	return FollowAfter(ctx, dir, 0)
 }
@@ -33,7 +27,7 @@ func Follow(ctx context.Context, dir string) iter.Seq2[Record, error] {
 // Tail it goes on where that ended.
 func FollowAfter(ctx context.Context, dir string, after uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		f := &follower{path: Path(dir), after: after, seen: make(map[string]struct{})}
+		f := &follower{dir: dir, after: after}
 		defer f.close()
 		ticker := time.NewTicker(followInterval)
 		defer ticker.Stop()
@@ -48,21 +42,17 @@ func FollowAfter(ctx context.Context, dir string, after uint64) iter.Seq2[Record
 
 // follower is where a Follow has got to.
 type follower struct {
-	path   string
-	after  uint64
-	file   *os.File
-	line   int   // lines behind it
-	offset int64 // where the next one begins
-	marks  []mark
-	seen   map[string]struct{}
-}
+	dir   string
+	after uint64
+	limit uint64 // the last record to give; 0: no limit
+	// limited says that the last reading ended there.
+	limited bool
 
-// mark is a line behind a follower.
-type mark struct {
-	key        string // the record's id; of a damaged line, its place
-	line       int
-	start, end int64
-	sum        [sha256.Size]byte
+	file   *os.File // nil: none chosen yet
+	path   string
+	first  uint64
+	offset int64 // where the next frame begins
+	seq    uint64
 }
 
 func (f *follower) close() {
@@ -74,103 +64,141 @@ func (f *follower) close() {
 
 // poll gives what has come. It reports false when it is all over.
 func (f *follower) poll(ctx context.Context, yield func(Record, error) bool) bool {
-	if f.file == nil {
-		file, err := os.Open(f.path)
+	for ctx.Err() == nil {
+		// What comes to the file before this is read below; if another follows it, nothing comes to it
+		// afterwards.
+		segments, _, err := list(f.dir)
 		if missing(err) {
 			return true
 		}
 		if err != nil {
-			yield(Record{}, &FileError{f.path, "open", err})
-			return false
-		}
-		f.file = file
-	}
-	// What comes to the old file before this is read below; nothing comes to it afterwards.
-	replaced := f.replaced()
-	if !f.intact() {
-		f.rewind()
-	}
-	lines := newLines(io.NewSectionReader(f.file, f.offset, math.MaxInt64-f.offset), f.path, f.line, f.offset)
-	for ctx.Err() == nil {
-		line, err := lines.next()
-		if err == io.EOF || errors.Is(err, errTorn) {
-			break // the rest of a line is still to come
-		}
-		var r Record
-		m := mark{line: lines.line, start: lines.start, end: lines.offset}
-		if err == nil {
-			m.sum = sha256.Sum256(line)
-			if r, err = decode(line); err != nil {
-				err = lines.damage(err)
-			}
-		}
-		var damage *DamageError
-		switch {
-		case err == nil:
-			m.key = r.ID
-		case !errors.As(err, &damage):
 			yield(Record{}, err)
 			return false
-		case !f.intact():
-			return true // what was read is half old, half new; the next poll sorts it out
-		default:
-			m.key = "@" + strconv.FormatInt(m.start, 10)
 		}
-		if f.pass(m) && (err != nil || r.Seq > f.after) && !yield(r, err) {
+		if f.file != nil && f.replaced() {
+			if !f.read(ctx, -1, yield) { // to its end
+				return false
+			}
+			f.close()
+		}
+		if f.file == nil {
+			if len(segments) == 0 {
+				return true
+			}
+			i := startAt(segments, f.after+1)
+			if f.first > 0 {
+				i = f.successor(segments)
+			}
+			if !f.open(segments[i], yield) {
+				return false
+			}
+			if f.file == nil {
+				return true
+			}
+		}
+		next, end := uint64(0), int64(-1)
+		for i, first := range segments {
+			if first == f.first && i+1 < len(segments) {
+				next, end = segments[i+1], segmentEnd(f.dir, segments, i)
+			}
+		}
+		if next > 0 && end < 0 {
+			return true // it is being written
+		}
+		if !f.read(ctx, end, yield) {
 			return false
 		}
-	}
-	if replaced {
-		f.close()
-		f.line, f.offset, f.marks = 0, 0, nil
+		if next == 0 || f.limited || ctx.Err() != nil {
+			return true
+		}
+		if !f.open(next, yield) {
+			return false
+		}
 	}
 	return true
 }
 
-// pass goes past a line. It reports whether it was new.
-func (f *follower) pass(m mark) bool {
-	f.line, f.offset = m.line, m.end
-	_, old := f.seen[m.key]
-	f.seen[m.key] = struct{}{}
-	f.marks = append(f.marks, m)
-	if len(f.marks) > followMemory {
-		drop := len(f.marks) / 2
-		kept := f.marks[drop:]
-		f.seen = make(map[string]struct{}, followMemory)
-		f.marks = append(make([]mark, 0, followMemory+1), kept...)
-		for _, m := range f.marks {
-			f.seen[m.key] = struct{}{}
-		}
+// successor is the segment to go on with when the one before is not there any more, or another is in its
+// place.
+func (f *follower) successor(segments []uint64) int {
+	i := max(slices.IndexFunc(segments, func(first uint64) bool { return first >= f.first }), 0)
+	if segments[i] == 1 { // the log was begun anew
+		f.after = 0
 	}
-	return !old
+	return i
 }
 
-// intact reports whether the last line is still what it was. If not, the log's end was cut off since.
-func (f *follower) intact() bool {
-	if len(f.marks) == 0 {
+// open goes to the beginning of a segment.
+func (f *follower) open(first uint64, yield func(Record, error) bool) bool {
+	f.close()
+	path := filepath.Join(f.dir, segmentName(first))
+	file, err := os.Open(path)
+	if missing(err) {
 		return true
 	}
-	m := f.marks[len(f.marks)-1]
-	if m.sum == ([sha256.Size]byte{}) { // too long to be kept
-		info, err := f.file.Stat()
-		return err == nil && info.Size() >= m.end
+	if err != nil {
+		yield(Record{}, &FileError{path, "open", err})
+		return false
 	}
-	line := make([]byte, m.end-m.start)
-	_, err := f.file.ReadAt(line, m.start)
-	return err == nil && line[len(line)-1] == '\n' && sha256.Sum256(line[:len(line)-1]) == m.sum
+	_, begin, err := readSegment(file, path, first)
+	f.file, f.path, f.first, f.offset, f.seq = file, path, first, begin, first
+	if err == nil {
+		return true
+	}
+	var damage *DamageError
+	return yield(Record{}, err) && errors.As(err, &damage)
 }
 
-// rewind goes back to where the log is still known. Which of the lines from there are new, seen tells.
-func (f *follower) rewind() {
-	f.line, f.offset = f.marks[0].line-1, f.marks[0].start
-	f.marks = nil
+// read gives what is new in the file.
+func (f *follower) read(ctx context.Context, end int64, yield func(Record, error) bool) bool {
+	s := newScanner(f.file, f.path, f.offset, end)
+	f.limited = false
+	var held []error // damage: it is reported if a whole record follows, as otherwise it may still be written
+	for ctx.Err() == nil {
+		payload, offset, err := s.next()
+		if err == io.EOF {
+			return true
+		}
+		var damage *DamageError
+		if errors.As(err, &damage) {
+			damage.Seq = f.seq
+			held = append(held, err)
+			continue
+		}
+		if err != nil {
+			yield(Record{}, err)
+			return false
+		}
+		r, err := decode(payload)
+		if err != nil {
+			err = &DamageError{File: f.path, Seq: f.seq, Offset: offset, Err: err}
+		} else {
+			f.seq = r.Seq
+		}
+		if f.limit > 0 && r.Seq > f.limit {
+			f.limited = true
+			return true
+		}
+		f.offset = s.offset()
+		f.seq++
+		for _, damage := range held {
+			if !yield(Record{}, damage) {
+				return false
+			}
+		}
+		held = nil
+		if (err != nil || r.Seq > f.after) && !yield(r, err) {
+			return false
+		}
+	}
+	return true
 }
 
 // replaced reports whether the path leads to another file by now.
 func (f *follower) replaced() bool {
 	now, err := os.Stat(f.path)
 	if err != nil {
-		return false // moved away, and nothing there yet
+		return missing(err)
 	}
 	ours, err := f.file.Stat()
 	return err == nil && !os.SameFile(now, ours)

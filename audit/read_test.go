@@ -1,17 +1,16 @@
 package audit
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 func TestReadNothing(t *testing.T) {
@@ -21,45 +20,9 @@ func TestReadNothing(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 	assert.Equal(t, 1, n)
-	for range Read(dirWith(t, nil)) {
-		t.Fatal("an empty log has no record")
+	for range Read(t.TempDir()) {
+		t.Fatal("an empty directory has no record")
 	}
-}
-
-func TestReadDamage(t *testing.T) {
-	content, last := sample(t)
-	file := strings.Join([]string{
-		string(content[:last]), "\n", "[]\n", `{"v":1}` + "\n", strings.Repeat("y", maxLine+2) + "\n",
-		`{"v":9,"seq":1}` + "\n", string(content[last:]), `{"v":1,"s`,
-	}, "")
-	dir := dirWith(t, []byte(file))
-	var words []string
-	var places []int
-	records := 0
-	for _, err := range Read(dir) {
-		if err == nil {
-			records++
-			continue
-		}
-		var damage *DamageError
-		require.ErrorAs(t, err, &damage)
-		assert.Equal(t, Path(dir), damage.File)
-		places = append(places, damage.Line)
-		words = append(words, damage.Err.Error())
-	}
-	assert.Equal(t, []int{4, 5, 6, 7, 8, 10}, places)
-	assert.Equal(t, 4, records)
-	require.Len(t, words, 6)
-	for i, want := range []string{"empty line", "no JSON object", "v, seq, id or kind", "longer than", "version 9", "has no end"} {
-		assert.Contains(t, words[i], want)
-	}
-	// A reader that has enough can stop.
-	for range Read(dir) {
-		break
-	}
-	got, err := Tail(dir, 1)
-	require.NoError(t, err, "an unfinished line is not the last record")
-	assert.Equal(t, LogClosed, got[0].Kind)
 }
 
 // following runs a Follow and gives what it finds.
@@ -109,111 +72,102 @@ func TestFollow(t *testing.T) {
 	expect(t, found, LogClosed, 0)
 	expect(t, late, LogClosed, 0)
 
-	// Half a line is no record yet.
-	content, last := sample(t)
+	// Half a record is none yet.
+	again := newTrail(t, Options{Dir: dir}, nil)
+	pid = start(t, again)
+	expect(t, found, LogOpened, 0)
+	frame := format.AppendFrame(nil, nextAfter(t, dir, turn(9)))
 	f, err := os.OpenFile(Path(dir), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer f.Close()
-	_, err = f.Write(content[last : last+9])
+	_, err = f.Write(frame[:9])
 	require.NoError(t, err)
-	_, err = f.Write(content[last+9:])
+	_, err = f.Write(frame[9:])
 	require.NoError(t, err)
-	expect(t, found, LogClosed, 0)
+	expect(t, found, TurnStarted, 9)
+	kill(pid, again)
 
 	// The log is moved away and begun anew.
-	require.NoError(t, os.Rename(Path(dir), Path(dir)+".old"))
+	require.NoError(t, os.Rename(dir, dir+".old"))
 	stop(t, start(t, newTrail(t, Options{Dir: dir}, nil)))
 	expect(t, found, LogOpened, 0)
 	expect(t, found, LogClosed, 0)
 }
 
-// TestFollowOverACut: records that were seen and then cut off, and others in their place.
-func TestFollowOverACut(t *testing.T) {
-	content, last := sample(t)
-	other, otherLast := sample(t) // the same, with other ids
-	before := bytes.LastIndexByte(content[:last-1], '\n') + 1
-	otherBefore := bytes.LastIndexByte(other[:otherLast-1], '\n') + 1
-	for name, tail := range map[string][]byte{
-		"shorter": other[otherLast:], "as long": other[otherBefore:], "longer": append(other[otherBefore:len(other):len(other)], other[otherLast:]...),
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := dirWith(t, content)
-			found := following(t, dir, 0)
-			expect(t, found, LogOpened, 0)
-			expect(t, found, TurnStarted, 1)
-			expect(t, found, TurnStarted, 2)
-			expect(t, found, LogClosed, 0)
-			f, err := os.OpenFile(Path(dir), os.O_APPEND|os.O_WRONLY, 0)
-			require.NoError(t, err)
-			defer f.Close()
-			require.NoError(t, f.Truncate(int64(before)))
-			_, err = f.Write(tail)
-			require.NoError(t, err)
-			if name != "shorter" {
-				expect(t, found, TurnStarted, 2)
-			}
-			expect(t, found, LogClosed, 0)
-			_, err = f.Write(content[before:last]) // given already
-			require.NoError(t, err)
-			third, thirdLast := sample(t)
-			_, err = f.Write(third[thirdLast:])
-			require.NoError(t, err)
-			expect(t, found, LogClosed, 0)
-		})
+// TestFollowOverSegments goes on over rotations.
+func TestFollowOverSegments(t *testing.T) {
+	trail := newTrail(t, Options{SegmentBytes: 1000}, nil)
+	pid := start(t, trail)
+	found := following(t, trail.options.Dir, 0)
+	expect(t, found, LogOpened, 0)
+	for i := range 20 {
+		require.NoError(t, trail.Append(deadline(t), turn(i+1)))
 	}
+	stop(t, pid)
+	next := 1
+	for next <= 20 {
+		select {
+		case r := <-found:
+			if r.Kind == TurnStarted {
+				require.Equal(t, next, r.Turn)
+				next++
+			}
+		case <-deadline(t).Done():
+			t.Fatal("stuck")
+		}
+	}
+	segments, signed, err := list(trail.options.Dir)
+	require.NoError(t, err)
+	assert.Greater(t, len(segments), 4)
+	assert.Equal(t, segments, signed)
+	late := following(t, trail.options.Dir, trail.Status().DurableSeq-1)
+	expect(t, late, LogClosed, 0)
+	for n := 1; n < 28; n += 4 {
+		records, err := Tail(trail.options.Dir, n)
+		require.NoError(t, err)
+		require.Len(t, records, n)
+		assert.Equal(t, trail.Status().DurableSeq, records[n-1].Seq)
+	}
+	assert.Equal(t, 0, verify(t, trail.options.Dir).Code())
 }
 
-func TestFollowForgets(t *testing.T) {
-	f := &follower{seen: map[string]struct{}{}}
-	for i := range 3 * followMemory {
-		m := mark{key: string(rune(i + 0x10000)), line: i + 1, start: int64(i), end: int64(i + 1)}
-		require.True(t, f.pass(m))
-		require.False(t, f.pass(m))
+// TestFollowOverAnAbandonedWrite: records that were seen and never acknowledged, and others in their place.
+func TestFollowOverAnAbandonedWrite(t *testing.T) {
+	g := newGate()
+	defer g.open()
+	d := &testDisk{hook: func(s step) (fault, error) {
+		if s == (step{"sync " + segment1, 2}) {
+			close(g.reached)
+			<-g.opened
+			return lost, errBoom
+		}
+		return fine, nil
+	}}
+	trail := newTrail(t, Options{}, d)
+	pid := start(t, trail)
+	found := following(t, trail.options.Dir, 0)
+	expect(t, found, LogOpened, 0)
+	returned := make(chan error, 1)
+	go func() { returned <- trail.Append(deadline(t), turn(1)) }()
+	<-g.reached
+	expect(t, found, TurnStarted, 1)
+	g.open()
+	require.ErrorIs(t, <-returned, errBoom)
+	<-pid.Done()
+	stop(t, start(t, trail))
+	for _, kind := range []Kind{LogRotated, LogOpened, LogRecovered, LogClosed} {
+		expect(t, found, kind, 0)
 	}
-	assert.LessOrEqual(t, len(f.marks), followMemory)
-	assert.LessOrEqual(t, len(f.seen), followMemory)
+	report := verify(t, trail.options.Dir)
+	assert.Equal(t, 0, report.Code())
+	assert.Contains(t, report.Findings[0].Text, "bytes of a write that failed follow")
 }
 
-func FuzzRead(f *testing.F) {
-	f.Add([]byte(""))
-	f.Add([]byte("\n\n"))
-	f.Add([]byte(`{"v":1,"seq":1,"id":"a","time":"2025-11-05T08:30:00Z","kind":"log.opened"}` + "\n" + `{"v":1`))
-	f.Add([]byte(`{"v":1,"seq":1,"id":"a","kind":"x","input":{"a":1},"exit":null,"lost":3}` + "\n"))
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, content []byte) {
-		if err := os.WriteFile(Path(dir), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		lines := bytes.Split(content, []byte("\n"))
-		if len(lines[len(lines)-1]) == 0 {
-			lines = lines[:len(lines)-1]
-		}
-		n := 0
-		for r, err := range Read(dir) {
-			if n == len(lines) {
-				t.Fatal("more records than lines")
-			}
-			line := lines[n]
-			n++
-			if err != nil {
-				var damage *DamageError
-				if !errors.As(err, &damage) || damage.Line != n || !bytes.HasPrefix(content[damage.Offset:], line) {
-					t.Fatalf("line %d: %v", n, err)
-				}
-				continue
-			}
-			if r.Seq == 0 || r.Kind == "" || !bytes.HasPrefix(line, []byte("{")) {
-				t.Fatalf("a record out of %q", line)
-			}
-		}
-		if n != len(lines) {
-			t.Fatalf("%d of %d lines", n, len(lines))
-		}
-		if _, err := Tail(dir, 2); err != nil {
-			var damage *DamageError
-			if !errors.As(err, &damage) {
-				t.Fatal(err)
-			}
-		}
-	})
+// nextAfter is the payload of a record that may follow what a log has.
+func nextAfter(t *testing.T, dir string, r Record) []byte {
+	e, err := encode(r, newRedactor(nil, nil), levels{})
+	require.NoError(t, err)
+	last, err := Tail(dir, 1)
+	require.NoError(t, err)
+	return append(format.Head{V: Version, Seq: last[0].Seq + 1, Kind: string(r.Kind)}.Append(nil), e.rest...)
 }

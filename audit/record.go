@@ -2,7 +2,12 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 // Version is the value of Record.V that this package writes. It reads no later one.
@@ -13,11 +18,23 @@ type Kind string
 
 // The kinds of records. Those that begin with "log." are written by the log itself and refused from others.
 const (
-	// LogOpened is the first record of every opening. Detail: path, mode, pid.
+	// LogOpened is written by every opening. Detail: path, mode, pid.
 	LogOpened Kind = "log.opened"
-	// LogRecovered says what the opening found wrong with the end of the file. Detail: offset, dropped_bytes
-	// and side_file of what was cut off; missing_from and missing_to of acknowledged records that are gone.
+	// LogRotated is the first record of every segment but the first. Detail: reason (size, age, failure or
+	// full), and of the segment before: previous (its file), through (its last record), root (the tree's
+	// hash then).
+	LogRotated Kind = "log.rotated"
+	// LogRecovered says what the opening found wrong with the end of the log, and what it did. Detail:
+	// segment, offset, dropped_bytes, dropped_records (whole ones behind the damage), and side_file of what
+	// was cut off; moved_records that were written again to a new segment. Or reason, when a full disk has
+	// room again.
 	LogRecovered Kind = "log.recovered"
+	// LogFull says that the disk has no room. Until log.recovered only the ends of sessions and turns are
+	// written, into space that was kept for it.
+	LogFull Kind = "log.full"
+	// LogPruned says that the oldest segments are removed, as Options wants it. Detail: through (the last
+	// record that goes), segments (how many), root (the tree's hash of all up to through).
+	LogPruned Kind = "log.pruned"
 	// LogGap stands for records that were lost. Detail: count, kinds (how many of each), reasons (the same),
 	// first and last (times of the lost records).
 	LogGap Kind = "log.gap"
@@ -27,8 +44,10 @@ const (
 	// RuntimeStarted and RuntimeStopped are the first and the last of a runtime.
 	RuntimeStarted Kind = "runtime.started"
 	RuntimeStopped Kind = "runtime.stopped"
-	// ConfigLoaded says which configuration is in force.
+	// ConfigLoaded says which configuration is in force, by its digest.
 	ConfigLoaded Kind = "config.loaded"
+	// LintFinding is what a check of the configuration has to say.
+	LintFinding Kind = "lint.finding"
 
 	// SessionStarted and the following are a session's life.
 	SessionStarted   Kind = "session.started"
@@ -51,27 +70,41 @@ const (
 	// ToolOrphan is an intent whose result will never come, since its process ended.
 	ToolOrphan Kind = "tool.orphan"
 
+	// ApprovalAsked and ApprovalAnswered are a question to people, and their answer.
+	ApprovalAsked    Kind = "approval.asked"
+	ApprovalAnswered Kind = "approval.answered"
+
+	// BudgetWarned and BudgetExhausted are a session's spending getting near its limit, and reaching it.
+	BudgetWarned    Kind = "budget.warned"
+	BudgetExhausted Kind = "budget.exhausted"
+
 	// AdminAction is what an operator did.
 	AdminAction Kind = "admin.action"
 )
 
 var kinds = map[Kind]bool{ // true: the log's own
-	LogOpened: true, LogRecovered: true, LogGap: true, LogClosed: true,
-	RuntimeStarted: false, RuntimeStopped: false, ConfigLoaded: false,
+	LogOpened: true, LogRotated: true, LogRecovered: true, LogFull: true, LogPruned: true, LogGap: true, LogClosed: true,
+	RuntimeStarted: false, RuntimeStopped: false, ConfigLoaded: false, LintFinding: false,
 	SessionStarted: false, SessionReady: false, SessionCrashed: false, SessionRestarted: false,
 	SessionParked: false, SessionStopped: false,
 	TurnStarted: false, TurnResult: false,
 	ToolIntent: false, ToolDecision: false, ToolResult: false, ToolOrphan: false,
+	ApprovalAsked: false, ApprovalAnswered: false, BudgetWarned: false, BudgetExhausted: false,
 	AdminAction: false,
 }
 
-// Outcome is what was decided.
+// Outcome is what was decided, or how something ended.
 type Outcome string
 
-// The outcomes of a decision.
+// The outcomes. A decision is Allow or Deny.
 const (
-	Allow Outcome = "allow"
-	Deny  Outcome = "deny"
+	Allow   Outcome = "allow"
+	Deny    Outcome = "deny"
+	OK      Outcome = "ok"
+	Failed  Outcome = "error"
+	Timeout Outcome = "timeout"
+	Killed  Outcome = "killed"
+	Unknown Outcome = "unknown"
 )
 
 // Decision says whether a tool may run.
@@ -96,8 +129,17 @@ type Exit struct {
 	Signal string `json:"signal,omitempty"`
 }
 
-// Record is one line of the log. V, Seq, ID, Runtime and Lost are the log's: what a caller puts there is
-// overwritten. Only Kind must be given; zero fields are left out of the line.
+// Redaction counts what was replaced in a record.
+type Redaction struct {
+	// Rule is value for a value the runtime knows, field for one under a name such as password, or the
+	// pattern's name.
+	Rule string `json:"rule"`
+	// N is how often.
+	N int `json:"n"`
+}
+
+// Record is one record of the log. V, Seq, SessionSeq, ID, MonoNS, Runtime, Lost and Redactions are the
+// log's: what a caller puts there is overwritten. Only Kind must be given; zero fields are left out.
 //
 // Texts over 8 KiB are cut. Input, Output and Detail of more than 64 KiB are replaced by an object with
 // truncated (true), bytes, sha256 (both of the whole, after redaction) and head, its first 16 KiB as text.
@@ -106,6 +148,13 @@ type Record struct {
 	V int `json:"v"`
 	// Seq numbers the records of a log from 1 without a hole, also over restarts.
 	Seq uint64 `json:"seq"`
+	// Kind says what the record is about.
+	Kind Kind `json:"kind"`
+	// Session is the session's name.
+	Session string `json:"session,omitempty"`
+	// SessionSeq numbers the records of a session from 1 without a hole, also over restarts. Of more than
+	// 10,000 sessions those not heard of for longest begin anew.
+	SessionSeq uint64 `json:"session_seq,omitempty"`
 	// Lost is how many records the log had lost so far: the sum over its log.gap records.
 	Lost uint64 `json:"lost,omitempty"`
 	// ID is a UUIDv7, unique over all logs.
@@ -113,14 +162,13 @@ type Record struct {
 	// Time is when the event was, in UTC; if zero, when the record was handed over. It may be a little
 	// smaller than that of the record before, since records of several senders are ordered by arrival.
 	Time time.Time `json:"time"`
+	// MonoNS is when the record was handed over, in nanoseconds since the writing process began: clocks
+	// that are set do not change it.
+	MonoNS int64 `json:"mono_ns,omitempty"`
 	// Runtime is the runtime that wrote the record: Options.Runtime.
 	Runtime string `json:"runtime,omitempty"`
-	// Kind says what the record is about.
-	Kind Kind `json:"kind"`
 	// Actor is the path of the actor that reports.
 	Actor string `json:"actor,omitempty"`
-	// Session is the session's name.
-	Session string `json:"session,omitempty"`
 	// SessionID is the conversation's UUID.
 	SessionID string `json:"session_id,omitempty"`
 	// Generation counts the session's processes from 1.
@@ -135,8 +183,11 @@ type Record struct {
 	AgentID string `json:"agent_id,omitempty"`
 	// Tool is the tool's name.
 	Tool string `json:"tool,omitempty"`
-	// Input is the tool's input as it came, compacted. What is no JSON becomes
-	// {"malformed":true,"text":…}.
+	// Outcome is how it ended. If empty it follows from Decision, IsError and Exit.
+	Outcome Outcome `json:"outcome,omitempty"`
+	// Input is the tool's input, compacted, as much of it as Options.Levels let in. What is no JSON becomes
+	// {"malformed":true,"text":…}. At the levels metadata and digest it is {"level":…,"bytes":…} and
+	// sha256 of the redacted input.
 	Input json.RawMessage `json:"input,omitempty"`
 	// Output is the tool's result, treated as Input is.
 	Output json.RawMessage `json:"output,omitempty"`
@@ -148,8 +199,58 @@ type Record struct {
 	Exit *Exit `json:"exit,omitempty"`
 	// CostUSD is what the turn cost, in US dollars.
 	CostUSD float64 `json:"cost_usd,omitempty"`
+	// TotalCostUSD is what the session cost so far, in US dollars, where it is known: the sum of CostUSD.
+	TotalCostUSD float64 `json:"total_cost_usd,omitempty"`
 	// Principal is who caused it: a user, a client of the API.
 	Principal string `json:"principal,omitempty"`
+	// Policy is the digest of the options in force.
+	Policy string `json:"policy,omitempty"`
 	// Detail is whatever else there is to say. Read gives its numbers as float64.
 	Detail map[string]any `json:"detail,omitempty"`
+	// Redactions says what was replaced.
+	Redactions []Redaction `json:"redactions,omitempty"`
 }
+
+// outcome is what the fields say.
+func (r *Record) outcome() Outcome {
+	switch {
+	case r.Outcome != "":
+		return r.Outcome
+	case r.Kind == ToolOrphan:
+		return Unknown
+	case r.Decision != nil && (r.Kind == ToolDecision || r.Decision.Outcome == Deny):
+		return r.Decision.Outcome
+	case r.IsError != nil && *r.IsError:
+		return Failed
+	case r.IsError != nil:
+		return OK
+	case r.Exit != nil && r.Exit.Signal != "":
+		return Killed
+	case r.Exit != nil && r.Exit.Code != 0:
+		return Failed
+	default:
+		return ""
+	}
+}
+
+// decode reads a payload.
+func decode(payload []byte) (Record, error) {
+	var r Record
+	head, ok := format.ParseHead(payload, format.Head{})
+	if !ok {
+		return r, errors.New("no audit record: it does not begin as one")
+	}
+	if head.V > Version { // a later schema may have other types under the same names
+		return Record{}, &versionError{head.V}
+	}
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return Record{}, err
+	}
+	if r.V < 1 || r.Seq == 0 || r.ID == "" || r.Kind == "" {
+		return Record{}, errors.New("no audit record: v, seq, id or kind is missing")
+	}
+	return r, nil
+}
+
+// Kinds are all kinds of records, sorted.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }

@@ -3,6 +3,9 @@ package audit
 import (
 	"bytes"
 	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -19,10 +22,27 @@ const (
 )
 
 // redactor replaces secret values. It is immutable.
-type redactor struct{ secrets []string }
+type redactor struct {
+	secrets []string
+	salt    []byte
+	plain   bool // known values only, no patterns
+}
 
-func newRedactor(values []string) *redactor {
-	r := &redactor{}
+// tally counts what was replaced in one record.
+type tally struct{ counts []Redaction }
+
+func (n *tally) add(rule string) {
+	for i := range n.counts {
+		if n.counts[i].Rule == rule {
+			n.counts[i].N++
+			return
+		}
+	}
+	n.counts = append(n.counts, Redaction{rule, 1})
+}
+
+func newRedactor(values []string, salt []byte) *redactor {
+	r := &redactor{salt: salt}
 	for _, value := range values {
 		// A key read from a file has a newline that its uses have not; invalid bytes do not get into JSON.
 		for _, form := range []string{
@@ -40,25 +60,39 @@ func newRedactor(values []string) *redactor {
 }
 
 func (r *redactor) with(values []string) *redactor {
-	return newRedactor(append(slices.Clone(values), r.secrets...))
+	return newRedactor(append(slices.Clone(values), r.secrets...), r.salt)
+}
+
+func (r *redactor) salted(salt []byte) *redactor { return &redactor{r.secrets, salt, r.plain} }
+
+// valuesOnly leaves patterns alone.
+func (r *redactor) valuesOnly() *redactor { return &redactor{r.secrets, r.salt, true} }
+
+// mark is what a secret is replaced by: equal secrets of one log have equal marks, and nobody without the
+// log's salt can try values.
+func (r *redactor) mark(rule, secret string) string {
+	mac := hmac.New(sha256.New, r.salt)
+	mac.Write([]byte(secret)) // never fails
+	return "[redacted " + rule + " " + hex.EncodeToString(mac.Sum(nil)[:6]) + "]"
 }
 
 // text redacts a string that will be written as a JSON string.
-func (r *redactor) text(s string) string {
+func (r *redactor) text(s string, n *tally) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\ufffd")
 	}
-	if len(r.secrets) == 0 || s == "" {
+	if s == "" || len(r.secrets) == 0 && !r.suspicious(s) {
 		return s
 	}
 	if spans := r.find(s); len(spans) > 0 {
-		s = replace(s, spans)
+		s = r.replace(s, spans, n)
 		if len(r.find(s)) > 0 { // what stood around a secret makes one together with the mark
 			return redactedMark
 		}
 	}
 	// A secret that ends in a backslash could be seen in the escaped text though it is not in the text.
 	if strings.IndexFunc(s, escaped) >= 0 && r.in(string(quote(s))) {
+		n.add(ruleValue)
 		return redactedMark
 	}
 	return s
@@ -70,19 +104,29 @@ func escaped(c rune) bool {
 }
 
 // json redacts compact, valid JSON: its strings, keys too, and numbers. All else stays byte for byte.
-func (r *redactor) json(raw []byte) []byte {
-	if len(r.secrets) == 0 || bytes.IndexByte(raw, '\\') < 0 && !r.in(string(raw)) {
+func (r *redactor) json(raw []byte, n *tally) []byte {
+	text := string(raw)
+	if len(r.secrets) == 0 && !r.suspicious(text) || bytes.IndexByte(raw, '\\') < 0 && !r.in(text) && !r.suspicious(text) {
 		return raw
 	}
 	out := make([]byte, 0, len(raw))
+	hide := false // the value that follows is a secret by its name
 	for i := 0; i < len(raw); {
 		switch c := raw[i]; c {
 		case '{', '}', '[', ']', ',', ':':
 			out = append(out, c)
 			i++
+			hide = hide && c == ':'
 		case '"':
 			end := stringEnd(raw, i)
-			out = append(out, r.literal(raw[i:end])...)
+			switch key := end < len(raw) && raw[end] == ':'; {
+			case hide && end-i > 2:
+				n.add(ruleField)
+				out = append(out, quote(r.mark(ruleField, string(raw[i+1:end-1])))...)
+			default:
+				out = append(out, r.literal(raw[i:end], n)...)
+				hide = key && !r.plain && secretField(raw[i+1:end-1])
+			}
 			i = end
 		default:
 			end := i + 1
@@ -90,7 +134,8 @@ func (r *redactor) json(raw []byte) []byte {
 				end++
 			}
 			if r.in(string(raw[i:end])) {
-				out = append(out, `"`+redactedMark+`"`...)
+				n.add(ruleValue)
+				out = append(out, quote(r.mark(ruleValue, string(raw[i:end])))...)
 			} else {
 				out = append(out, raw[i:end]...)
 			}
@@ -101,18 +146,25 @@ func (r *redactor) json(raw []byte) []byte {
 }
 
 // literal redacts one JSON string.
-func (r *redactor) literal(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 && !r.in(string(quoted)) {
+func (r *redactor) literal(quoted []byte, n *tally) []byte {
+	text := string(quoted)
+	if bytes.IndexByte(quoted, '\\') < 0 && !r.in(text) && !r.suspicious(text) {
 		return quoted
 	}
 	var s string
 	if err := json.Unmarshal(quoted, &s); err != nil {
+		n.add(ruleValue)
 		return []byte(`"` + redactedMark + `"`) // the caller saw to it that it is valid; do not trust it
 	}
-	if clean := r.text(s); clean != s {
+	clean := s
+	if len(s) > 0 && (s[0] == '{' || s[0] == '[') && json.Valid([]byte(s)) { // it has names of its own
+		clean = string(r.json([]byte(s), n))
+	}
+	if clean = r.text(clean, n); clean != s {
 		return quote(clean)
 	}
-	if r.in(string(quoted)) { // in the escapes, as they came
+	if r.in(text) { // in the escapes, as they came
+		n.add(ruleValue)
 		return []byte(`"` + redactedMark + `"`)
 	}
 	return quoted
@@ -123,7 +175,11 @@ func (r *redactor) in(s string) bool {
 }
 
 // span is a part of a text, in bytes.
-type span struct{ start, end int }
+type span struct {
+	start, end int
+	rule       string // why it is redacted
+	secret     string
+}
 
 // find returns where secrets are, as they are or JSON-escaped, once or repeatedly as in JSON that is a
 // string in other JSON.
@@ -138,12 +194,13 @@ func (r *redactor) find(s string) []span {
 					break
 				}
 				start, end := from+i, from+i+len(secret)
-				if origin == nil {
-					spans = append(spans, span{start, end})
-				} else {
-					spans = append(spans, span{origin[start].start, origin[end-1].end})
-				}
+				spans = append(spans, place(origin, start, end, ruleValue, secret))
 				from = start + 1
+			}
+		}
+		if !r.plain {
+			for _, m := range matches(layer) {
+				spans = append(spans, place(origin, m.start, m.end, m.rule, layer[m.start:m.end]))
 			}
 		}
 		if !strings.Contains(layer, `\`) {
@@ -154,9 +211,17 @@ func (r *redactor) find(s string) []span {
 	return spans
 }
 
-// replace puts the mark in the place of each span, once for those that overlap.
-func replace(s string, spans []span) string {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+// place is a part of a layer, in the text that it comes from.
+func place(origin []span, start, end int, rule, secret string) span {
+	if origin == nil {
+		return span{start, end, rule, secret}
+	}
+	return span{origin[start].start, origin[end-1].end, rule, secret}
+}
+
+// replace puts a mark in the place of each span, one for those that overlap.
+func (r *redactor) replace(s string, spans []span, n *tally) string {
+	slices.SortStableFunc(spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	var out strings.Builder
 	at := 0
 	for i, sp := range spans {
@@ -165,7 +230,8 @@ func replace(s string, spans []span) string {
 			continue
 		}
 		out.WriteString(s[at:sp.start])
-		out.WriteString(redactedMark)
+		out.WriteString(r.mark(sp.rule, sp.secret))
+		n.add(sp.rule)
 		at = sp.end
 	}
 	out.WriteString(s[at:])
@@ -179,9 +245,9 @@ func unescape(s string, origin []span) (string, []span) {
 	from := make([]span, 0, len(s))
 	for i := 0; i < len(s); {
 		decoded, n := escape(s[i:])
-		where := span{i, i + n}
+		where := span{start: i, end: i + n}
 		if origin != nil {
-			where = span{origin[i].start, origin[i+n-1].end}
+			where = span{start: origin[i].start, end: origin[i+n-1].end}
 		}
 		out = append(out, decoded...)
 		for range len(decoded) {

@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/understudy-run/understudy/actor"
 )
@@ -30,6 +33,33 @@ type Options struct {
 	// Redact are secret values that must never be in the log, in whatever way JSON may spell them. Values
 	// shorter than 8 bytes are ignored. [Trail.Redact] adds more.
 	Redact []string
+	// Levels say how much of tools' inputs and outputs is written; the first rule that fits decides. What
+	// no rule fits is LevelRedacted.
+	Levels []LevelRule
+	// SegmentBytes and SegmentAge end a segment: the next begins when one is reached. 0 means 64 MiB and
+	// 24 hours.
+	SegmentBytes int64
+	SegmentAge   time.Duration
+	// KeepBytes and KeepAge let the oldest segments go when all of them are bigger than that, or when all
+	// their records are older. 0 means never. Checkpoints are kept.
+	KeepBytes int64
+	KeepAge   time.Duration
+	// CheckpointRecords and CheckpointEvery say when a checkpoint is signed: after so many records, and at
+	// most so long after a record. 0 means 1,000 and a second.
+	CheckpointRecords int
+	CheckpointEvery   time.Duration
+	// Reserve is how many bytes are kept free for the last words of sessions when the disk is full. 0 means
+	// 1 MiB, less than 0 none.
+	Reserve int64
+	// Signer signs checkpoints; its name is the log's origin and has to be the log's alone. nil means an
+	// Ed25519 key made at the first opening and kept in the directory. VerifierKey is the key to check it
+	// with, in the form of golang.org/x/mod/sumdb/note; it goes with Signer.
+	Signer      note.Signer
+	VerifierKey string
+	// Sinks get the records beside the log: see Sink.
+	Sinks []Sink
+	// Anchors get the checkpoints, so that somebody else holds them: see Anchor.
+	Anchors []Anchor
 	// Logger gets a line for each opening and closing, at info level, for each repair and each gap, at warn
 	// level, and for each failure, at error level. It never gets what a record says. The zero value is
 	// silent.
@@ -38,10 +68,17 @@ type Options struct {
 
 // Status is the state of a log at a moment.
 type Status struct {
+	// Path is the directory.
 	Path string `json:"path"`
 	Mode Mode   `json:"mode"`
-	// Open says that the audit actor runs and that its file has not failed.
+	// Open says that the audit actor runs, that its file has not failed, and that the disk is not full.
 	Open bool `json:"open"`
+	// Origin is the name the checkpoints are signed with, empty before the first opening.
+	Origin string `json:"origin,omitempty"`
+	// SignedSeq is the last record that a checkpoint covers.
+	SignedSeq uint64 `json:"signed_seq"`
+	// Sinks are the sinks' states.
+	Sinks []SinkStatus `json:"sinks,omitempty"`
 	// DurableSeq is the last record that is known to be on disk, 0 if none.
 	DurableSeq uint64 `json:"durable_seq"`
 	// Lost is how many records were lost since New, whether or not the log says so already.
@@ -61,7 +98,10 @@ type Trail struct {
 	options  Options
 	disk     disk
 	retry    time.Duration // how long a BestEffort log waits before it opens a failed file again
+	now      func() time.Time
 	redactor atomic.Pointer[redactor]
+	levels   leveler
+	memory   memory // the log's; one opening at a time has it
 	losses   ledger
 	slots    chan struct{} // one for each record on its way
 	starting chan struct{} // a lock that can be waited for with a context
@@ -70,8 +110,13 @@ type Trail struct {
 	up       *incarnation  // takes records; nil if none does
 	last     *incarnation  // the last one started
 	changed  chan struct{} // closed when up is set
-	position position
-	broken   bool // the file failed and was not opened again
+	durable  uint64
+	signed   uint64
+	grown    chan struct{} // closed when durable or signed grows
+	note     []byte        // the last checkpoint
+	origin   string
+	broken   bool // the file failed and was not opened again, or is full
+	sinks    []*sinkRun
 	failure  error
 	failedAt time.Time
 }
@@ -81,21 +126,59 @@ func New(system *actor.System, o Options) *Trail {
 	if o.Name == "" {
 		o.Name = "audit"
 	}
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
+	o.SegmentAge = cmp.Or(o.SegmentAge, 24*time.Hour)
+	o.CheckpointRecords = cmp.Or(o.CheckpointRecords, 1000)
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Second)
+	o.Reserve = cmp.Or(o.Reserve, 1<<20)
 	t := &Trail{
-		system: system, options: o, disk: realDisk{}, retry: time.Second,
+		system: system, options: o, disk: realDisk{}, retry: time.Second, now: time.Now, levels: leveler{rules: o.Levels},
 		slots: make(chan struct{}, queueSize), starting: make(chan struct{}, 1), changed: make(chan struct{}),
+		grown: make(chan struct{}),
 	}
-	t.redactor.Store(newRedactor(o.Redact))
+	// The log's salt is known when it is open.
+	t.redactor.Store(newRedactor(o.Redact, []byte(rand.Text())))
+	for _, sink := range o.Sinks {
+		t.sinks = append(t.sinks, newSinkRun(t, sink))
+	}
 	return t
 }
 
-// Start opens the log, repairs its end if a crash left it torn, writes log.opened, and spawns the audit
-// actor, which ends as its supervisor wants it to. It fits supervisor.ChildSpec.Start, and may be called
-// again when the actor has ended. While another process has the log it fails with a *LockedError, and
-// when a file operation fails, with a *FileError.
+// check reports options that cannot be meant.
+func (o *Options) check() error {
+	for _, rule := range o.Levels {
+		if err := rule.check(); err != nil {
+			return err
+		}
+	}
+	if o.SegmentBytes < 0 || o.SegmentAge < 0 || o.KeepBytes < 0 || o.KeepAge < 0 || o.CheckpointRecords < 0 || o.CheckpointEvery < 0 {
+		return errors.New("audit log: a size, age or count below 0: expected 0 for the default, or more")
+	}
+	names := make(map[string]bool)
+	for _, sink := range o.Sinks {
+		if err := sink.check(); err != nil {
+			return err
+		}
+		if names[sink.Name] {
+			return fmt.Errorf("audit sink %q: there are two of that name", sink.Name)
+		}
+		names[sink.Name] = true
+	}
+	return nil
+}
+
+// Start opens the log, repairs its end if a crash left it torn, writes log.opened and a checkpoint, and
+// spawns the audit actor, which ends as its supervisor wants it to. It fits supervisor.ChildSpec.Start, and
+// may be called again when the actor has ended. While another process has the log it fails with a
+// *LockedError; when a file operation fails, with a *FileError; and when the log is not what its last
+// checkpoint says, with a *ChangedError.
 //
 // The actor traps exits: asked to stop, it writes what is queued, then log.closed, and closes the file.
 func (t *Trail) Start(ctx context.Context) (actor.PID, error) {
+	if err := t.options.check(); err != nil {
+		t.fail(err)
+		return actor.PID{}, err
+	}
 	select {
 	case t.starting <- struct{}{}:
 		defer func() { <-t.starting }()
@@ -252,13 +335,16 @@ func (t *Trail) Mode() Mode { return t.options.Mode }
 // write hangs.
 func (t *Trail) Status() Status {
 	s := Status{
-		Path: Path(t.options.Dir), Mode: t.options.Mode, Lost: t.losses.count(),
+		Path: t.options.Dir, Mode: t.options.Mode, Lost: t.losses.count(),
 		Queue: len(t.slots), QueueCapacity: cap(t.slots),
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.Open = t.up != nil && !t.broken
-	s.DurableSeq = t.position.seq
+	s.DurableSeq, s.SignedSeq, s.Origin = t.durable, t.signed, t.origin
+	for _, sink := range t.sinks {
+		s.Sinks = append(s.Sinks, sink.status())
+	}
 	if t.failure != nil {
 		s.LastError, s.LastErrorAt = t.failure.Error(), t.failedAt
 	}
@@ -270,15 +356,15 @@ func (t *Trail) entry(r Record, post bool) (*entry, error) {
 	if own, known := kinds[r.Kind]; !known || own {
 		return nil, fmt.Errorf("kind %.40q: expected one of the Kind constants that do not begin with log", r.Kind)
 	}
-	r.Runtime, r.ID = t.options.Runtime, ""
+	r.Runtime, r.ID, r.MonoNS = t.options.Runtime, "", time.Since(began).Nanoseconds()
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	rest, err := encode(r, t.redactor.Load())
+	e, err := encode(r, t.redactor.Load(), t.levels.levels(&r))
 	if err != nil {
 		return nil, err
 	}
-	return &entry{kind: r.Kind, at: r.Time, rest: rest, post: post, done: make(chan error, 1)}, nil
+	return &entry{encoded: e, at: r.Time, post: post, done: make(chan error, 1)}, nil
 }
 
 // wait returns the incarnation that takes records, as soon as there is one.

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -22,9 +22,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 const writerDir = "UNDERSTUDY_TEST_AUDIT_WRITER"
+
+// segment1 is the first file of a log.
+var segment1 = segmentName(1)
 
 // TestMain is also the process that TestKilledProcess kills.
 func TestMain(m *testing.M) {
@@ -35,7 +39,9 @@ func TestMain(m *testing.M) {
 }
 
 func appendForEver(dir string) {
-	t := New(actor.NewSystem(actor.Options{}), Options{Dir: dir})
+	t := New(actor.NewSystem(actor.Options{}), Options{
+		Dir: dir, SegmentBytes: 4000, CheckpointRecords: 3, Reserve: 4096, CheckpointEvery: time.Millisecond,
+	})
 	if _, err := t.Start(context.Background()); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -51,7 +57,7 @@ func appendForEver(dir string) {
 
 // deadline is for what must happen; a test that gets there has failed.
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -59,6 +65,9 @@ func deadline(t *testing.T) context.Context {
 func newTrail(t *testing.T, o Options, d disk) *Trail {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(t.TempDir(), "audit")
+	}
+	if o.Reserve == 0 {
+		o.Reserve = 4096
 	}
 	trail := New(actor.NewSystem(actor.Options{}), o)
 	if d != nil {
@@ -167,35 +176,19 @@ func TestEveryField(t *testing.T) {
 	require.Equal(t, []Kind{LogOpened, ToolResult, LogClosed}, kindsOf(records))
 	got := records[1]
 	assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, got.ID)
+	assert.Positive(t, got.MonoNS)
 	want.V, want.Seq, want.ID, want.Runtime, want.Time = 1, 2, got.ID, "r1", want.Time.UTC()
+	want.SessionSeq, want.MonoNS, want.Outcome = 1, got.MonoNS, Deny
 	assert.Equal(t, want, got)
 	assert.Equal(t, "root/audit", records[0].Actor)
 	assert.Equal(t, "r1", records[2].Runtime)
-}
-
-// TestDocumentedLine holds the package comment to what it says.
-func TestDocumentedLine(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
-	require.NoError(t, err)
-	var line string
-	for l := range strings.Lines(string(doc)) {
-		if rest, ok := strings.CutPrefix(l, "//\t"+`{"v":`); ok {
-			line = `{"v":` + rest
-		}
-	}
-	r, err := decode([]byte(strings.TrimSuffix(line, "\n")))
-	require.NoError(t, err)
-	assert.Equal(t, ToolIntent, r.Kind)
-	rest, err := encode(r, newRedactor(nil))
-	require.NoError(t, err)
-	assert.Equal(t, line, string(appendLine(nil, r.Seq, r.Lost, rest)))
 }
 
 func TestGroupCommit(t *testing.T) {
 	const n = 200
 	g := newGate()
 	defer g.open()
-	d := &testDisk{hook: g.at("sync "+logName, 2)} // the first is that of log.opened
+	d := &testDisk{hook: g.at("sync "+segment1, 2)} // the first is that of log.opened
 	trail := newTrail(t, Options{}, d)
 	pid := start(t, trail)
 	var wg sync.WaitGroup
@@ -206,7 +199,7 @@ func TestGroupCommit(t *testing.T) {
 	queued(t, trail, n)
 	g.open()
 	wg.Wait()
-	assert.Less(t, d.counted("sync "+logName), n/4)
+	assert.Less(t, d.counted("sync "+segment1), n/4)
 	assert.EqualValues(t, n+1, trail.Status().DurableSeq)
 	assert.Zero(t, trail.Status().Queue)
 	stop(t, pid)
@@ -216,7 +209,7 @@ func TestGroupCommit(t *testing.T) {
 func TestAppendReturnsAfterTheSync(t *testing.T) {
 	g := newGate()
 	defer g.open()
-	d := &testDisk{hook: g.at("sync "+logName, 2)}
+	d := &testDisk{hook: g.at("sync "+segment1, 2)}
 	trail := newTrail(t, Options{}, d)
 	start(t, trail)
 	returned := make(chan error, 1)
@@ -287,7 +280,7 @@ func TestReopenContinues(t *testing.T) {
 func TestStopDrains(t *testing.T) {
 	g := newGate()
 	defer g.open()
-	d := &testDisk{hook: g.at("sync "+logName, 2)}
+	d := &testDisk{hook: g.at("sync "+segment1, 2)}
 	trail := newTrail(t, Options{}, d)
 	pid := start(t, trail)
 	trail.Post(turn(1))
@@ -379,7 +372,7 @@ func TestInvalidRecords(t *testing.T) {
 func TestQueueFull(t *testing.T) {
 	g := newGate()
 	defer g.open()
-	d := &testDisk{hook: g.at("sync "+logName, 2)}
+	d := &testDisk{hook: g.at("sync "+segment1, 2)}
 	trail := newTrail(t, Options{}, d)
 	pid := start(t, trail)
 	for i := range queueSize + 7 {
@@ -403,7 +396,7 @@ func TestQueueFull(t *testing.T) {
 func TestAppendThatGaveUpMayBeWritten(t *testing.T) {
 	g := newGate()
 	defer g.open()
-	d := &testDisk{hook: g.at("sync "+logName, 2)}
+	d := &testDisk{hook: g.at("sync "+segment1, 2)}
 	trail := newTrail(t, Options{Mode: BestEffort}, d)
 	pid := start(t, trail)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -423,7 +416,7 @@ func TestAppendThatGaveUpMayBeWritten(t *testing.T) {
 func TestKill(t *testing.T) {
 	g := newGate()
 	defer g.open()
-	d := &testDisk{hook: g.at("sync "+logName, 2)}
+	d := &testDisk{hook: g.at("sync "+segment1, 2)}
 	trail := newTrail(t, Options{}, d)
 	pid := start(t, trail)
 	returned := make(chan error, 3)
@@ -497,39 +490,54 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	assert.Zero(t, trail.Status().Lost)
 }
 
-// TestKilledProcess ends a writing process with SIGKILL; before that, it has the lock.
+// TestKilledProcess ends a writing process with SIGKILL, again and again, at any point of its work: in the
+// course of rotations, checkpoints and openings.
 func TestKilledProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(deadline(t), self)
-	cmd.Env = append(os.Environ(), writerDir+"="+dir, "GORACE=atexit_sleep_ms=0")
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	scanner := bufio.NewScanner(out)
-	last, checked := 0, false
-	for scanner.Scan() {
-		last, err = strconv.Atoi(scanner.Text())
-		require.NoError(t, err, scanner.Text())
-		if last >= 20 && !checked {
-			checked = true
-			_, err := newTrail(t, Options{Dir: dir}, nil).Start(deadline(t))
-			var locked *LockedError
-			require.ErrorAs(t, err, &locked)
-			assert.Equal(t, cmd.Process.Pid, locked.PID)
-			assert.ErrorContains(t, err, "in use by pid "+strconv.Itoa(cmd.Process.Pid))
+	random := rand.New(rand.NewPCG(1, 2))
+	acknowledged := 0 // over all processes
+	for round := range 25 {
+		cmd := exec.CommandContext(deadline(t), self)
+		cmd.Env = append(os.Environ(), writerDir+"="+dir, "GORACE=atexit_sleep_ms=0")
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		scanner := bufio.NewScanner(out)
+		last, enough := 0, 20+random.IntN(60)
+		for scanner.Scan() {
+			last, err = strconv.Atoi(scanner.Text())
+			require.NoError(t, err, scanner.Text())
+			if last != enough {
+				continue
+			}
+			if round == 0 {
+				_, err := newTrail(t, Options{Dir: dir}, nil).Start(deadline(t))
+				var locked *LockedError
+				require.ErrorAs(t, err, &locked)
+				assert.Equal(t, cmd.Process.Pid, locked.PID)
+				assert.ErrorContains(t, err, "in use by pid "+strconv.Itoa(cmd.Process.Pid))
+			}
 			require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
 		}
+		require.Error(t, cmd.Wait())
+		acknowledged += last
+		report := verify(t, dir)
+		require.Contains(t, []int{0, 2}, report.Code(), "%v", report.Findings)
 	}
-	require.Error(t, cmd.Wait())
 	trail := newTrail(t, Options{Dir: dir}, nil)
 	stop(t, start(t, trail))
 	got := turns(read(t, dir))
-	assert.GreaterOrEqual(t, len(got), last, "acknowledged records are there")
-	for i, n := range got {
-		require.Equal(t, i+1, n)
+	assert.GreaterOrEqual(t, len(got), acknowledged, "acknowledged records are there")
+	before := 0
+	for _, n := range got {
+		require.True(t, n == before+1 || n == 1, "turn %d follows %d", n, before)
+		before = n
 	}
+	report := verify(t, dir)
+	assert.Equal(t, 0, report.Code(), "%v", report.Findings)
+	assert.Greater(t, report.Segments, 20)
 }
 
 func TestLockedInThisProcess(t *testing.T) {
@@ -551,9 +559,10 @@ func TestPlaces(t *testing.T) {
 		{"created", func(*testing.T, string) {}, ""},
 		{"empty and open to others", func(t *testing.T, dir string) { require.NoError(t, os.Mkdir(dir, 0o755)) }, ""},
 		{"an open log", func(t *testing.T, dir string) {
-			require.NoError(t, os.Mkdir(dir, 0o755))
-			require.NoError(t, os.WriteFile(Path(dir), nil, 0o644))
+			begin(t, dir)
+			require.NoError(t, os.Chmod(dir, 0o755))
 			require.NoError(t, os.Chmod(Path(dir), 0o666))
+			require.NoError(t, os.Chmod(filepath.Join(dir, keyName), 0o644))
 		}, ""},
 		{"others' directory", func(t *testing.T, dir string) {
 			require.NoError(t, os.Mkdir(dir, 0o755))
@@ -565,24 +574,45 @@ func TestPlaces(t *testing.T) {
 		}, ""},
 		{"a file", func(t *testing.T, dir string) { require.NoError(t, os.WriteFile(dir, nil, 0o600)) }, "it is a file"},
 		{"the log is a directory", func(t *testing.T, dir string) {
-			require.NoError(t, os.MkdirAll(Path(dir), 0o700))
+			begin(t, dir)
+			require.NoError(t, os.Remove(Path(dir)))
+			require.NoError(t, os.MkdirAll(filepath.Join(dir, segment1), 0o700))
 		}, "expected a plain file"},
 		{"the log is a link", func(t *testing.T, dir string) {
-			require.NoError(t, os.Mkdir(dir, 0o700))
-			require.NoError(t, os.Symlink("/dev/null", Path(dir)))
+			begin(t, dir)
+			require.NoError(t, os.Remove(Path(dir)))
+			require.NoError(t, os.Symlink("/dev/null", filepath.Join(dir, segment1)))
 		}, "expected a plain file"},
 		{"the log is a pipe", func(t *testing.T, dir string) {
-			require.NoError(t, os.Mkdir(dir, 0o700))
-			require.NoError(t, syscall.Mkfifo(Path(dir), 0o600))
+			begin(t, dir)
+			require.NoError(t, os.Remove(Path(dir)))
+			require.NoError(t, syscall.Mkfifo(filepath.Join(dir, segment1), 0o600))
 		}, "no plain file"},
 		{"no log of ours", func(t *testing.T, dir string) {
-			require.NoError(t, os.Mkdir(dir, 0o700))
+			begin(t, dir)
 			require.NoError(t, os.WriteFile(Path(dir), []byte("one\ntwo\n"), 0o600))
-		}, "no audit record in it"},
+		}, "changed from outside"},
+		{"a later format", func(t *testing.T, dir string) {
+			begin(t, dir)
+			require.NoError(t, os.WriteFile(Path(dir), format.AppendFrame(nil, []byte(`{"format":"understudy audit segment 2"}`)), 0o600))
+		}, `a segment of format "understudy audit segment 2"`},
 		{"a later version", func(t *testing.T, dir string) {
-			require.NoError(t, os.Mkdir(dir, 0o700))
-			require.NoError(t, os.WriteFile(Path(dir), []byte(`{"v":2,"seq":"x"}`+"\n"), 0o600))
+			begin(t, dir)
+			f, err := os.OpenFile(Path(dir), os.O_APPEND|os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = f.Write(format.AppendFrame(nil, []byte(`{"v":2,"seq":3,"kind":"x","new":1}`)))
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
 		}, "record of version 2"},
+		{"the key is gone", func(t *testing.T, dir string) {
+			begin(t, dir)
+			require.NoError(t, os.Remove(filepath.Join(dir, keyName)))
+		}, "put it back"},
+		{"another key", func(t *testing.T, dir string) {
+			begin(t, dir)
+			begin(t, dir+"2")
+			require.NoError(t, os.Rename(filepath.Join(dir+"2", keyName), filepath.Join(dir, keyName)))
+		}, "signed with another key"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "audit")
@@ -624,6 +654,11 @@ func TestPlaces(t *testing.T) {
 		_, err := New(actor.NewSystem(actor.Options{}), Options{}).Start(deadline(t))
 		assert.ErrorContains(t, err, "set audit.dir")
 	})
+}
+
+// begin makes a log with two records.
+func begin(t *testing.T, dir string) {
+	stop(t, start(t, newTrail(t, Options{Dir: dir}, nil)))
 }
 
 func TestNameInUse(t *testing.T) {

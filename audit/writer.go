@@ -22,10 +22,9 @@ type message interface{ isMessage() }
 
 // entry is one record on its way.
 type entry struct {
-	kind  Kind
+	encoded
 	at    time.Time
-	rest  []byte // the line without v, seq and lost
-	post  bool   // nobody waits
+	post  bool // nobody waits
 	state atomic.Int32
 	done  chan error // room for one
 }
@@ -39,17 +38,21 @@ const (
 
 type (
 	flush   struct{} // there are losses to record
-	retry   struct{} // it is time to open a failed file again
+	retry   struct{} // it is time to open a failed file again, or to see whether a full disk has room
+	due     struct{} // it is time for a checkpoint
 	drained struct{} // what was in the mailbox at the stop has been received
 	wrote   struct { // a batch is done
-		err   error
-		final bool
+		err      error
+		final    bool
+		full     bool // the disk is
+		unsigned bool // there are records that no checkpoint covers
 	}
 )
 
 func (*entry) isMessage()  {}
 func (flush) isMessage()   {}
 func (retry) isMessage()   {}
+func (due) isMessage()     {}
 func (drained) isMessage() {}
 func (wrote) isMessage()   {}
 
@@ -60,6 +63,8 @@ type incarnation struct {
 	flushing atomic.Bool   // a flush is in the mailbox
 	begun    chan struct{} // closed when the actor can trap exits
 	released chan struct{} // closed when the file is, after the actor's end
+	cancel   context.CancelFunc
+	beside   sync.WaitGroup // sinks and anchors
 
 	// file is held while the log is used. A killed actor does not wait for its goroutine, so whoever
 	// closes the log must.
@@ -141,10 +146,18 @@ func (t *Trail) spawn(l *log) (actor.PID, error) {
 	case <-in.begun: // from here on a stop writes log.closed
 	case <-ref.Done():
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	in.cancel = cancel
+	for _, sink := range t.sinks {
+		in.beside.Go(func() { sink.run(ctx) }) // ends when the actor has
+	}
+	for _, anchor := range t.options.Anchors {
+		in.beside.Go(func() { t.publish(ctx, anchor) }) // ends when the actor has
+	}
 	go in.bury() // ends when the actor has ended and its last write has returned
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.up, t.last, t.broken = in, in, false
+	t.up, t.last, t.broken = in, in, l.full
 	close(t.changed)
 	return ref.PID, nil
 }
@@ -159,6 +172,8 @@ func (in *incarnation) bury() {
 		in.log = nil
 	}
 	in.file.Unlock()
+	in.cancel()
+	in.beside.Wait()
 	close(in.released)
 
 	in.mu.Lock()
@@ -181,7 +196,12 @@ type writer struct {
 	in      *incarnation
 	pending []*entry
 	writing bool
-	timer   *actor.Timer // until a failed file is tried again
+	timer   *actor.Timer // until a failed file, or a full disk, is tried again
+	signing *actor.Timer // until a checkpoint is due
+	probe   bool         // write also if there is nothing to write
+	room    bool         // see whether a full disk has room again
+	broken  bool         // the file failed
+	full    bool
 
 	drained bool // asked to stop, and all that was queued then is in pending
 	reason  error
@@ -206,11 +226,14 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 	case flush:
 		w.in.flushing.Store(false)
 	case retry:
-		w.timer = nil
+		w.timer, w.probe, w.room = nil, w.full, w.full
+	case due:
+		w.signing, w.probe = nil, true
 	case drained:
 		w.drained = true
 	case wrote:
 		w.writing = false
+		w.broken, w.full = m.err != nil, m.full
 		switch {
 		case m.final && m.err == nil:
 			c.Exit(w.reason)
@@ -218,8 +241,11 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 		case m.err != nil && (m.final || w.in.trail.options.Mode == Required):
 			c.Exit(m.err)
 			return
-		case m.err != nil && w.timer == nil:
+		case (m.err != nil || m.full) && w.timer == nil:
 			w.timer = c.After(w.in.trail.retry, retry{})
+		}
+		if m.err == nil && m.unsigned && w.signing == nil {
+			w.signing = c.After(w.in.trail.options.CheckpointEvery, due{})
 		}
 	}
 	w.next(c)
@@ -236,97 +262,217 @@ func (w *writer) Exiting(c *actor.Context[message], reason error) {
 func (w *writer) next(c *actor.Context[message]) {
 	// While a failed file waits for its next try, entries are let through to fail at once; losses alone
 	// are no reason to try.
-	lossesToRecord := w.timer == nil && w.in.trail.losses.pending()
-	if w.writing || len(w.pending) == 0 && !lossesToRecord && !w.drained {
+	waiting := w.timer != nil && w.broken
+	lossesToRecord := !waiting && !w.full && w.in.trail.losses.pending()
+	if w.writing || len(w.pending) == 0 && !lossesToRecord && !w.drained && !(w.probe && !waiting) {
 		return
 	}
-	batch, again, final := w.pending, w.timer == nil || w.drained, w.drained
-	w.pending, w.writing = nil, true
+	order := order{batch: w.pending, again: !waiting || w.drained, room: w.room || w.drained, final: w.drained}
+	w.pending, w.writing, w.probe, w.room = nil, true, false, false
 	in := w.in
 	c.Go("write audit records", func(context.Context) message { // blocks as long as the disk does
-		return wrote{err: in.write(batch, again, final), final: final}
+		return in.write(order)
 	})
 }
 
-// write makes a batch durable and settles it. It is the goroutine's part: it blocks. If the file has
-// failed, again says whether to open it anew. After the final batch the log is closed. In BestEffort mode
-// an error says that the log is not open.
-func (in *incarnation) write(batch []*entry, again, final bool) (err error) {
+// order is what the actor has its goroutine do.
+type order struct {
+	batch []*entry
+	again bool // if the file has failed, open it anew
+	room  bool // if the disk was full, see whether it still is
+	final bool // then close the log
+}
+
+// write makes a batch durable and settles it. It is the goroutine's part: it blocks. In BestEffort mode an
+// error says that the log is not open.
+func (in *incarnation) write(o order) (result wrote) {
 	in.file.Lock()
 	defer in.file.Unlock()
 	t := in.trail
-	ok := false
+	result.final = o.final
+	settled := false
 	defer func() {
-		if !ok { // a panic: the actor ends with it
-			err = errors.New("writing the record panicked")
-			t.fail(err)
+		if !settled { // a panic: the actor ends with it
+			result.err = errors.New("writing the record panicked")
+			t.fail(result.err)
+			in.settle(o.batch, result.err)
 		}
-		in.settle(batch, err)
 	}()
-	err = in.commit(batch, again, final)
-	ok = true
-	return err
+	refused, err := in.commit(o)
+	in.settle(refused, ErrFull)
+	in.settle(o.batch, err) // but for those that are settled
+	settled = true
+	if err == nil && in.log != nil {
+		err = in.sign(o.final)
+	}
+	if in.log != nil {
+		if err != nil || o.final {
+			in.log.close()
+			in.log = nil
+		} else {
+			result.full, result.unsigned = in.log.full, in.log.unsigned() > 0
+		}
+	}
+	if err == nil && o.final {
+		t.options.Logger.Info().Str("path", t.options.Dir).Uint64("seq", t.Status().DurableSeq).Msg("audit log closed")
+	}
+	result.err = err
+	return result
 }
 
-func (in *incarnation) commit(batch []*entry, again, final bool) error {
+// commit writes a batch, or what of it a full disk has room for.
+func (in *incarnation) commit(o order) (refused []*entry, err error) {
 	t := in.trail
 	if in.log == nil {
 		if !in.ref.Alive() { // killed, and the file closed before this goroutine came to run
-			return errAgain
+			return nil, errAgain
 		}
-		if !again {
-			return t.lastFailure()
+		if !o.again {
+			return nil, t.lastFailure()
 		}
 		l, err := t.open()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		in.log = l
-		t.mended()
-	}
-	b := in.log.begin()
-	g := t.losses.take()
-	if err := t.addGap(b, g); err != nil {
-		t.losses.putBack(g)
-		return err
-	}
-	for _, e := range batch {
-		b.add(e.rest, 0)
-	}
-	if final {
-		if err := t.addOwn(b, Record{Kind: LogClosed}); err != nil {
-			t.losses.putBack(g)
-			return err
+		if !l.full {
+			t.mended()
 		}
 	}
-	err := t.finish(in.log, b, g)
-	if err != nil || final {
-		in.log.close()
-		in.log = nil
+	l := in.log
+	room := false
+	if l.full && o.room {
+		switch err := l.takeReserve(); {
+		case err == nil:
+			l.full, room = false, true
+		case full(err):
+			_ = l.releaseReserve() // there is none, since it could not be taken
+		default:
+			t.fail(err)
+			return nil, err
+		}
 	}
-	if err == nil && final {
-		t.options.Logger.Info().Str("path", Path(t.options.Dir)).Uint64("seq", b.at.seq).Msg("audit log closed")
+	var rotated *Record
+	var pruned *prune
+	if reason := l.due(); reason != "" && !l.full {
+		r := l.rotation(reason, l.header.First)
+		if err := l.rotate(); err != nil {
+			t.fail(err)
+			return nil, err
+		}
+		rotated = &r
+		if pruned, err = l.prunable(); err != nil {
+			t.options.Logger.Warn().Err(err).Str("path", t.options.Dir).Msg("old audit segments are kept")
+		}
 	}
-	return err
+	b := l.begin()
+	g := t.losses.take()
+	fail := func(err error) ([]*entry, error) {
+		t.losses.putBack(g)
+		return nil, err
+	}
+	if rotated != nil {
+		if err := t.addOwn(b, *rotated); err != nil {
+			return fail(err)
+		}
+	}
+	if pruned != nil {
+		if err := t.addOwn(b, pruned.record()); err != nil {
+			return fail(err)
+		}
+	}
+	if room {
+		if err := t.addOwn(b, Record{Kind: LogRecovered, Detail: map[string]any{"reason": "the disk has room again"}}); err != nil {
+			return fail(err)
+		}
+	}
+	if l.full && !o.final { // the gap can wait: the losses may go on for long
+		t.losses.putBack(g)
+		g = nil
+	}
+	if err := t.addGap(b, g); err != nil {
+		return fail(err)
+	}
+	for _, e := range o.batch {
+		if l.full && !lastWords[e.kind] {
+			refused = append(refused, e)
+			continue
+		}
+		b.add(e.encoded, 0)
+	}
+	if o.final {
+		if err := t.addOwn(b, Record{Kind: LogClosed}); err != nil {
+			return fail(err)
+		}
+	}
+	if err := t.finish(l, b, g); err != nil {
+		return nil, err
+	}
+	if room {
+		t.mended()
+		t.options.Logger.Warn().Str("path", t.options.Dir).Msg("audit log: the disk has room again")
+	}
+	if pruned != nil {
+		l.remove(pruned)
+		t.options.Logger.Info().Str("path", t.options.Dir).Uint64("through", pruned.through).Msg("old audit segments removed")
+	}
+	return refused, nil
+}
+
+// sign makes a checkpoint if it is time for one.
+func (in *incarnation) sign(now bool) error {
+	l, t := in.log, in.trail
+	if n := l.unsigned(); n == 0 || !now && n < uint64(t.options.CheckpointRecords) && l.now().Sub(l.signedAt) < t.options.CheckpointEvery {
+		return nil
+	}
+	if err := l.sign(); err != nil {
+		if full(err) && now { // last words have no checkpoint then
+			return nil
+		}
+		t.fail(err)
+		return err
+	}
+	t.keep(l)
+	return nil
+}
+
+// keep tells readers how far the log is.
+func (t *Trail) keep(l *log) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.durable, t.signed, t.note, t.origin = l.tree.Size(), l.signedSize, l.checkpoint, l.keys.signer.Name()
+	close(t.grown)
+	t.grown = make(chan struct{})
 }
 
 // open opens the log and writes what belongs at the beginning.
 func (t *Trail) open() (*log, error) {
-	t.mu.Lock()
-	known := t.position
-	t.mu.Unlock()
-	l, repair, err := openLog(t.disk, t.options.Dir, known)
+	l, repair, err := openLog(t.disk, t.options, &t.memory, t.now)
 	if err != nil {
 		t.fail(err)
 		return nil, err
 	}
+	for {
+		before := t.redactor.Load()
+		if t.redactor.CompareAndSwap(before, before.salted(l.keys.salt)) {
+			break
+		}
+	}
 	b := l.begin()
 	g := t.losses.take()
-	err = t.addOwn(b, Record{Kind: LogOpened, Detail: map[string]any{
-		"path": l.path, "mode": t.options.Mode.String(), "pid": os.Getpid(),
-	}})
+	if l.begun != "" && l.header.Previous != nil {
+		err = t.addOwn(b, l.rotation(l.begun, l.header.Previous.First))
+	}
+	if err == nil {
+		err = t.addOwn(b, Record{Kind: LogOpened, Detail: map[string]any{
+			"path": t.options.Dir, "mode": t.options.Mode.String(), "pid": os.Getpid(),
+		}})
+	}
 	if err == nil && repair != nil {
 		err = t.addOwn(b, repair.record())
+	}
+	if err == nil && l.full {
+		err = t.addOwn(b, Record{Kind: LogFull})
 	}
 	if err == nil {
 		err = t.addGap(b, g)
@@ -337,33 +483,35 @@ func (t *Trail) open() (*log, error) {
 		t.fail(err)
 		return nil, err
 	}
-	if err := t.finish(l, b, g); err != nil {
+	if err = t.finish(l, b, g); err == nil {
+		if err = l.sign(); err != nil {
+			t.fail(err)
+		}
+	}
+	if err != nil {
 		l.close()
 		return nil, err
 	}
+	t.keep(l)
 	if repair != nil {
-		t.options.Logger.Warn().Str("path", l.path).Int64("dropped_bytes", repair.dropped).
-			Str("side_file", repair.side).Uint64("missing_records", repair.missing()).Msg("audit log repaired")
+		t.options.Logger.Warn().Str("path", repair.path).Int64("dropped_bytes", repair.dropped).
+			Str("side_file", repair.side).Msg("audit log repaired")
 	}
-	t.options.Logger.Info().Str("path", l.path).Uint64("seq", b.at.seq).Msg("audit log open")
+	if l.full {
+		t.fail(ErrFull)
+	}
+	t.options.Logger.Info().Str("path", l.path).Uint64("seq", l.tree.Size()).Msg("audit log open")
 	return l, nil
 }
 
 // finish makes a batch durable and keeps account of it.
 func (t *Trail) finish(l *log, b *batch, g *gap) error {
-	// What does not get acknowledged is cut off by the next opening, which has to recognize it.
-	t.mu.Lock()
-	t.position = l.at // which differs from what was known if this is the first batch after an opening
-	t.position.attempted = b.lines
-	t.mu.Unlock()
 	if err := l.commit(b); err != nil {
 		t.losses.putBack(g)
 		t.fail(err)
 		return err
 	}
-	t.mu.Lock()
-	t.position = b.at
-	t.mu.Unlock()
+	t.keep(l)
 	if g != nil {
 		t.options.Logger.Warn().Str("path", l.path).Uint64("lost", g.count).Msg("audit records lost")
 	}
@@ -373,15 +521,16 @@ func (t *Trail) finish(l *log, b *batch, g *gap) error {
 // addOwn adds a record of the log's own.
 func (t *Trail) addOwn(b *batch, r Record) error {
 	r.Runtime, r.Actor = t.options.Runtime, t.options.Name
-	rest, err := encode(r, t.redactor.Load())
+	r.MonoNS = time.Since(began).Nanoseconds()
+	e, err := encode(r, t.redactor.Load().valuesOnly(), levels{})
 	if err != nil {
-		return fmt.Errorf("audit log %s: %w", Path(t.options.Dir), err)
+		return fmt.Errorf("audit log %s: %w", t.options.Dir, err)
 	}
 	lost := uint64(0)
 	if n, ok := r.Detail["count"].(uint64); ok && r.Kind == LogGap {
 		lost = n
 	}
-	b.add(rest, lost)
+	b.add(e, lost)
 	return nil
 }
 
@@ -398,7 +547,7 @@ func (t *Trail) fail(err error) {
 	t.mu.Lock()
 	t.broken = true
 	t.mu.Unlock()
-	t.options.Logger.Error().Err(err).Str("path", Path(t.options.Dir)).Msg("audit log failed")
+	t.options.Logger.Error().Err(err).Str("path", t.options.Dir).Msg("audit log failed")
 }
 
 func (t *Trail) mended() {

@@ -15,13 +15,29 @@ import (
 func newAudit(at *place) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Look at the audit log",
-		Args:  subcommand,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Short: "Look at the audit log, and prove that it is unchanged",
+		Long: `The audit log has a record of everything a runtime and its sessions did.
+
+tail asks the daemon. The other commands read the log's directory, which is
+DATA_DIR/audit unless --dir says otherwise; they need no daemon, change nothing,
+and work on a copy of the directory as well.
+
+  understudy audit tail -f
+  understudy audit query --session reviewer --outcome deny --since 24h
+  understudy audit export --format ocsf > records.jsonl
+  understudy audit verify
+  understudy audit verify --key audit.pub --checkpoint anchored.txt`,
+		Args: subcommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
 		SuggestionsMinimumDistance: 2,
 	}
-	cmd.AddCommand(newAuditTail(at))
+	log := &auditLog{at: at}
+	cmd.PersistentFlags().StringVar(&log.dir, "dir", "", "the log's directory (default DATA_DIR/audit)")
+	cmd.AddCommand(
+		newAuditTail(at), newAuditQuery(log), newAuditExport(log), newAuditVerify(log), newAuditProve(log),
+		newAuditConsistency(log), newAuditVerifyProof(log), newAuditCheckpoint(log),
+	)
 	return cmd
 }
 

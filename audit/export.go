@@ -1,0 +1,122 @@
+package audit
+
+import (
+	"cmp"
+	"strconv"
+	"time"
+)
+
+// cloudEvent is a record as a CloudEvent 1.0.
+func cloudEvent(r Record, source string) map[string]any {
+	event := map[string]any{
+		"specversion": "1.0", "id": r.ID, "source": source, "type": "run.understudy.audit." + string(r.Kind),
+		"time": r.Time.UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json", "data": r,
+		// The sequence extension orders the events of one source.
+		"sequence": strconv.FormatUint(r.Seq, 10),
+	}
+	if r.Session != "" {
+		event["subject"] = r.Session
+	}
+	return event
+}
+
+// OCSF's numbers for API Activity.
+const (
+	ocsfClass    = 6003
+	ocsfCategory = 6
+	ocsfCreate   = 1
+	ocsfRead     = 2
+	ocsfOther    = 99
+)
+
+// ocsf is a record as API Activity.
+func ocsf(r Record, source string) map[string]any {
+	activity, name := ocsfOther, string(r.Kind)
+	switch r.Kind {
+	case ToolIntent, TurnStarted, SessionStarted:
+		activity = ocsfCreate
+	case ToolResult, TurnResult:
+		activity = ocsfRead
+	default: // other
+	}
+	statusID, severityID, severity := 0, 1, "Informational"
+	switch r.Outcome {
+	case OK, Allow:
+		statusID = 1
+	case Deny, Failed, Timeout, Killed:
+		statusID, severityID, severity = 2, 2, "Low"
+	default: // unknown
+	}
+	if r.Kind == LogGap || r.Kind == LogRecovered || r.Kind == LogFull {
+		severityID, severity = 4, "High"
+	}
+	event := map[string]any{
+		"class_uid": ocsfClass, "class_name": "API Activity", "category_uid": ocsfCategory, "category_name": "Application Activity",
+		"activity_id": activity, "activity_name": name, "type_uid": ocsfClass*100 + activity,
+		"time": r.Time.UnixMilli(), "severity_id": severityID, "severity": severity, "status_id": statusID,
+		"metadata": map[string]any{
+			"version": "1.9.0", "uid": r.ID, "sequence": r.Seq, "profiles": []string{"ai_operation"},
+			"product": map[string]any{"name": "understudy", "vendor_name": "understudy"}, "log_name": source,
+		},
+		"actor": map[string]any{"user": map[string]any{"name": cmp.Or(r.Principal, "understudy")}, "app_name": "understudy"},
+		"api":   map[string]any{"operation": cmp.Or(r.Tool, name), "request": map[string]any{"uid": cmp.Or(r.ToolUseID, r.ID)}},
+		// The source of a tool call is the runtime itself.
+		"src_endpoint": map[string]any{"name": cmp.Or(r.Runtime, source)},
+		"unmapped":     r,
+	}
+	if r.Outcome != "" {
+		event["status"] = string(r.Outcome)
+	}
+	if r.Session != "" {
+		event["ai_agent"] = map[string]any{"name": r.Session, "uid": r.Session, "instance_uid": r.SessionID}
+	}
+	if r.Decision != nil {
+		event["status_detail"] = cmp.Or(r.Decision.Reason, r.Decision.By)
+	}
+	return event
+}
+
+// otlp is a record as a logs request of OTLP/JSON. The names of the gen_ai conventions are still in
+// development.
+func otlp(r Record, source string) map[string]any {
+	type value map[string]any
+	var attributes []value
+	text := func(key, s string) {
+		if s != "" {
+			attributes = append(attributes, value{"key": key, "value": value{"stringValue": s}})
+		}
+	}
+	text("event.id", r.ID)
+	text("gen_ai.provider.name", "anthropic")
+	text("gen_ai.agent.name", r.Session)
+	text("gen_ai.conversation.id", r.SessionID)
+	text("gen_ai.tool.name", r.Tool)
+	text("gen_ai.tool.call.id", r.ToolUseID)
+	text("gen_ai.tool.call.arguments", string(r.Input))
+	text("gen_ai.tool.call.result", string(r.Output))
+	text("understudy.outcome", string(r.Outcome))
+	text("understudy.principal", r.Principal)
+	attributes = append(attributes, value{"key": "understudy.seq", "value": value{"intValue": strconv.FormatUint(r.Seq, 10)}})
+	number, name := 9, "INFO"
+	switch r.Outcome {
+	case Deny, Timeout, Killed:
+		number, name = 13, "WARN"
+	case Failed:
+		number, name = 17, "ERROR"
+	default: // as it is
+	}
+	nanos := strconv.FormatInt(r.Time.UnixNano(), 10)
+	return map[string]any{"resourceLogs": []value{{
+		"resource": value{"attributes": []value{
+			{"key": "service.name", "value": value{"stringValue": "understudy"}},
+			{"key": "service.instance.id", "value": value{"stringValue": cmp.Or(r.Runtime, source)}},
+		}},
+		"scopeLogs": []value{{
+			"scope": value{"name": "understudy/audit"},
+			"logRecords": []value{{
+				"timeUnixNano": nanos, "observedTimeUnixNano": nanos, "severityNumber": number, "severityText": name,
+				"eventName": string(r.Kind), "body": value{"stringValue": string(r.Kind)}, "attributes": attributes,
+			}},
+		}},
+	}}}
+}

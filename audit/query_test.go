@@ -1,0 +1,152 @@
+package audit
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestQuery(t *testing.T) {
+	trail := newTrail(t, Options{SegmentBytes: 1500}, nil)
+	pid := start(t, trail)
+	at := time.Date(2025, 11, 5, 8, 0, 0, 0, time.UTC)
+	no, yes := false, true
+	for _, r := range []Record{
+		{Kind: TurnStarted, Session: "a", Turn: 1},
+		{Kind: ToolIntent, Session: "a", Turn: 1, Tool: "Bash", ToolUseID: "t1", Input: json.RawMessage(`{"command":"rm -rf /tmp/x"}`)},
+		{Kind: ToolDecision, Session: "a", Turn: 1, Tool: "Bash", ToolUseID: "t1", Decision: &Decision{Outcome: Deny, By: "rule"}},
+		{Kind: ToolIntent, Session: "b", Turn: 1, Tool: "Task", ToolUseID: "t2"},
+		{Kind: ToolIntent, Session: "b", Turn: 1, Tool: "Read", ToolUseID: "t3", ParentToolUseID: "t2"},
+		{Kind: ToolResult, Session: "b", Turn: 1, Tool: "Read", ToolUseID: "t3", ParentToolUseID: "t2", IsError: &no},
+		{Kind: TurnResult, Session: "b", Turn: 1, IsError: &yes, CostUSD: 0.5},
+	} {
+		at = at.Add(time.Minute)
+		r.Time = at
+		require.NoError(t, trail.Append(deadline(t), r))
+	}
+	stop(t, pid)
+	log := Log{trail.options.Dir}
+	ask := func(f Filter) (turns []Kind) {
+		for r, err := range log.Records(deadline(t), f) {
+			require.NoError(t, err)
+			if !strings.HasPrefix(string(r.Kind), "log.") {
+				turns = append(turns, r.Kind)
+			}
+		}
+		return turns
+	}
+	assert.Len(t, ask(Filter{}), 7)
+	assert.Equal(t, []Kind{TurnStarted, ToolIntent, ToolDecision}, ask(Filter{Sessions: []string{"a"}}))
+	assert.Equal(t, []Kind{ToolDecision}, ask(Filter{Outcomes: []Outcome{Deny}}))
+	assert.Equal(t, []Kind{TurnResult}, ask(Filter{Outcomes: []Outcome{Failed}}))
+	assert.Equal(t, []Kind{ToolResult}, ask(Filter{Outcomes: []Outcome{OK}}))
+	assert.Equal(t, []Kind{ToolIntent}, ask(Filter{Text: "rm -rf"}))
+	assert.Equal(t, []Kind{ToolIntent, ToolIntent, ToolResult}, ask(Filter{ToolUse: "t2"}))
+	assert.Equal(t, []Kind{ToolIntent, ToolResult}, ask(Filter{Tools: []string{"Read"}}))
+	assert.Equal(t, []Kind{ToolIntent, ToolIntent}, ask(Filter{Kinds: []Kind{ToolIntent}, Sessions: []string{"b"}}))
+	assert.Equal(t, []Kind{TurnResult}, ask(Filter{Since: at, Until: at.Add(1)}))
+	assert.Empty(t, ask(Filter{Until: at.Add(-time.Hour)}))
+	assert.Len(t, ask(Filter{Sessions: []string{"b"}, Limit: 2}), 2)
+	assert.Len(t, ask(Filter{Turn: 1, After: trail.Status().DurableSeq - 2}), 1)
+
+	for _, encoding := range Encodings {
+		for r, err := range log.Records(deadline(t), Filter{}) {
+			require.NoError(t, err)
+			line, err := encoding.Encode(r, "source")
+			require.NoError(t, err)
+			assert.NotContains(t, string(line), "\n")
+			var v map[string]any
+			require.NoError(t, json.Unmarshal(line, &v))
+			switch encoding {
+			case JSONL:
+				assert.EqualValues(t, r.Seq, v["seq"])
+			case CloudEvents:
+				assert.Equal(t, "run.understudy.audit."+string(r.Kind), v["type"])
+				assert.Equal(t, "1.0", v["specversion"])
+				assert.Equal(t, r.ID, v["id"])
+			case OCSF:
+				assert.EqualValues(t, 6003, v["class_uid"])
+				assert.EqualValues(t, 600300+v["activity_id"].(float64), v["type_uid"])
+			case OTLP:
+				assert.Contains(t, string(line), `"eventName":"`+string(r.Kind)+`"`)
+			}
+		}
+	}
+	_, err := Encoding("xml").Encode(Record{}, "")
+	require.ErrorContains(t, err, "expected one of [jsonl cloudevents ocsf otlp]")
+}
+
+func TestLevels(t *testing.T) {
+	const key = "ghp_abcdefghijklmnopqrstuvwxyz0123"
+	trail := newTrail(t, Options{Redact: []string{"known-secret"}, Levels: []LevelRule{
+		{Tool: "Read", Path: "/etc/**", Input: LevelRedacted, Output: LevelNone},
+		{Tool: "Read", Output: LevelMetadata},
+		{Tool: "mcp__*", Input: LevelDigest, Output: LevelDigest},
+		{Tool: "Full", Input: LevelFull},
+	}}, nil)
+	pid := start(t, trail)
+	for _, r := range []Record{
+		{Kind: ToolIntent, Tool: "Read", ToolUseID: "1", Input: json.RawMessage(`{"file_path":"/etc/ssl/key"}`)},
+		{Kind: ToolResult, Tool: "Read", ToolUseID: "1", Output: json.RawMessage(`"x"`)},
+		{Kind: ToolIntent, Tool: "Read", ToolUseID: "2", Input: json.RawMessage(`{"file_path":"/home/x"}`)},
+		{Kind: ToolResult, Tool: "Read", ToolUseID: "2", Output: json.RawMessage(`"xyz"`)},
+		{Kind: ToolIntent, Tool: "mcp__a__b", ToolUseID: "3", Input: json.RawMessage(`{"a": 1}`)},
+		{Kind: ToolIntent, Tool: "Full", Input: json.RawMessage(`{"a":"` + key + ` known-secret"}`)},
+		{Kind: ToolIntent, Tool: "Other", Input: json.RawMessage(`{"a":"` + key + ` known-secret","password":"x"}`)},
+	} {
+		require.NoError(t, trail.Append(deadline(t), r))
+	}
+	stop(t, pid)
+	records := read(t, trail.options.Dir)[1:]
+	assert.Nil(t, records[1].Output)
+	assert.JSONEq(t, `{"level":"metadata","bytes":5}`, string(records[3].Output))
+	assert.JSONEq(t, `{"level":"digest","bytes":7,"sha256":"015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"}`, string(records[4].Input))
+	assert.Equal(t, `{"a":"`+key+` [redacted]"}`, unmark(string(records[5].Input)))
+	assert.Equal(t, []Redaction{{"value", 1}}, records[5].Redactions)
+	assert.Equal(t, `{"a":"[redacted] [redacted]","password":"[redacted]"}`, unmark(string(records[6].Input)))
+	assert.ElementsMatch(t, []Redaction{{"github-token", 1}, {"value", 1}, {"field", 1}}, records[6].Redactions)
+
+	_, err := newTrail(t, Options{Levels: []LevelRule{{Input: "some"}}}, nil).Start(deadline(t))
+	require.ErrorContains(t, err, "expected none, metadata")
+	_, err = newTrail(t, Options{Levels: []LevelRule{{Tool: "["}}}, nil).Start(deadline(t))
+	require.ErrorContains(t, err, "syntax error in pattern")
+}
+
+func TestPatterns(t *testing.T) {
+	red := newRedactor(nil, []byte("salt"))
+	for rule, text := range map[string]string{
+		"anthropic-key": "key sk-ant-api03-abcdefgh1234", "openai-key": "sk-proj-abcdefghij0123456789",
+		"github-token": "ghp_abcdefghijklmnopqrstuvwxyz0123", "gitlab-token": "glpat-abcdefghijklmnop1234",
+		"slack-token": "xoxb-1234567890-abc", "aws-key": "AKIAABCDEFGHIJKLMNOP",
+		"aws-secret": "aws_secret_access_key = abcdefghijklmnopqrstuvwxyz0123456789ABCD", "google-key": "AIzaabcdefghijklmnopqrstuvwxyz012345678",
+		"npm-token": "npm_abcdefghijklmnopqrstuvwxyz0123456789", "huggingface-token": "hf_abcdefghijklmnopqrstuvwxyz0123456789",
+		"stripe-key": "sk_live_abcdefghijklmnop", "jwt": "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
+		"private-key":  "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+		"url-password": "postgres://user:hunter22@db/x", "authorization": "Authorization: Bearer abcdefghijk",
+	} {
+		n := &tally{}
+		got := red.text(text, n)
+		assert.Contains(t, got, "[redacted ", text)
+		require.NotEmpty(t, n.counts, text)
+		assert.Equal(t, rule, n.counts[0].Rule, text)
+		assert.Equal(t, got, red.text(got, &tally{}), "a mark is let be")
+		// In JSON, and in JSON in JSON, whose escapes split it.
+		inner := quote(text)
+		outer := quote(string(inner))
+		for _, raw := range [][]byte{inner, outer} {
+			clean := red.json(raw, &tally{})
+			assert.True(t, json.Valid(clean))
+			assert.Contains(t, string(clean), "[redacted "+rule, "%s", raw)
+		}
+	}
+	for _, text := range []string{"", "an ordinary text", "https://example.com/a:b@c", "task-force", "the password is secret", `{"a":"b"}`} {
+		assert.Equal(t, text, red.text(text, &tally{}))
+	}
+	same := newRedactor([]string{"secret-one"}, []byte("salt"))
+	assert.Equal(t, same.text("secret-one", &tally{}), same.text("secret-one", &tally{}))
+	assert.NotEqual(t, same.text("secret-one", &tally{}), same.salted([]byte("other")).text("secret-one", &tally{}))
+}

@@ -110,12 +110,16 @@ func (rt *Runtime) addPool(ctx context.Context, spec PoolSpec) error {
 		options.Children = append(options.Children, child)
 		p.workers = append(p.workers, &worker{session: made})
 	}
+	first := slices.Clone(p.workers)
 	rt.mu.Lock()
 	rt.pools[spec.Name] = p
 	rt.mu.Unlock()
 	return rt.supervisorOf(rt.sessions).AddChild(ctx, supervisor.ChildSpec{
 		ID: spec.Name, Kind: supervisor.Supervised, RetryStart: true,
-		Start:     func(ctx context.Context) (actor.PID, error) { return rt.start(ctx, p.home, options) },
+		Start: func(ctx context.Context) (actor.PID, error) {
+			p.startAgain(first)
+			return rt.start(ctx, p.home, options)
+		},
 		Intensity: &intensity, OnExhausted: supervisor.Fail, Backoff: &backoff,
 	})
 }
@@ -143,18 +147,44 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 // starts another, up to Max, or waits in the queue; if that is full it yields ErrBusy.
 func (p *Pool) Query(ctx context.Context, prompt string) iter.Seq2[protocol.Message, error] {
 	return func(yield func(protocol.Message, error) bool) {
-		w, err := p.acquire(ctx)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer p.release(w)
-		for m, err := range w.session.Query(ctx, prompt) {
-			if !yield(m, err) {
+		for again := true; again; {
+			w, err := p.acquire(ctx)
+			if err != nil {
+				yield(nil, err)
 				return
 			}
+			again = p.query(ctx, w, prompt, yield)
 		}
 	}
+}
+
+// query sends the prompt to one session. It reports whether to try another: this one was parked
+// before it did anything for the prompt.
+func (p *Pool) query(ctx context.Context, w *worker, prompt string, yield func(protocol.Message, error) bool) (again bool) {
+	defer p.release(w)
+	begun := false
+	for m, err := range w.session.Query(ctx, prompt) {
+		if err != nil && !begun && !p.usable(w) && errors.Is(err, session.ErrFailed) {
+			return true
+		}
+		begun = true
+		if !yield(m, err) {
+			return false
+		}
+	}
+	return false
+}
+
+// usable reports whether a session of the pool takes queries, now or when it is back.
+func (p *Pool) usable(w *worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fit(w)
+}
+
+func (p *Pool) fit(w *worker) bool {
+	state := w.session.Info().State
+	return slices.Contains(p.workers, w) && state != session.Failed && state != session.Stopped
 }
 
 // acquire takes a session that has nothing to do.
@@ -232,10 +262,7 @@ func (p *Pool) idle() *worker {
 }
 
 func (p *Pool) allFailed() bool {
-	return !slices.ContainsFunc(p.workers, func(w *worker) bool {
-		state := w.session.Info().State
-		return state != session.Failed && state != session.Stopped
-	})
+	return !slices.ContainsFunc(p.workers, p.fit)
 }
 
 // grow starts one more session and waits for it. It is called with p.mu held, and releases it.
@@ -259,6 +286,11 @@ func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, 
 func (p *Pool) release(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.fit(w) { // those who wait are to look for themselves, whether there is another
+		w.busy = false
+		p.wake()
+		return
+	}
 	if len(p.waiting) > 0 {
 		next := p.waiting[0]
 		p.waiting = slices.Delete(p.waiting, 0, 1)
@@ -293,10 +325,35 @@ func (p *Pool) drop(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
-	for _, turn := range p.waiting { // there may be room for another one now
+	p.wake() // there may be room for another one now
+}
+
+// wake has everybody who waits look again. p.mu is held.
+func (p *Pool) wake() {
+	for _, turn := range p.waiting {
 		close(turn)
 	}
 	p.waiting = nil
+}
+
+// startAgain forgets the sessions that the pool had grown: its supervisor comes up with the first ones only.
+func (p *Pool) startAgain(first []*worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		if slices.Contains(first, w) {
+			continue
+		}
+		w.rouse()
+		name := w.session.Name()
+		p.rt.forget(name)
+		w.session.Closing()
+		if err := w.session.Forget(); err != nil {
+			p.rt.log.Error().Err(err).Str("pool", p.spec.Name).Msg("state of a session could not be removed")
+		}
+	}
+	p.workers = slices.Clone(first)
+	p.wake()
 }
 
 // close refuses queries from now on.
@@ -307,8 +364,5 @@ func (p *Pool) close() {
 	for _, w := range p.workers {
 		w.rouse()
 	}
-	for _, turn := range p.waiting {
-		close(turn)
-	}
-	p.waiting = nil
+	p.wake()
 }

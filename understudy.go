@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -192,10 +193,11 @@ func (rt *Runtime) watch() {
 // closeSessions ends what waits for a session: there will be no other process.
 func (rt *Runtime) closeSessions() {
 	rt.mu.Lock()
-	for _, p := range rt.pools {
+	pools := slices.Collect(maps.Values(rt.pools))
+	rt.mu.Unlock()
+	for _, p := range pools { // not under rt.mu, which is taken under the pool's own
 		p.close()
 	}
-	rt.mu.Unlock()
 	for _, s := range rt.Sessions() {
 		s.Closing()
 	}
@@ -304,6 +306,7 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 	spec.RetryStart = true
 	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
 		rt.forget(name)
+		s.Closing()
 		return fmt.Errorf("session %s: %w", name, err)
 	}
 	return nil
@@ -327,7 +330,8 @@ func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Optio
 			err = errors.Join(err, ignoreNotFound(supervisor.TerminateChild(stop, name)), ignoreNotFound(supervisor.DeleteChild(stop, name)))
 		}
 		rt.forget(name)
-		if fresh { // it never was; the record of an earlier one is kept
+		s.Closing() // somebody may have found it meanwhile, and wait for it
+		if fresh {  // it never was; the record of an earlier one is kept
 			err = errors.Join(err, s.Forget())
 		}
 		return nil, err
@@ -381,16 +385,22 @@ func (rt *Runtime) Restart(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	home, group := rt.standing(m.home)
-	if group == "" {
-		m.Starting()
-		_, err = rt.supervisorOf(home).RecycleChild(ctx, name)
-		return err
+	home, child := rt.standing(m.home)
+	members := []*member{m}
+	if child == "" {
+		child = name
+	} else {
+		members = rt.below(home.path + "/" + child)
 	}
-	for _, member := range rt.below(home.path + "/" + group) {
-		member.Starting()
+	var undo []func()
+	for _, member := range members {
+		undo = append(undo, member.Starting())
 	}
-	_, err = rt.supervisorOf(home).RecycleChild(ctx, group)
+	if _, err = rt.supervisorOf(home).RecycleChild(ctx, child); err != nil {
+		for _, f := range undo {
+			f()
+		}
+	}
 	return err
 }
 
@@ -400,7 +410,19 @@ func (rt *Runtime) Stop(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return rt.supervisorOf(m.home).TerminateChild(ctx, name)
+	home, err := rt.homeOf(m)
+	if err != nil {
+		return err
+	}
+	return home.TerminateChild(ctx, name)
+}
+
+// homeOf is the supervisor of a session. A group that has not come up yet has none.
+func (rt *Runtime) homeOf(m *member) (*supervisor.Supervisor, error) {
+	if home := rt.supervisorOf(m.home); home != nil {
+		return home, nil
+	}
+	return nil, fmt.Errorf("session %s: its group %s: %w", m.Name(), m.home.name, supervisor.ErrStarting)
 }
 
 // Remove stops a session and forgets it, its state on disk included.
@@ -409,14 +431,18 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	supervisor := rt.supervisorOf(m.home)
-	if err := ignoreNotFound(supervisor.TerminateChild(ctx, name)); err != nil {
+	home, err := rt.homeOf(m)
+	if err != nil {
 		return err
 	}
-	if err := ignoreNotFound(supervisor.DeleteChild(ctx, name)); err != nil {
+	if err := ignoreNotFound(home.TerminateChild(ctx, name)); err != nil {
+		return err
+	}
+	if err := ignoreNotFound(home.DeleteChild(ctx, name)); err != nil {
 		return err
 	}
 	rt.forget(name)
+	m.Closing() // somebody may be about to restart it
 	return m.Forget()
 }
 

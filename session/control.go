@@ -178,8 +178,17 @@ func (l *loop) onDecided(c *actor.Context[message], m decided) {
 	cancel()
 	delete(l.questions, m.requestID)
 	decision := &audit.Decision{Outcome: "deny", By: "callback"}
+	switch result := m.result.(type) {
+	case *protocol.Allow:
+		m.result = valueOf(result)
+	case *protocol.Deny:
+		m.result = valueOf(result)
+	}
 	if m.err == nil && m.result == nil {
 		m.err = errors.New("permission callback returned neither an answer nor an error")
+	}
+	if m.err == nil {
+		_, m.err = protocol.NewControlSuccess(m.requestID, m.result) // else an error would be sent, and an answer audited
 	}
 	if m.err != nil {
 		l.log.Error().Err(m.err).Str("tool", m.question.ToolName).Msg("permission callback failed: denied")
@@ -187,11 +196,9 @@ func (l *loop) onDecided(c *actor.Context[message], m decided) {
 		m.result = protocol.Deny{Message: "the permission callback failed: " + m.err.Error()}
 	}
 	switch result := m.result.(type) {
-	case protocol.Allow, *protocol.Allow:
+	case protocol.Allow:
 		decision.Outcome = "allow"
 	case protocol.Deny:
-		decision.Reason = result.Message
-	case *protocol.Deny:
 		decision.Reason = result.Message
 	}
 	if use := l.tools[m.question.ToolUseID]; use != nil {
@@ -202,4 +209,12 @@ func (l *loop) onDecided(c *actor.Context[message], m decided) {
 		AgentID: m.question.AgentID, Decision: decision,
 	})
 	l.reply(c, m.requestID, m.result)
+}
+
+// valueOf is what a pointer points to, as a result; nil stays nil.
+func valueOf[R protocol.PermissionResult](result *R) protocol.PermissionResult {
+	if result == nil {
+		return nil
+	}
+	return *result
 }

@@ -92,11 +92,13 @@ func (d *desk) close(err error) {
 	}
 }
 
-// open takes queries again.
-func (d *desk) open() {
+// open takes queries again. It returns why none were taken.
+func (d *desk) open() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	was := d.closed
 	d.closed = nil
+	return was
 }
 
 // hold notes which query an actor has; nil: none any more.

@@ -288,6 +288,9 @@ func (l *loop) pump(c *actor.Context[message]) {
 func (l *loop) setCurrent(q *query) {
 	l.current = q
 	l.desk.hold(l, q)
+	if l.over.Err() != nil { // killed: what watched for that may have looked before
+		l.desk.orphan(l)
+	}
 }
 
 // prompt sends the current query's prompt.
@@ -295,7 +298,7 @@ func (l *loop) prompt(c *actor.Context[message], q *query) {
 	if l.current != q || l.process == nil || l.cause != nil {
 		return
 	}
-	if q.gone.Load() || l.stopping {
+	if q.gone.Load() || l.stopping || q.cause != nil {
 		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrStopped))
 		return
 	}
@@ -357,6 +360,13 @@ func (l *loop) interruptTurn(c *actor.Context[message], cause error, acknowledge
 	}
 	if q := l.current; q != nil && q.cause == nil {
 		q.cause = cause
+	}
+	if q := l.current; q != nil && !q.sent && !l.turns.open { // the CLI has nothing of it: prompt sees that it is over
+		if q.cause == nil {
+			q.cause = fmt.Errorf("session %s: %w", l.session.name, ErrInterrupted)
+		}
+		acknowledged(nil)
+		return
 	}
 	if l.timers[interruptDeadline] == nil {
 		l.after(c, interruptDeadline, interruptGrace)

@@ -12,6 +12,9 @@ type ledger struct {
 	Saved float64 `json:"saved_total"` // the total at the last clean end, from which a resumed process goes on
 }
 
+// maxTotal is more than anybody spends.
+const maxTotal = 1e9
+
 // begin is called when a process starts. resumed says that it continues the conversation.
 func (l *ledger) begin(resumed bool) {
 	if resumed {
@@ -22,7 +25,13 @@ func (l *ledger) begin(resumed bool) {
 }
 
 // report takes the total of a result and returns what was spent since the one before.
+//
+// A total that no session can have spent is taken for none: it would give money back, or add up to what
+// cannot be written to disk.
 func (l *ledger) report(total float64) float64 {
+	if !(total >= 0 && total <= maxTotal) {
+		return 0
+	}
 	delta := total - l.Last
 	if delta < 0 { // it began anew
 		delta = total

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,7 @@ type (
 	wake       struct{}
 	abandon    struct{ query *query }
 	interrupt  struct{ reply actor.Reply[struct{}] }
+	keep       struct{ reply actor.Reply[struct{}] }
 	control    struct {
 		body  protocol.ControlBody
 		reply actor.Reply[*protocol.ControlResponse]
@@ -74,6 +76,7 @@ func (awaitReady) isMessage()  {}
 func (wake) isMessage()        {}
 func (abandon) isMessage()     {}
 func (interrupt) isMessage()   {}
+func (keep) isMessage()        {}
 func (control) isMessage()     {}
 func (launched) isMessage()    {}
 func (frame) isMessage()       {}
@@ -115,6 +118,7 @@ const maxNoise = 100
 // loop is one incarnation of a session: the actor that owns one CLI process.
 type loop struct {
 	session *Session
+	over    context.Context // ends with the actor, which may be killed in the middle of anything
 	options Options
 	desk    *desk
 	log     zerolog.Logger
@@ -173,6 +177,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onAbandon(c, m.query)
 	case interrupt:
 		l.onInterrupt(c, m.reply)
+	case keep:
+		l.keeper.save(c, l, func(*actor.Context[message]) { m.reply.Send(struct{}{}) })
 	case control:
 		l.onControl(c, m)
 	case launched:
@@ -212,7 +218,8 @@ func (l *loop) Started(c *actor.Context[message]) error {
 	l.log = l.log.With().Int("generation", l.record.Generation).Logger()
 	// An actor that is killed, or panics, ends without having answered: whoever waits for its turn must not
 	// wait for ever.
-	context.AfterFunc(c.Context(), func() { l.desk.orphan(l) })
+	l.over = c.Context()
+	context.AfterFunc(l.over, func() { l.desk.orphan(l) })
 	l.heard = time.Now()
 	l.after(c, startDeadline, l.options.StartTimeout)
 	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })
@@ -399,7 +406,7 @@ func (l *loop) onNoise(c *actor.Context[message], err error) {
 	l.desk.update(func(_ *record, info *Info) { info.NoiseLines++ })
 	isFrame := false
 	if decode, ok := errors.AsType[*protocol.DecodeError](err); ok {
-		isFrame = decode.Excerpt == ""
+		isFrame = strings.HasPrefix(strings.TrimSpace(decode.Excerpt), "{")
 	}
 	l.log.Warn().Err(err).Msg("line on stdout is no frame")
 	if !l.ready || isFrame || l.noise > maxNoise {

@@ -141,10 +141,11 @@ func (s *Session) Supervised(e supervisor.Event) {
 	}
 	switch e.Kind {
 	case supervisor.ChildStarted:
-		s.desk.open()
+		_ = s.desk.open()
 		s.desk.update(func(_ *record, info *Info) { info.Reason, info.NextTry = nil, time.Time{} })
 		_ = s.desk.current().Send(wake{}) // a full mailbox means that it is awake
 	case supervisor.RestartScheduled:
+		_ = s.desk.open() // a start on request that failed may have closed it
 		s.desk.update(func(_ *record, info *Info) {
 			info.State, info.NextTry, info.PID = Restarting, e.Time.Add(e.Delay), 0
 			exit(info)
@@ -175,12 +176,34 @@ func (s *Session) Supervised(e supervisor.Event) {
 
 // Closing tells the session that it is being stopped for good: queries that wait end with ErrStopped, new
 // ones are refused.
-func (s *Session) Closing() { s.desk.close(fmt.Errorf("session %s: %w", s.name, ErrStopped)) }
+func (s *Session) Closing() {
+	s.desk.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
+	s.desk.update(func(_ *record, info *Info) {
+		if info.State == Restarting { // nobody will
+			info.State, info.NextTry = Stopped, time.Time{}
+		}
+	})
+}
 
-// Starting tells the session that it is about to be started by request, so that queries wait for it.
-func (s *Session) Starting() {
-	s.desk.open()
+// Starting tells the session that it is about to be started by request, so that queries wait for it. If the
+// request fails, undo has things as they were, unless something has happened since.
+func (s *Session) Starting() (undo func()) {
+	_, was := s.desk.snapshot()
+	closed := s.desk.open()
 	s.desk.update(func(_ *record, info *Info) { info.State, info.Reason = Starting, nil })
+	return func() {
+		s.desk.update(func(_ *record, info *Info) {
+			if info.State == Starting {
+				info.State, info.Reason = was.State, was.Reason
+			}
+			if info.State == Restarting {
+				closed = nil // its supervisor goes on trying
+			}
+		})
+		if closed != nil {
+			s.desk.close(closed)
+		}
+	}
 }
 
 // Interrupt ends the running turn, whoever's it is: its query gets an error that is ErrInterrupted. On an
@@ -195,6 +218,7 @@ func (s *Session) SetModel(ctx context.Context, model string) error {
 	_, err := s.Control(ctx, &protocol.SetModel{Model: &model})
 	if err == nil {
 		s.desk.update(func(r *record, info *Info) { r.Model, info.Model = model, model })
+		s.keep(ctx)
 	}
 	return err
 }
@@ -204,8 +228,14 @@ func (s *Session) SetPermissionMode(ctx context.Context, mode protocol.Permissio
 	_, err := s.Control(ctx, &protocol.SetPermissionMode{Mode: mode})
 	if err == nil {
 		s.desk.update(func(r *record, info *Info) { r.PermissionMode, info.Mode = mode, string(mode) })
+		s.keep(ctx)
 	}
 	return err
+}
+
+// keep waits until the record is on disk. If there is no actor, the next one writes it when it starts.
+func (s *Session) keep(ctx context.Context) {
+	_, _ = actor.Ask(ctx, s.desk.current(), func(r actor.Reply[struct{}]) message { return keep{r} })
 }
 
 // Control sends a control request to the CLI and returns its answer. It takes Options.ControlTimeout at

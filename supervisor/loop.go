@@ -331,7 +331,7 @@ func (l *loop) emit(e Event) {
 	if l.options.OnEvent == nil {
 		return
 	}
-	e.Time, e.Supervisor = time.Now(), l.options.Name
+	e.Time, e.Supervisor, e.Ending = time.Now(), l.options.Name, l.state == Stopping
 	defer func() {
 		if v := recover(); v != nil {
 			l.options.Logger.Error().Str("supervisor", l.options.Name).Str("panic", fmt.Sprint(v)).

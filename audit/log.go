@@ -67,7 +67,7 @@ type log struct {
 	hashes *hashes
 	leaf   format.Leaf
 	spare  []byte // for the next batch's frames
-	full   bool // no room: only last words are taken
+	full   bool   // no room: only last words are taken
 }
 
 // counter is a session's sequence.

@@ -79,10 +79,10 @@ func TestPolicy(t *testing.T) {
 		tool, input string
 		want        string
 	}{
-		"reads inside":            {policy{}, "Read", `{"file_path":"/work/a"}`, "allow mode"},
+		"reads inside":            {policy{}, "Read", `{"file_path":"/repo/a"}`, "allow mode"},
 		"reads outside":           {policy{}, "Read", `{"file_path":"/etc/passwd"}`, "deny"},
 		"reads in an added dir":   {policy{dirs: []string{"/added"}}, "Read", `{"file_path":"/added/a"}`, "allow mode"},
-		"climbs out":              {policy{}, "Read", `{"file_path":"/work/../etc/passwd"}`, "deny"},
+		"climbs out":              {policy{}, "Read", `{"file_path":"/repo/../etc/passwd"}`, "deny"},
 		"harmless command":        {policy{}, "Bash", bash("ls -l | wc -l"), "allow rule"},
 		"redirect":                {policy{}, "Bash", bash("echo x > f"), "deny"},
 		"hidden command":          {policy{}, "Bash", bash("echo $(rm x)"), "deny"},
@@ -98,10 +98,10 @@ func TestPolicy(t *testing.T) {
 		"path rule":               {policy{allowed: rules("Write(/srv/**)")}, "Write", `{"file_path":"/srv/a/b"}`, "allow rule"},
 		"deny wins":               {policy{mode: "bypassPermissions", denied: rules("Bash(rm:*)"), allowed: rules("Bash")}, "Bash", bash("ls; rm x"), "deny subcommandResults"},
 		"bypass":                  {policy{mode: "bypassPermissions"}, "Bash", bash("rm x"), "allow mode"},
-		"plan, write":             {policy{mode: "plan", allowed: rules("Write")}, "Write", `{"file_path":"/work/a"}`, "deny mode"},
-		"plan, read":              {policy{mode: "plan"}, "Read", `{"file_path":"/work/a"}`, "allow mode"},
+		"plan, write":             {policy{mode: "plan", allowed: rules("Write")}, "Write", `{"file_path":"/repo/a"}`, "deny mode"},
+		"plan, read":              {policy{mode: "plan"}, "Read", `{"file_path":"/repo/a"}`, "allow mode"},
 		"plan, command":           {policy{mode: "plan", promptTool: true}, "Bash", bash("touch x"), "deny classifier"},
-		"acceptEdits, write":      {policy{mode: "acceptEdits"}, "Write", `{"file_path":"/work/a"}`, "allow mode"},
+		"acceptEdits, write":      {policy{mode: "acceptEdits"}, "Write", `{"file_path":"/repo/a"}`, "allow mode"},
 		"acceptEdits, outside":    {policy{mode: "acceptEdits"}, "Write", `{"file_path":"/etc/a"}`, "deny"},
 		"acceptEdits, touch":      {policy{mode: "acceptEdits"}, "Bash", bash("touch x"), "allow subcommandResults"},
 		"acceptEdits, other":      {policy{mode: "acceptEdits"}, "Bash", bash("curl x"), "deny"},
@@ -109,7 +109,7 @@ func TestPolicy(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			test.policy.dirs = append(test.policy.dirs, "/work")
+			test.policy.dirs = append(test.policy.dirs, "/repo")
 			v := test.policy.decide(test.tool, json.RawMessage(test.input))
 			assert.Equal(t, test.want, strings.TrimSpace(v.decision+" "+v.reason))
 			assert.Equal(t, v.decision == "deny", v.message != "", "a denial says why")

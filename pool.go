@@ -319,7 +319,7 @@ func (p *Pool) retire(w *worker) {
 func (p *Pool) drop(w *worker) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := ignoreNotFound(p.rt.Remove(ctx, w.session.Name())); err != nil {
+	if err := p.rt.Remove(ctx, w.session.Name()); err != nil && !errors.Is(err, ErrNoSession) {
 		p.rt.log.Error().Err(err).Str("pool", p.spec.Name).Msg("session could not be removed")
 	}
 	p.mu.Lock()
@@ -345,8 +345,7 @@ func (p *Pool) startAgain(first []*worker) {
 			continue
 		}
 		w.rouse()
-		name := w.session.Name()
-		p.rt.forget(name)
+		p.rt.forget(w.session)
 		w.session.Closing()
 		if err := w.session.Forget(); err != nil {
 			p.rt.log.Error().Err(err).Str("pool", p.spec.Name).Msg("state of a session could not be removed")

@@ -237,7 +237,7 @@ func secretsOf(o session.Options) []string {
 func (rt *Runtime) newSession(name string, options session.Options, home *branch) (*session.Session, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	if rt.known[name] != nil {
+	if rt.known[name] != nil || home == rt.sessions && rt.taken(name) {
 		return nil, fmt.Errorf("session %s: %w", name, ErrExists)
 	}
 	stateDir := ""
@@ -261,10 +261,19 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	return s, nil
 }
 
-func (rt *Runtime) forget(name string) {
+// taken reports whether a group or a pool beside the sessions has that name.
+func (rt *Runtime) taken(name string) bool {
+	return slices.ContainsFunc(rt.options.Groups, func(g Group) bool { return g.Name == name }) ||
+		slices.ContainsFunc(rt.options.Pools, func(p PoolSpec) bool { return p.Name == name })
+}
+
+// forget takes a session off the list, unless there is another one of its name by now.
+func (rt *Runtime) forget(s *session.Session) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	delete(rt.known, name)
+	if m := rt.known[s.Name()]; m != nil && m.Session == s {
+		delete(rt.known, s.Name())
+	}
 }
 
 // policy is the restart policy of sessions outside of groups.
@@ -305,7 +314,7 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 	spec := rt.child(s, intensity, backoff)
 	spec.RetryStart = true
 	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
-		rt.forget(name)
+		rt.forget(s)
 		s.Closing()
 		return fmt.Errorf("session %s: %w", name, err)
 	}
@@ -322,14 +331,15 @@ func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Optio
 	}
 	fresh := s.Info().Generation == 0
 	intensity, backoff := rt.policy()
-	supervisor := rt.supervisorOf(rt.sessions)
-	if _, err := supervisor.StartChild(ctx, rt.child(s, intensity, backoff)); err != nil {
-		if ctx.Err() != nil { // nobody waits for it any more
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			err = errors.Join(err, ignoreNotFound(supervisor.TerminateChild(stop, name)), ignoreNotFound(supervisor.DeleteChild(stop, name)))
+	home := rt.supervisorOf(rt.sessions)
+	if _, err := home.StartChild(ctx, rt.child(s, intensity, backoff)); err != nil {
+		// It may be there all the same: nobody waited for it any more, or it was stopped while it started.
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if left := discard(stop, home, name); !errors.Is(left, supervisor.ErrStopping) && !errors.Is(left, actor.ErrStopped) {
+			err = errors.Join(err, left)
 		}
-		rt.forget(name)
+		rt.forget(s)
 		s.Closing() // somebody may have found it meanwhile, and wait for it
 		if fresh {  // it never was; the record of an earlier one is kept
 			err = errors.Join(err, s.Forget())
@@ -339,11 +349,25 @@ func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Optio
 	return s, nil
 }
 
-func ignoreNotFound(err error) error {
-	if errors.Is(err, supervisor.ErrNotFound) {
-		return nil
+// discard stops a child and deletes it, also if somebody starts it again in between. That it is gone
+// is no error.
+func discard(ctx context.Context, home *supervisor.Supervisor, name string) error {
+	for {
+		err := home.TerminateChild(ctx, name)
+		if err == nil {
+			err = home.DeleteChild(ctx, name)
+		}
+		switch {
+		case errors.Is(err, supervisor.ErrRunning), errors.Is(err, supervisor.ErrRestarting):
+			if ctx.Err() != nil {
+				return err
+			}
+		case errors.Is(err, supervisor.ErrNotFound):
+			return nil
+		default:
+			return err
+		}
 	}
-	return err
 }
 
 // Session returns the session of that name, or ErrNoSession.
@@ -435,13 +459,10 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := ignoreNotFound(home.TerminateChild(ctx, name)); err != nil {
+	if err := discard(ctx, home, name); err != nil {
 		return err
 	}
-	if err := ignoreNotFound(home.DeleteChild(ctx, name)); err != nil {
-		return err
-	}
-	rt.forget(name)
+	rt.forget(m.Session)
 	m.Closing() // somebody may be about to restart it
 	return m.Forget()
 }

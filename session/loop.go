@@ -234,11 +234,18 @@ func (l *loop) launch(c *actor.Context[message]) {
 	}
 	spec := l.session.launch(l.record)
 	l.resumed = spec.Resume
+	alive := &l.session.alive
+	alive.enter()
 	c.Go("start CLI", func(ctx context.Context) message {
 		p, err := process.Start(spec, process.Options{})
 		if err != nil {
+			alive.leave()
 			return launched{err: err}
 		}
+		go func() { // ends with the process
+			<-p.Done()
+			alive.leave()
+		}()
 		if ctx.Err() != nil { // the actor has ended meanwhile, and will not take it
 			p.Kill()
 			return launched{err: context.Cause(ctx)}

@@ -47,6 +47,7 @@ type Session struct {
 	system *actor.System
 	store  store
 	desk   *desk
+	alive  presence // its processes, until they and what they started are gone
 }
 
 // New makes a session without starting it: give its Start to a supervisor. If there is a record of it in
@@ -97,6 +98,10 @@ func (s *Session) Name() string { return s.name }
 // one again after that. It is a supervisor's to call (supervisor.ChildSpec.Start). If it fails, nothing is
 // left running; the error is usually a *CrashError.
 func (s *Session) Start(ctx context.Context) (actor.PID, error) {
+	// The last one's process may outlive its actor, if that was killed.
+	if err := s.awaitGone(ctx); err != nil {
+		return actor.PID{}, fmt.Errorf("start session %s: the process of the last generation is still there: %w", s.name, err)
+	}
 	ref, err := actor.Spawn(s.system, actor.Spec{Name: s.spec.Path}, newLoop(s))
 	if err != nil {
 		return actor.PID{}, err
@@ -114,12 +119,25 @@ func (s *Session) Start(ctx context.Context) (actor.PID, error) {
 			case <-time.After(10 * time.Second):
 			}
 		}
+		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = s.awaitGone(rest) // the next start waits again
 		if reason := ref.Reason(); reason != nil && !errors.Is(reason, actor.ErrKilled) {
 			return actor.PID{}, reason
 		}
 		return actor.PID{}, fmt.Errorf("start session %s: %w", s.name, err)
 	}
 	return ref.PID, nil
+}
+
+// awaitGone waits for the processes that the session has had.
+func (s *Session) awaitGone(ctx context.Context) error {
+	select {
+	case <-s.alive.absent():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // ChildSpec is how a supervisor holds the session: restarted by its Options, with an intensity of its
@@ -257,8 +275,13 @@ func (s *Session) notRunning(err error) error {
 	return err
 }
 
-// Forget removes what StateDir holds of the session, which must not be running.
-func (s *Session) Forget() error { return s.store.forget(s.name) }
+// Forget removes what StateDir holds of the session, which must not be running. A process whose actor was killed is waited for: another session of that name would begin with the same
+// generation, and be taken for what that process has left.
+func (s *Session) Forget() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(s.awaitGone(ctx), s.store.forget(s.name))
+}
 
 // launch is what the next process of the session is started with.
 func (s *Session) launch(r record) process.Launch {

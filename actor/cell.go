@@ -23,25 +23,32 @@ type cell struct {
 
 	slots chan struct{} // one for each waiting message of others; its capacity is the bound
 
-	mu      sync.RWMutex // orders senders against the end
-	closed  bool         // no message is taken any more
-	watched map[*monitor]struct{}
+	mu      sync.RWMutex  // orders senders against the end
+	closed  bool          // no message is taken any more
+	told    bool          // those who watch have been told of the end
+	over    bool          // ctx is cancelled, or will be when it is made
+	watched *monitor      // the first of them
 	linked  map[*cell]int // how many links there are to each
 
-	stop     atomic.Pointer[stopRequest]
-	killed   atomic.Bool
-	killOnce sync.Once
-	kill     chan struct{} // closed by Kill
-
+	// Under mu too, and nil until somebody asks for them: most actors have no goroutines.
 	ctx    context.Context // the actor's own: cancelled when it ends
 	cancel context.CancelFunc
+	kill   chan struct{} // closed by Kill
+
+	stop atomic.Pointer[stopRequest]
+
 	work   sync.WaitGroup // goroutines started by Context.Go
 	timers map[*Timer]struct{}
+	reason error
 
+	working bool // there have been goroutines
 	trapped bool // Exiting was called
 	exiting bool // Exit was called
-	reason  error
 	ended   bool
+
+	killed   atomic.Bool
+	started  atomic.Bool
+	stopping atomic.Bool
 
 	done chan struct{} // closed when all is over; reason may be read then
 
@@ -49,17 +56,7 @@ type cell struct {
 	handled  atomic.Uint64
 	busy     atomic.Int64 // start of the running callback in Unix nanoseconds, 0 when idle
 	headAt   atomic.Int64 // when the message last begun was taken
-	started  atomic.Bool
-	stopping atomic.Bool
 	snapshot atomic.Pointer[any]
-}
-
-// calls are an actor's callbacks without its message type.
-type calls struct {
-	started func() error
-	receive func(any)
-	exiting func(error) // nil: the actor does not trap exits
-	stopped func(error)
 }
 
 type stopRequest struct{ reason error }
@@ -88,11 +85,32 @@ func newCell(s *System, spec Spec) *cell {
 	if bound == 0 {
 		bound = DefaultMailbox
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	return &cell{
 		system: s, name: spec.Name, inbox: hollywood.NewInbox(inboxSize), born: time.Now(),
-		slots: make(chan struct{}, bound), watched: make(map[*monitor]struct{}),
-		ctx: ctx, cancel: cancel, timers: make(map[*Timer]struct{}), done: make(chan struct{}), kill: make(chan struct{}),
+		slots: make(chan struct{}, bound), done: make(chan struct{}),
+	}
+}
+
+// context is cancelled when the actor ends. Most actors never ask for theirs.
+func (c *cell) context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancel(context.Background())
+		if c.over {
+			c.cancel()
+		}
+	}
+	return c.ctx
+}
+
+func (c *cell) cancelContext() {
+	c.mu.Lock()
+	c.over = true
+	cancel := c.cancel
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel()
 	}
 }
 
@@ -112,7 +130,8 @@ func (c *cell) put(message any) error {
 	if c.closed {
 		return c.stoppedError()
 	}
-	c.system.engine.Send(c.pid, message)
+	// What engine.Send would find by the address, without looking it up.
+	c.inbox.Send(hollywood.Envelope{Msg: message})
 	return nil
 }
 
@@ -210,7 +229,7 @@ func (c *cell) control() bool {
 	}
 	c.trapped = true
 	c.stopping.Store(true)
-	if c.calls.exiting == nil || !c.started.Load() {
+	if !c.calls.traps() || !c.started.Load() {
 		c.exit(request.reason)
 	} else {
 		c.guard("Exiting", func() { c.calls.exiting(request.reason) })
@@ -273,37 +292,62 @@ func (c *cell) end() {
 }
 
 func (c *cell) finish(killed bool) {
-	c.cancel()
-	for timer := range c.timers {
-		timer.timer.Stop()
+	c.cancelContext()
+	if len(c.timers) > 0 {
+		c.stopTimers()
 	}
 	c.mu.Lock()
 	c.closed = true
 	linked := c.linked
 	c.linked = nil
 	c.mu.Unlock()
-	for other := range linked {
-		PID{other}.Kill()
+	if len(linked) > 0 {
+		killLinked(linked)
 	}
-	if !killed {
+	if !killed && c.working {
 		// A goroutine that ignores its context holds this up. Whoever waits kills the actor then, and this
 		// goroutine goes on alone.
 		c.await()
 	}
-	awaitLinked(linked)
+	if len(linked) > 0 {
+		awaitLinked(linked)
+	}
 	c.system.release(c)
 	close(c.done)
 	c.mu.Lock()
 	watched := c.watched
-	c.watched = nil
+	c.watched, c.told = nil, true
 	c.mu.Unlock()
-	for m := range watched {
+	for m := watched; m != nil; {
+		next := m.next
+		m.previous, m.next = nil, nil // whoever holds on to one does not hold on to all
 		m.tell(Down{PID: PID{c}, Reason: c.reason})
+		m = next
+	}
+}
+
+func (c *cell) stopTimers() {
+	for timer := range c.timers {
+		timer.timer.Stop()
+	}
+}
+
+func killLinked(linked map[*cell]int) {
+	for other := range linked {
+		PID{other}.Kill()
 	}
 }
 
 // await returns when the actor's goroutines have ended, or when the actor is killed.
 func (c *cell) await() {
+	c.mu.Lock()
+	kill := make(chan struct{})
+	c.kill = kill
+	killed := c.killed.Load()
+	c.mu.Unlock()
+	if killed {
+		return
+	}
 	idle := make(chan struct{})
 	go func() { // ends with the actor's last goroutine
 		c.work.Wait()
@@ -311,7 +355,7 @@ func (c *cell) await() {
 	}()
 	select {
 	case <-idle:
-	case <-c.kill:
+	case <-kill:
 	}
 }
 
@@ -321,9 +365,6 @@ const linkGrace = 5 * time.Second
 // awaitLinked returns when the others have ended, or after linkGrace: one that is deaf, or that itself
 // waits for this actor, must not keep its end from being seen.
 func awaitLinked(linked map[*cell]int) {
-	if len(linked) == 0 {
-		return
-	}
 	grace := time.NewTimer(linkGrace)
 	defer grace.Stop()
 	for other := range linked {

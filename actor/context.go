@@ -19,7 +19,7 @@ func (c *Context[M]) Self() Ref[M] { return Ref[M]{PID{c.cell}} }
 
 // Context is cancelled when the actor has handled its last message, or is killed. It is what the actor's
 // goroutines get.
-func (c *Context[M]) Context() context.Context { return c.cell.ctx }
+func (c *Context[M]) Context() context.Context { return c.cell.context() }
 
 // Exit ends the actor after the running callback. Only the first call counts; nil is the normal end.
 func (c *Context[M]) Exit(reason error) { c.cell.exit(reason) }
@@ -37,6 +37,8 @@ func (c *Context[M]) Publish(snapshot any) { c.cell.snapshot.Store(&snapshot) }
 // what was being done.
 func (c *Context[M]) Go(name string, work func(ctx context.Context) M) {
 	cell := c.cell
+	cell.working = true
+	ctx := cell.context()
 	cell.work.Go(func() { // ends when work returns
 		returns := false
 		defer func() {
@@ -52,7 +54,7 @@ func (c *Context[M]) Go(name string, work func(ctx context.Context) M) {
 			}
 			_ = cell.put(failed{reason}) // an error says that it has ended already
 		}()
-		message := work(cell.ctx)
+		message := work(ctx)
 		returns = true
 		_ = cell.put(returned{message}) // the same
 	})
@@ -69,6 +71,9 @@ type Timer struct {
 func (c *Context[M]) After(d time.Duration, message M) *Timer {
 	t := &Timer{message: message, cell: c.cell}
 	cell := c.cell
+	if cell.timers == nil {
+		cell.timers = make(map[*Timer]struct{})
+	}
 	cell.timers[t] = struct{}{}
 	t.timer = time.AfterFunc(d, func() { _ = cell.put(fired{t}) })
 	return t
@@ -94,6 +99,8 @@ type monitor struct {
 	watcher *cell
 	wrap    func(Down) any
 	live    atomic.Bool
+
+	previous, next *monitor // of the same actor, under its mu
 }
 
 func (m *monitor) tell(d Down) { _ = m.watcher.put(arrived{m, d}) }
@@ -104,27 +111,52 @@ func (m *monitor) tell(d Down) { _ = m.watcher.put(arrived{m, d}) }
 func (c *Context[M]) Monitor(pid PID, wrap func(Down) M) (demonitor func()) {
 	m := &monitor{watcher: c.cell, wrap: func(d Down) any { return wrap(d) }}
 	m.live.Store(true)
-	forget := func() { m.live.Store(false) }
 	if pid.c == nil {
 		m.tell(Down{PID: pid, Reason: ErrStopped})
-		return forget
-	}
-	pid.c.mu.Lock()
-	over := pid.c.watched == nil
-	if !over {
-		pid.c.watched[m] = struct{}{}
-	}
-	pid.c.mu.Unlock()
-	if over {
+	} else if !pid.c.watch(m) {
 		m.tell(Down{PID: pid, Reason: pid.c.reason})
-		return forget
 	}
 	return func() {
-		forget()
-		pid.c.mu.Lock()
-		defer pid.c.mu.Unlock()
-		delete(pid.c.watched, m)
+		m.live.Store(false)
+		if pid.c != nil {
+			pid.c.unwatch(m)
+		}
 	}
+}
+
+// watch has the monitor told of the actor's end. It reports whether that is still to come.
+func (c *cell) watch(m *monitor) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.told {
+		return false
+	}
+	m.next = c.watched
+	if m.next != nil {
+		m.next.previous = m
+	}
+	c.watched = m
+	return true
+}
+
+func (c *cell) unwatch(m *monitor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.told { // the list is being walked through
+		return
+	}
+	switch {
+	case m.previous != nil:
+		m.previous.next = m.next
+	case c.watched == m:
+		c.watched = m.next
+	default: // taken back already
+		return
+	}
+	if m.next != nil {
+		m.next.previous = m.previous
+	}
+	m.previous, m.next = nil, nil
 }
 
 func envelopeOf(message any) hollywood.Envelope { return hollywood.Envelope{Msg: message} }

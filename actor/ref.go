@@ -47,26 +47,7 @@ func Spawn[M any](s *System, spec Spec, behaviour Actor[M]) (Ref[M], error) {
 		return Ref[M]{}, err
 	}
 	cell := newCell(s, spec)
-	c := &Context[M]{cell}
-	cell.calls = calls{
-		started: func() error { return nil },
-		receive: func(m any) {
-			// Only Ref[M], Context[M] and wrappers returning M put messages here. The check lets a nil
-			// interface value of M through.
-			typed, _ := m.(M)
-			behaviour.Receive(c, typed)
-		},
-		stopped: func(error) {},
-	}
-	if a, ok := behaviour.(Starter[M]); ok {
-		cell.calls.started = func() error { return a.Started(c) }
-	}
-	if a, ok := behaviour.(Trapper[M]); ok {
-		cell.calls.exiting = func(reason error) { a.Exiting(c, reason) }
-	}
-	if a, ok := behaviour.(Stopper[M]); ok {
-		cell.calls.stopped = func(reason error) { a.Stopped(c, reason) }
-	}
+	cell.calls = &callbacks[M]{Context[M]{cell}, behaviour}
 	if err := s.register(cell); err != nil {
 		return Ref[M]{}, err
 	}
@@ -146,12 +127,16 @@ func (p PID) Kill() {
 	if p.c == nil {
 		return
 	}
-	p.c.killOnce.Do(func() {
-		p.c.killed.Store(true)
+	if !p.c.killed.CompareAndSwap(false, true) {
+		return
+	}
+	p.c.cancelContext()
+	p.c.mu.Lock()
+	if p.c.kill != nil {
 		close(p.c.kill)
-		p.c.cancel()
-		_ = p.c.put(nudge{}) // an error says that it has ended already
-	})
+	}
+	p.c.mu.Unlock()
+	_ = p.c.put(nudge{}) // an error says that it has ended already
 }
 
 // Link ties the life of other to that of p, in this direction only: when p ends, however it ends, other is

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -86,7 +87,7 @@ func (s *System) register(c *cell) error {
 	s.seq++
 	// The incarnation number keeps hollywood's addresses unique: its registry answers a second spawn of
 	// one id with the first actor.
-	c.pid = hollywood.NewPID(hollywood.LocalLookupAddr, fmt.Sprintf("%s#%d", c.name, s.seq))
+	c.pid = hollywood.NewPID(hollywood.LocalLookupAddr, c.name+"#"+strconv.FormatUint(s.seq, 10))
 	s.names[c.name] = c
 	return nil
 }

@@ -63,9 +63,11 @@ func runtimeID(path string) (string, error) {
 	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
 }
 
+// release gives up the lock by name and not only by closing the file: a child that the program is forking at
+// this moment has a copy of the descriptor until it executes, and would hold the lock that long.
 func (l *dirLock) release() error {
 	if l.file == nil {
 		return nil
 	}
-	return l.file.Close()
+	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
 }

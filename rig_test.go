@@ -265,3 +265,6 @@ func with(env map[string]string, name, value string) map[string]string {
 	env[name] = value
 	return env
 }
+
+// Name is the test's: testify prints it, and the session, which has one too, may not be there yet.
+func (r *rig) Name() string { return r.T.Name() }

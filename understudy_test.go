@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +47,32 @@ func TestASecondRuntimeOnADataDirectoryIsRefusedByName(t *testing.T) {
 	require.NoError(t, first.Shutdown(t.Context()))
 	require.NoError(t, first.Shutdown(t.Context()), "twice is once")
 	require.NoError(t, first.Wait(t.Context()))
+	startRuntime(t, understudy.Options{DataDir: dir})
+}
+
+// A child that the program is forking has a copy of every descriptor until it executes.
+func TestAShutdownGivesUpItsLocksWhoeverHasACopyOfThem(t *testing.T) {
+	dir := t.TempDir()
+	first, _ := startRuntime(t, understudy.Options{DataDir: dir})
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("descriptors are found in /proc, which is not here")
+	}
+	copies := 0
+	for _, entry := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + entry.Name())
+		if err != nil || !strings.HasPrefix(target, dir) || !strings.HasSuffix(target, ".lock") {
+			continue
+		}
+		fd, err := strconv.Atoi(entry.Name())
+		require.NoError(t, err)
+		dup, err := syscall.Dup(fd)
+		require.NoError(t, err)
+		defer func() { assert.NoError(t, syscall.Close(dup)) }()
+		copies++
+	}
+	require.Equal(t, 2, copies, "the data directory's and the audit log's")
+	require.NoError(t, first.Shutdown(t.Context()))
 	startRuntime(t, understudy.Options{DataDir: dir})
 }
 

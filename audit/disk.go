@@ -72,6 +72,10 @@ func (realDisk) Lock(f file) error {
 	}
 }
 
+// unlock gives up a lock by name and not only by closing the file: a child that the program is forking at this
+// moment has a copy of the descriptor until it executes, and would hold the lock that long.
+func unlock(f file) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+
 // full reports whether there was no room.
 func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 

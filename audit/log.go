@@ -827,7 +827,8 @@ func (l *log) rotate() error {
 func (l *log) close() {
 	l.closeFiles()
 	if l.lock != nil {
-		_ = l.lock.Close() // the lock goes with it
+		unlock(l.lock)
+		_ = l.lock.Close()
 		l.lock = nil
 	}
 }

@@ -486,13 +486,17 @@ func (v *verification) torn(f *os.File, name string, damage *DamageError) {
 	v.find(Torn, v.checker.Size()+1, name, damage.Offset, "the last %d bytes are no records: %v", size-damage.Offset, damage.Err)
 }
 
-// writing reports whether a process has the log open for writing.
+// writing reports whether a process has the log open for writing. It holds the lock for a moment; a writer
+// that starts just then is told that the log is in use, and tries again.
 func writing(dir string) bool {
 	f, err := os.Open(filepath.Join(dir, lockName))
 	if err != nil {
 		return false
 	}
-	defer func() { _ = f.Close() }() // with it the lock goes
+	defer func() {
+		unlock(f)
+		_ = f.Close()
+	}()
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 

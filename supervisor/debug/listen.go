@@ -112,7 +112,7 @@ func ListenUnix(path string) (net.Listener, error) {
 	}
 	listener, err := listenLocked(path, lock)
 	if err != nil {
-		_ = lock.Close() // nothing was written to it
+		_ = unlock(lock) // nothing was written to it
 		return nil, err
 	}
 	return listener, nil
@@ -174,8 +174,11 @@ type socket struct {
 // Close gives up the lock last, so that whoever gets it finds no socket.
 func (s *socket) Close() error {
 	err := s.Listener.Close()
-	if closed := s.lock.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return errors.Join(err, unlock(s.lock))
+}
+
+// unlock gives up a lock by name and not only by closing the file: a child that the program is forking at this
+// moment has a copy of the descriptor until it executes, and would hold the lock that long.
+func unlock(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
 }

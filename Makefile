@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check chaos clean
+.PHONY: run build test check chaos bench clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -33,6 +33,11 @@ check:
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) fix -diff ./...
 	$(GO) run $(SUMTYPE) ./...
+
+## bench: the supervisor beside suture's and OTP's, as docs/performance.md shows it. A module of its own; it is
+## skipped if its modules cannot be fetched, and its OTP part without Erlang (Debian: erlang-base).
+bench:
+	@cd bench && { $(GO) mod download >/dev/null 2>&1 || { echo "bench skipped: its Go modules cannot be fetched"; exit 0; }; $(GO) run .; }
 
 clean:
 	rm -rf bin data

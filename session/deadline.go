@@ -1,0 +1,77 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session/process"
+)
+
+// deadline names a timer of the actor.
+type deadline string
+
+const (
+	startDeadline     deadline = "start"     // the handshake
+	stallDeadline     deadline = "stall"     // silence during a turn
+	turnDeadline      deadline = "turn"      // a turn's length
+	interruptDeadline deadline = "interrupt" // the result of an interrupted turn
+	drainDeadline     deadline = "drain"     // the turn that runs when a stop is asked for
+	settleDeadline    deadline = "settle"    // the CLI's word that it is idle
+)
+
+// interruptGrace is how long an interrupted turn may take to end. The CLI needs some 30 ms, and up to two
+// seconds for a tool in a sandbox.
+const interruptGrace = 10 * time.Second
+
+// settleGrace is how long the CLI is believed to be at work while nothing is seen of it. Its word that it is
+// idle comes within milliseconds of a result.
+const settleGrace = 2 * time.Second
+
+func (l *loop) after(c *actor.Context[message], what deadline, d time.Duration) {
+	l.cancel(what)
+	if d > 0 {
+		l.timers[what] = c.After(d, overdue{what})
+	}
+}
+
+func (l *loop) cancel(what deadline) {
+	l.timers[what].Stop()
+	delete(l.timers, what)
+}
+
+func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
+	switch what {
+	case startDeadline:
+		cause := fmt.Errorf("it did not answer the handshake within %v (start_timeout)", l.options.StartTimeout)
+		if l.process == nil {
+			l.finish(c, &CrashError{Class: process.ClassResources, Phase: PhaseStart, Cause: cause})
+			return
+		}
+		l.abort(c, cause)
+	case stallDeadline:
+		if l.current == nil && !l.turns.open {
+			return
+		}
+		left := l.options.StallTimeout - time.Since(l.heard)
+		if len(l.tools) > 0 || len(l.questions) > 0 { // it waits for a tool, or for us
+			left = l.options.StallTimeout
+		}
+		if left > 0 {
+			l.after(c, stallDeadline, left)
+			return
+		}
+		l.abort(c, fmt.Errorf("it said nothing for %v during a turn (stall_timeout)", l.options.StallTimeout))
+	case turnDeadline:
+		l.interruptTurn(c, fmt.Errorf("session %s: %w: %v (turn_timeout)", l.session.name, ErrTurnTimeout, l.options.TurnTimeout), nil)
+	case interruptDeadline:
+		l.abort(c, fmt.Errorf("it did not end an interrupted turn within %v", interruptGrace))
+	case drainDeadline:
+		l.endProcess(c)
+	case settleDeadline:
+		if l.current == nil && !l.turns.open {
+			l.atWork = false
+			l.pump(c)
+		}
+	}
+}

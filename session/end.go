@@ -1,0 +1,123 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/process"
+)
+
+// abort ends a process that cannot be worked with.
+func (l *loop) abort(c *actor.Context[message], cause error) {
+	if l.cause != nil || l.process == nil {
+		return
+	}
+	l.cause = cause
+	l.log.Warn().Err(cause).Msg("ending the CLI")
+	l.stopLadder(c, process.Ladder{Stdin: -1, Term: 2 * time.Second})
+}
+
+// onEnded handles the end of the process, after everything it wrote was handled.
+func (l *loop) onEnded(c *actor.Context[message], m ended) {
+	l.unwatch()
+	l.process = nil
+	l.laddered = false
+	l.desk.update(func(_ *record, info *Info) { info.PID, info.Tool, info.ToolArg = 0, "", "" })
+	clean := m.exit.Signal == 0 && (m.exit.Code == 0 || m.exit.Code == 1 || m.exit.Code == 143)
+	l.record.Ledger.end(clean)
+	l.desk.update(func(r *record, _ *Info) { r.Ledger = l.record.Ledger })
+	l.orphanTools()
+	for id, cancel := range l.questions {
+		cancel()
+		delete(l.questions, id)
+	}
+	if l.stopping && l.cause == nil {
+		l.finish(c, nil)
+		return
+	}
+	if l.finished {
+		return
+	}
+	class := m.exit.Class()
+	if l.otherLaunch(c, class) {
+		return
+	}
+	crash := &CrashError{Exit: m.exit, Class: class, Cause: l.cause, Phase: PhaseIdle}
+	if crash.Cause == nil && m.err != nil {
+		crash.Cause = m.err
+	}
+	if crash.Cause != nil && class == process.ClassStopped {
+		crash.Class = process.ClassProtocol
+	}
+	switch {
+	case !l.ready:
+		crash.Phase = PhaseStart
+	case l.current != nil || l.turns.open:
+		crash.Phase = PhaseTurn
+	}
+	l.finish(c, crash)
+}
+
+// finish ends the incarnation. A nil crash is an end that was asked for.
+func (l *loop) finish(c *actor.Context[message], crash *CrashError) {
+	if l.finished {
+		return
+	}
+	l.finished = true
+	record := audit.Record{Kind: audit.SessionStopped}
+	var reason error = actor.ErrShutdown
+	if crash != nil {
+		r, _ := l.desk.snapshot()
+		crash.Session, crash.SessionID, crash.Generation = l.session.name, r.SessionID, r.Generation
+		crash.Resumable = r.Begun && !l.options.NoSessionPersistence
+		reason = crash
+		record.Kind = audit.SessionCrashed
+		record.Exit = &audit.Exit{Reason: crash.Error(), Code: crash.Exit.Code, Signal: signalName(crash.Exit)}
+		l.log.Warn().Err(crash).Str("class", string(crash.Class)).Msg("session crashed")
+	} else {
+		l.log.Info().Msg("session stopped")
+	}
+	l.audit(record)
+	if q := l.current; q != nil {
+		l.setCurrent(nil)
+		l.release(q, crash)
+	}
+	for id, r := range l.requests {
+		delete(l.requests, id)
+		r.timer.Stop()
+		r.answer(c, nil, fmt.Errorf("session %s: %w", l.session.name, ErrNotRunning))
+	}
+	l.keeper.save(c, l, func(c *actor.Context[message]) { c.Exit(reason) })
+}
+
+// maxAttempts is how many processes may die with a prompt before it is held against it.
+const maxAttempts = 2
+
+// release ends the query whose prompt the process had, or puts it back. A process that died before it said
+// that it has the prompt was most likely dead when it was written. Should it have read it all the same, the
+// prompt's uuid keeps it from running twice.
+func (l *loop) release(q *query, crash *CrashError) {
+	switch {
+	case crash == nil:
+		q.stream.close(fmt.Errorf("session %s: %w", l.session.name, ErrStopped))
+	case q.taken && !l.options.Redeliver, q.cause != nil, q.attempts >= maxAttempts, crash.Permanent(), q.gone.Load():
+		q.stream.close(crash)
+	default:
+		if q.taken {
+			q.crash = crash
+		}
+		q.sent, q.taken = false, false
+		if err := l.desk.putBack(q); err != nil {
+			q.stream.close(err)
+		}
+	}
+}
+
+func signalName(e process.Exit) string {
+	if e.Signal == 0 {
+		return ""
+	}
+	return e.Signal.String()
+}

@@ -1,0 +1,184 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// Started begins the incarnation: its number is on disk before the process exists.
+func (l *loop) Started(c *actor.Context[message]) error {
+	l.desk.update(func(r *record, info *Info) {
+		r.Generation++
+		l.record = *r
+		info.State, info.Generation, info.Tool, info.ToolArg = Starting, r.Generation, "", ""
+	})
+	l.log = l.log.With().Int("generation", l.record.Generation).Logger()
+	// An actor that is killed, or panics, ends without having answered: whoever waits for its turn must not
+	// wait for ever.
+	l.over = c.Context()
+	context.AfterFunc(l.over, func() { l.desk.orphan(l) })
+	l.heard = time.Now()
+	l.after(c, startDeadline, l.options.StartTimeout)
+	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })
+	return nil
+}
+
+// launch starts the process.
+func (l *loop) launch(c *actor.Context[message]) {
+	if l.stopping {
+		l.finish(c, nil)
+		return
+	}
+	spec := l.session.launch(l.record)
+	l.resumed = spec.Resume
+	alive := &l.session.alive
+	alive.enter()
+	c.Go("start CLI", func(ctx context.Context) message {
+		p, err := process.Start(spec, process.Options{})
+		if err != nil {
+			alive.leave()
+			return launched{err: err}
+		}
+		go func() { // ends with the process
+			<-p.Done()
+			alive.leave()
+		}()
+		if ctx.Err() != nil { // the actor has ended meanwhile, and will not take it
+			p.Kill()
+			return launched{err: context.Cause(ctx)}
+		}
+		// However the actor ends, its process ends with it: the context is cancelled when it is killed, and
+		// when it ends in a panic.
+		return launched{p, context.AfterFunc(ctx, func() { p.Kill() }), nil}
+	})
+}
+
+func (l *loop) onLaunched(c *actor.Context[message], m launched) {
+	if m.err != nil {
+		l.desk.update(func(_ *record, info *Info) { info.PID = 0 })
+		var start *process.StartError
+		class := process.ClassRequest
+		if errors.As(m.err, &start) {
+			class = start.Class
+		}
+		l.finish(c, &CrashError{Class: class, Phase: PhaseStart, Cause: m.err})
+		return
+	}
+	p := m.process
+	l.process, l.unwatch = p, m.unwatch
+	l.record.Ledger.begin(l.resumed)
+	l.desk.mu.Lock()
+	l.desk.stderr = p.Stderr
+	l.desk.mu.Unlock()
+	l.desk.update(func(r *record, info *Info) {
+		r.Ledger = l.record.Ledger
+		info.PID, info.StartedAt = p.PID(), p.StartedAt()
+	})
+	self := c.Self()
+	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p) })
+	outbox := make(chan []byte, 256)
+	l.outbox = outbox
+	c.Go("write CLI", func(ctx context.Context) message { return write(ctx, outbox, p) })
+	l.auditStarted()
+	switch {
+	case l.finished: // too late: it was given up
+		l.stopLadder(c, process.Ladder{Stdin: -1, Term: -1})
+	case l.stopping:
+		l.endProcess(c)
+	default:
+		l.initialize(c)
+	}
+}
+
+// initialize sends the handshake. No prompt is sent before it is answered, so that no tool runs before
+// the hooks are in place.
+func (l *loop) initialize(c *actor.Context[message]) {
+	body := &protocol.Initialize{Hooks: map[string][]protocol.HookMatcher{
+		protocol.HookPreToolUse: {{
+			HookCallbackIDs: []string{intentHook}, Timeout: int(hookTimeout / time.Second), OnFailure: protocol.OnFailureBlock,
+		}},
+	}}
+	l.request(c, body, l.options.StartTimeout, func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
+		if err == nil {
+			err = r.Err()
+		}
+		var answer *protocol.InitializeResponse
+		if err == nil {
+			answer, err = r.Initialize()
+		}
+		switch {
+		case err != nil:
+			l.abort(c, fmt.Errorf("handshake: %w", err))
+		case answer.HooksApplied == nil || !*answer.HooksApplied:
+			// It would go on without them, and tools would run unseen.
+			l.abort(c, errors.New("handshake: the CLI did not apply the hooks that tools are audited by; its version may be too old"))
+		default:
+			l.becomeReady(c, answer)
+		}
+	})
+}
+
+func (l *loop) becomeReady(c *actor.Context[message], answer *protocol.InitializeResponse) {
+	l.ready = true
+	l.cancel(startDeadline)
+	l.desk.update(func(_ *record, info *Info) {
+		info.State, info.Version = Idle, answer.ClaudeCodeVersion
+		if answer.CurrentPermissionMode != "" {
+			info.Mode = string(answer.CurrentPermissionMode)
+		}
+	})
+	l.log.Info().Int("pid", l.process.PID()).Str("cli", answer.ClaudeCodeVersion).Bool("resumed", l.resumed).Msg("session ready")
+	l.audit(audit.Record{Kind: audit.SessionReady, Detail: map[string]any{"cli_version": answer.ClaudeCodeVersion, "resumed": l.resumed}})
+	for _, reply := range l.waiting {
+		reply.Send(struct{}{})
+	}
+	l.waiting = nil
+	l.pump(c)
+}
+
+// otherLaunch starts the process once more, when it turned out that the conversation does not exist that
+// was to be resumed, or exists already that was to be begun. If both is so, which a damaged transcript
+// does, the conversation is lost and its id taken: a new one begins under another id. No incarnation does
+// any of it twice.
+func (l *loop) otherLaunch(c *actor.Context[message], class process.ExitClass) bool {
+	if l.ready || l.renamed || l.stopping || l.cause != nil {
+		return false
+	}
+	r, _ := l.desk.snapshot()
+	id, begun := r.SessionID, false
+	var what string
+	switch {
+	case class != process.ClassNoConversation && class != process.ClassSessionInUse:
+		return false
+	case l.retried:
+		l.renamed = true
+		id, what = uuid.NewString(), "unusable: a new one under another id"
+	case class == process.ClassNoConversation && l.resumed:
+		what = "lost: a new one under the same id"
+	case class == process.ClassSessionInUse && !l.resumed:
+		begun, what = true, "exists: resumed"
+	default:
+		return false
+	}
+	l.retried = true
+	l.log.Warn().Str("conversation", what).Msg("starting the CLI once more")
+	l.audit(audit.Record{Kind: audit.SessionRestarted, Detail: map[string]any{"conversation": what, "next_session_id": id}})
+	for id := range l.requests { // the handshake that will not be answered
+		l.settle(id)
+	}
+	l.desk.update(func(r *record, info *Info) {
+		r.Begun, r.SessionID, info.SessionID = begun, id, id
+		l.record = *r
+	})
+	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })
+	return true
+}

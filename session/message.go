@@ -1,0 +1,82 @@
+package session
+
+import (
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// message is what a session's actor receives.
+//
+//sumtype:decl
+type message interface{ isMessage() }
+
+type (
+	// From handles.
+	awaitReady struct{ reply actor.Reply[struct{}] }
+	wake       struct{}
+	abandon    struct{ query *query }
+	interrupt  struct{ reply actor.Reply[struct{}] }
+	keep       struct{ reply actor.Reply[struct{}] }
+	control    struct {
+		body  protocol.ControlBody
+		reply actor.Reply[*protocol.ControlResponse]
+	}
+
+	// From the process.
+	launched struct {
+		process *process.Process
+		unwatch func() bool // takes back that the process is killed when the actor ends
+		err     error
+	}
+	frame struct{ message protocol.Message }
+	noise struct{ err error }
+	ended struct {
+		exit process.Exit
+		err  error // what was wrong with its stdout
+	}
+	writerEnded struct{}
+	observed    struct{} // what it has running
+
+	// From work that the actor has others do.
+	saved struct {
+		err  error
+		then func(*actor.Context[message])
+	}
+	intentKept struct {
+		requestID string
+		err       error
+	}
+	decided struct {
+		requestID string
+		question  *protocol.CanUseTool
+		result    protocol.PermissionResult
+		err       error
+	}
+	called      struct{}
+	processGone struct{}
+
+	// Time.
+	overdue struct{ what deadline }
+	silent  struct{ request string }
+)
+
+func (awaitReady) isMessage()  {}
+func (wake) isMessage()        {}
+func (abandon) isMessage()     {}
+func (interrupt) isMessage()   {}
+func (keep) isMessage()        {}
+func (control) isMessage()     {}
+func (launched) isMessage()    {}
+func (frame) isMessage()       {}
+func (noise) isMessage()       {}
+func (ended) isMessage()       {}
+func (writerEnded) isMessage() {}
+func (observed) isMessage()    {}
+func (saved) isMessage()       {}
+func (intentKept) isMessage()  {}
+func (decided) isMessage()     {}
+func (called) isMessage()      {}
+func (processGone) isMessage() {}
+func (overdue) isMessage()     {}
+func (silent) isMessage()      {}

@@ -36,6 +36,8 @@ type Options struct {
 
 	// Configuration is what the options were read from, for the audit log. The zero value records nothing.
 	Configuration Configuration
+	// Findings are what a check of the configuration had to say, for the audit log.
+	Findings []audit.Lint
 
 	// OnEvent, if not nil, is told what the supervisors do. It must return at once.
 	OnEvent func(supervisor.Event)

@@ -138,6 +138,9 @@ func (rt *Runtime) build(ctx context.Context) error {
 	if from := rt.options.Configuration; from != (Configuration{}) {
 		rt.record(audit.Record{Kind: audit.ConfigLoaded, Detail: map[string]any{"path": from.Path, "sha256": from.SHA256}})
 	}
+	for _, finding := range rt.options.Findings {
+		rt.record(finding.Record())
+	}
 	go rt.watch() // ends with the tree
 	if err := rt.populate(ctx); err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -473,6 +476,9 @@ func (rt *Runtime) Supervise(ctx context.Context, spec supervisor.ChildSpec) err
 	_, err := rt.root.StartChild(ctx, spec)
 	return err
 }
+
+// Audit is the audit log, nil if there is none: for records of the embedder's own, and for its status.
+func (rt *Runtime) Audit() *audit.Trail { return rt.trail }
 
 // System is the runtime's actors, for children of Supervise.
 func (rt *Runtime) System() *actor.System { return rt.system }

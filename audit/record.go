@@ -46,7 +46,7 @@ const (
 	RuntimeStopped Kind = "runtime.stopped"
 	// ConfigLoaded says which configuration is in force, by its digest.
 	ConfigLoaded Kind = "config.loaded"
-	// LintFinding is what a check of the configuration has to say.
+	// LintFinding is what a check of the configuration has to say: see [Lint].
 	LintFinding Kind = "lint.finding"
 
 	// SessionStarted and the following are a session's life.
@@ -70,16 +70,23 @@ const (
 	// ToolOrphan is an intent whose result will never come, since its process ended.
 	ToolOrphan Kind = "tool.orphan"
 
-	// ApprovalAsked and ApprovalAnswered are a question to people, and their answer.
+	// ApprovalAsked and ApprovalAnswered are a question to people, and their answer: see [Approval].
 	ApprovalAsked    Kind = "approval.asked"
 	ApprovalAnswered Kind = "approval.answered"
 
-	// BudgetWarned and BudgetExhausted are a session's spending getting near its limit, and reaching it.
+	// BudgetWarned and BudgetExhausted are spending getting near its limit, and reaching it: see [Budget].
 	BudgetWarned    Kind = "budget.warned"
 	BudgetExhausted Kind = "budget.exhausted"
 
 	// AdminAction is what an operator did.
 	AdminAction Kind = "admin.action"
+
+	// SupervisorEvent is what a supervisor did that no session.* record says: a child that did not start or had
+	// to be killed, a supervisor that gave up. See [Supervision].
+	SupervisorEvent Kind = "supervisor.event"
+
+	// WitnessDiffers says that what the CLI itself reports of a tool use is not what the log has.
+	WitnessDiffers Kind = "witness.differs"
 )
 
 var kinds = map[Kind]bool{ // true: the log's own
@@ -90,7 +97,7 @@ var kinds = map[Kind]bool{ // true: the log's own
 	TurnStarted: false, TurnResult: false,
 	ToolIntent: false, ToolDecision: false, ToolResult: false, ToolOrphan: false,
 	ApprovalAsked: false, ApprovalAnswered: false, BudgetWarned: false, BudgetExhausted: false,
-	AdminAction: false,
+	AdminAction: false, SupervisorEvent: false, WitnessDiffers: false,
 }
 
 // Outcome is what was decided, or how something ended.

@@ -331,6 +331,22 @@ func (t *Trail) Redact(values ...string) {
 // Mode is Options.Mode.
 func (t *Trail) Mode() Mode { return t.options.Mode }
 
+// Health is nil if records can be made durable now, as far as anybody knows, and says why not otherwise.
+func (t *Trail) Health() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.up != nil && !t.broken:
+		return nil
+	case t.failure != nil:
+		return t.failure
+	default:
+		return errNotRunning
+	}
+}
+
+var errNotRunning = errors.New("the audit log is not open")
+
 // Status describes the log. It does not go through the actor's mailbox, so that it also answers while a
 // write hangs.
 func (t *Trail) Status() Status {

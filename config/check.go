@@ -28,6 +28,7 @@ var (
 	auditModes     = []string{AuditRequired, AuditBestEffort}
 	strategies     = []string{string(supervisor.OneForOne), string(supervisor.OneForAll), string(supervisor.RestForOne)}
 	settingSources = []string{"user", "project", "local"}
+	resumeFailures = []string{string(session.ResumePark), string(session.ResumeFresh)}
 )
 
 // check looks at a field that was filled: whether its value can be, and where its paths lead.
@@ -198,6 +199,12 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 		return d.each(path, n, o.InheritEnv, func(path string, n *node, name *string) bool {
 			return variableName.MatchString(strings.TrimSuffix(*name, "*")) ||
 				d.problem(path, n, "expected the name of a variable, or the beginning of one and *", "such as LANG or LC_*")
+		})
+	case "on_resume_failure":
+		return d.word(path, n, string(o.OnResumeFailure), resumeFailures)
+	case "budgets":
+		return d.each(path, n, o.Budgets, func(path string, n *node, name *string) bool {
+			return *name != "" || d.problem(path, n, "expected the name of a budget", "remove the entry")
 		})
 	case "stall_timeout": // negative for none
 	default:

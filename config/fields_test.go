@@ -54,6 +54,11 @@ func TestEveryOptionOfASession(t *testing.T) {
 		"control_timeout":    {"'10s'", 10 * time.Second},
 		"permission_timeout": {"1h", time.Hour},
 		"redeliver":          {"true", true},
+		"interrupt_grace":    {"3s", 3 * time.Second},
+		"idle_timeout":       {"15m", 15 * time.Minute},
+		"resume_attempts":    {"4", 4},
+		"on_resume_failure":  {"fresh", session.ResumeFresh},
+		"budgets":            {"[team, day]", []string{"team", "day"}},
 		"max_queue":          {"7", 7},
 	}
 	options := reflect.TypeFor[session.Options]()

@@ -20,10 +20,6 @@ const (
 	settleDeadline    deadline = "settle"    // the CLI's word that it is idle
 )
 
-// interruptGrace is how long an interrupted turn may take to end. The CLI needs some 30 ms, and up to two
-// seconds for a tool in a sandbox.
-const interruptGrace = 10 * time.Second
-
 // settleGrace is how long the CLI is believed to be at work while nothing is seen of it. Its word that it is
 // idle comes within milliseconds of a result.
 const settleGrace = 2 * time.Second
@@ -65,7 +61,7 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 	case turnDeadline:
 		l.interruptTurn(c, fmt.Errorf("session %s: %w: %v (turn_timeout)", l.session.name, ErrTurnTimeout, l.options.TurnTimeout), nil)
 	case interruptDeadline:
-		l.abort(c, fmt.Errorf("it did not end an interrupted turn within %v", interruptGrace))
+		l.abort(c, fmt.Errorf("it did not end an interrupted turn within %v (interrupt_grace)", l.options.InterruptGrace))
 	case drainDeadline:
 		l.endProcess(c)
 	case settleDeadline:

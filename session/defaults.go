@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/understudy-run/understudy/supervisor"
@@ -17,6 +18,9 @@ const (
 	DefaultControlTimeout    = 30 * time.Second
 	DefaultPermissionTimeout = 5 * time.Minute
 	DefaultMaxQueue          = 64
+
+	DefaultInterruptGrace = 10 * time.Second // the CLI needs some 30 ms, and up to 2 s for a tool in a sandbox
+	DefaultResumeAttempts = 2
 )
 
 // withDefaults fills in what is zero.
@@ -27,6 +31,9 @@ func (o Options) withDefaults() Options {
 	o.PermissionTimeout = cmp.Or(o.PermissionTimeout, DefaultPermissionTimeout)
 	o.MaxQueue = cmp.Or(o.MaxQueue, DefaultMaxQueue)
 	o.Restart = cmp.Or(o.Restart, supervisor.Permanent)
+	o.InterruptGrace = cmp.Or(o.InterruptGrace, DefaultInterruptGrace)
+	o.ResumeAttempts = cmp.Or(o.ResumeAttempts, DefaultResumeAttempts)
+	o.OnResumeFailure = cmp.Or(o.OnResumeFailure, ResumePark)
 	return o
 }
 
@@ -58,10 +65,20 @@ func (o Options) Validate() error {
 	}{
 		{"start_timeout", o.StartTimeout}, {"turn_timeout", o.TurnTimeout},
 		{"control_timeout", o.ControlTimeout}, {"permission_timeout", o.PermissionTimeout},
+		{"interrupt_grace", o.InterruptGrace}, {"idle_timeout", o.IdleTimeout},
 	} {
 		if d.value < 0 {
 			add(d.name, d.value, "0 or more")
 		}
+	}
+	if o.ResumeAttempts < 0 {
+		add("resume_attempts", o.ResumeAttempts, "0 (for the default) or more")
+	}
+	if !slices.Contains([]ResumeFailure{"", ResumePark, ResumeFresh}, o.OnResumeFailure) {
+		add("on_resume_failure", o.OnResumeFailure, "park or fresh")
+	}
+	if slices.Contains(o.Budgets, "") {
+		add("budgets", o.Budgets, "names of budgets")
 	}
 	if o.Settings.Path != "" && o.Settings.Values != nil {
 		add("settings", o.Settings.Path, "either a file or values")

@@ -369,7 +369,7 @@ func (l *loop) interruptTurn(c *actor.Context[message], cause error, acknowledge
 		return
 	}
 	if l.timers[interruptDeadline] == nil {
-		l.after(c, interruptDeadline, interruptGrace)
+		l.after(c, interruptDeadline, l.options.InterruptGrace)
 	}
 	// Without cancel_queued a prompt that the CLI has not begun yet would run all the same.
 	l.request(c, &protocol.Interrupt{CancelQueued: true}, l.options.ControlTimeout,

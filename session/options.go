@@ -87,6 +87,19 @@ type Options struct {
 	// MaxQueue is how many queries may wait for their turn, 64 by default.
 	MaxQueue int `json:"max_queue,omitzero"`
 
+	// InterruptGrace is how long an interrupted turn may take to end; then the process is ended. 10 s by default.
+	InterruptGrace time.Duration `json:"interrupt_grace,omitzero"`
+	// IdleTimeout ends the process of a session that had nothing to do for so long. The session stays, as
+	// hibernated; the next query starts the process again, which counts as no restart. 0: never.
+	IdleTimeout time.Duration `json:"idle_timeout,omitzero"`
+	// ResumeAttempts is how many processes in a row may crash on a resumed conversation without one good result
+	// before OnResumeFailure decides. 2 by default. A process that was killed from outside does not count.
+	ResumeAttempts int `json:"resume_attempts,omitzero"`
+	// OnResumeFailure is ResumePark if empty.
+	OnResumeFailure ResumeFailure `json:"on_resume_failure,omitzero"`
+	// Budgets are the shared budgets that the session spends from, by name, beside its own MaxBudgetUSD.
+	Budgets []string `json:"budgets,omitzero"`
+
 	// CanUseTool answers the CLI's permission questions. nil: they are denied. An answer that takes longer
 	// than PermissionTimeout, an error and a panic deny.
 	CanUseTool        CanUseTool    `json:"-"`
@@ -95,6 +108,16 @@ type Options struct {
 	// of the session's, one call at a time and in order; it cannot hold the session up.
 	ToolCallback func(ToolEvent) `json:"-"`
 }
+
+// ResumeFailure is what becomes of a session whose conversation cannot be resumed.
+type ResumeFailure string
+
+const (
+	// ResumePark parks the session as failed; its conversation is left as it is.
+	ResumePark ResumeFailure = "park"
+	// ResumeFresh begins a new conversation under another id. The old one stays on disk.
+	ResumeFresh ResumeFailure = "fresh"
+)
 
 // Secret is a value that is never shown: it prints as [redacted], in every format, JSON included.
 type Secret string

@@ -115,13 +115,11 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 		l.noteResult(c, m)
 	case *protocol.Unknown:
 		l.unknown(m)
-	case *protocol.System:
-		l.unknown(m)
 	default: // only of interest to whoever reads the turn
 	}
 }
 
-func (l *loop) unknown(m protocol.Message) {
+func (l *loop) unknown(m *protocol.Unknown) {
 	l.log.Debug().Str("kind", m.Kind()).Msg("frame of an unknown kind")
 	l.desk.update(func(_ *record, info *Info) { info.Unknown++ })
 }

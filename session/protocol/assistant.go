@@ -23,7 +23,12 @@ type Assistant struct {
 	UserMessageUUIDs []string         `json:"user_message_uuids,omitempty"` // the prompts, if several were merged
 	ResumeReason     string           `json:"resume_reason,omitempty"`
 	ToolUseMeta      []ToolUseMeta    `json:"tool_use_meta,omitempty"`
-	ContextUsage     json.RawMessage  `json:"context_usage,omitempty"`
+	ContextUsage     json.RawMessage  `json:"context_usage,omitempty"` // with context usage switched on
+	UsageReport      json.RawMessage  `json:"usage_report,omitempty"`
+	// ResumedFromIncompleteThinking: the answer goes on where an earlier process was cut off.
+	ResumedFromIncompleteThinking bool   `json:"resumed_from_incomplete_thinking,omitempty"`
+	IsAPIErrorMessage             bool   `json:"is_api_error_message,omitempty"`
+	APIErrorType                  string `json:"api_error_type,omitempty"` // overloaded_error, authentication_error, …
 }
 
 // Text joins the text blocks of the message.
@@ -39,6 +44,11 @@ type AssistantMessage struct {
 	StopReason   *string        `json:"stop_reason"` // nil in most frames: the result says why it stopped
 	StopSequence *string        `json:"stop_sequence"`
 	Usage        Usage          `json:"usage"` // as of the message's start, not final
+	// What the API says besides, as it says it.
+	StopDetails       json.RawMessage `json:"stop_details,omitempty"` // of a refusal
+	Container         json.RawMessage `json:"container,omitempty"`
+	ContextManagement json.RawMessage `json:"context_management,omitempty"`
+	Diagnostics       json.RawMessage `json:"diagnostics,omitempty"`
 }
 
 func (*AssistantMessage) constants() []constant { return []constant{{"type", "message"}} }
@@ -80,4 +90,12 @@ type Usage struct {
 	CacheCreationInputTokens int64   `json:"cache_creation_input_tokens"`
 	CacheReadInputTokens     int64   `json:"cache_read_input_tokens"`
 	ServiceTier              *string `json:"service_tier,omitempty"`
+	Speed                    *string `json:"speed,omitempty"` // standard, fast
+	InferenceGeo             *string `json:"inference_geo,omitempty"`
+	// What the API says besides, as it says it.
+	ServerToolUse       json.RawMessage `json:"server_tool_use,omitempty"` // web_search_requests, web_fetch_requests
+	CacheCreation       json.RawMessage `json:"cache_creation,omitempty"`  // by lifetime
+	OutputTokensDetails json.RawMessage `json:"output_tokens_details,omitempty"`
+	Iterations          json.RawMessage `json:"iterations,omitempty"`
+	FallbackCredit      json.RawMessage `json:"fallback_credit,omitempty"`
 }

@@ -20,8 +20,9 @@ type ContentBlock interface {
 // TextBlock is text of the model or of the user.
 type TextBlock struct {
 	wire
-	Text      string          `json:"text"`
-	Citations json.RawMessage `json:"citations,omitempty"` // as the API has them
+	Text         string          `json:"text"`
+	Citations    json.RawMessage `json:"citations,omitempty"` // as the API has them
+	CacheControl json.RawMessage `json:"cache_control,omitempty"`
 }
 
 // ThinkingBlock is the model's reasoning, with the signature that lets it be sent back.
@@ -41,50 +42,59 @@ type RedactedThinkingBlock struct {
 // the tool runs: permission is decided later.
 type ToolUseBlock struct {
 	wire
-	ID    string          `json:"id" wire:"essential"`
-	Name  string          `json:"name" wire:"essential"`
-	Input json.RawMessage `json:"input" wire:"object"` // any JSON object; its schema is the tool's
+	ID           string          `json:"id" wire:"essential"`
+	Name         string          `json:"name" wire:"essential"`
+	Input        json.RawMessage `json:"input" wire:"object"` // any JSON object; its schema is the tool's
+	Caller       json.RawMessage `json:"caller,omitempty"`    // who called it: the model, or a server tool of its
+	CacheControl json.RawMessage `json:"cache_control,omitempty"`
 }
 
 // ToolResultBlock is the answer of a tool, in a user message.
 type ToolResultBlock struct {
 	wire
-	ToolUseID string  `json:"tool_use_id" wire:"essential"`
-	Content   Content `json:"content,omitzero"`
-	IsError   bool    `json:"is_error,omitempty" wire:"failsafe"` // true for a denied tool too
+	ToolUseID    string          `json:"tool_use_id" wire:"essential"`
+	Content      Content         `json:"content,omitzero"`
+	IsError      bool            `json:"is_error,omitempty" wire:"failsafe"` // true for a denied tool too
+	CacheControl json.RawMessage `json:"cache_control,omitempty"`
 }
 
 // ImageBlock is a picture. The CLI writes one twice per frame, as base64, so such lines are long.
 type ImageBlock struct {
 	wire
-	Source Source `json:"source"`
+	Source       Source          `json:"source"`
+	CacheControl json.RawMessage `json:"cache_control,omitempty"`
 }
 
 // DocumentBlock is a document given to the model.
 type DocumentBlock struct {
 	wire
-	Source  Source  `json:"source"`
-	Title   *string `json:"title,omitempty"`
-	Context *string `json:"context,omitempty"`
+	Source       Source          `json:"source"`
+	Title        *string         `json:"title,omitempty"`
+	Context      *string         `json:"context,omitempty"`
+	Citations    json.RawMessage `json:"citations,omitempty"` // whether the model is to cite it
+	CacheControl json.RawMessage `json:"cache_control,omitempty"`
 }
 
 // Source says where the bytes of an image or a document are.
 type Source struct {
 	wire
-	Type      string `json:"type"` // base64, url, text, file
-	MediaType string `json:"media_type,omitempty"`
-	Data      string `json:"data,omitempty"` // base64 for type base64
-	URL       string `json:"url,omitempty"`
-	FileID    string `json:"file_id,omitempty"`
+	Type      string  `json:"type"` // base64, url, text, file, content
+	MediaType string  `json:"media_type,omitempty"`
+	Data      string  `json:"data,omitempty"` // base64 for type base64
+	URL       string  `json:"url,omitempty"`
+	FileID    string  `json:"file_id,omitempty"`
+	Content   Content `json:"content,omitzero"` // for type content
 }
 
 // ServerToolUseBlock is a tool that the API runs itself, such as its web search.
 // No permission question is asked for it.
 type ServerToolUseBlock struct {
 	wire
-	ID    string          `json:"id" wire:"essential"`
-	Name  string          `json:"name" wire:"essential"`
-	Input json.RawMessage `json:"input" wire:"object"`
+	ID           string          `json:"id" wire:"essential"`
+	Name         string          `json:"name" wire:"essential"`
+	Input        json.RawMessage `json:"input" wire:"object"`
+	Caller       json.RawMessage `json:"caller,omitempty"`
+	CacheControl json.RawMessage `json:"cache_control,omitempty"`
 }
 
 // UnknownBlock is a block of another kind, one that lacks what its kind needs, or
@@ -94,37 +104,6 @@ type UnknownBlock struct {
 	Type   string `json:"type,omitempty"`
 	Reason string `json:"-"` // why a block of a known Type is here, else empty
 }
-
-func (*TextBlock) isBlock()             {}
-func (*ThinkingBlock) isBlock()         {}
-func (*RedactedThinkingBlock) isBlock() {}
-func (*ToolUseBlock) isBlock()          {}
-func (*ToolResultBlock) isBlock()       {}
-func (*ImageBlock) isBlock()            {}
-func (*DocumentBlock) isBlock()         {}
-func (*ServerToolUseBlock) isBlock()    {}
-func (*UnknownBlock) isBlock()          {}
-
-func (*TextBlock) constants() []constant             { return kindOfBlock("text") }
-func (*ThinkingBlock) constants() []constant         { return kindOfBlock("thinking") }
-func (*RedactedThinkingBlock) constants() []constant { return kindOfBlock("redacted_thinking") }
-func (*ToolUseBlock) constants() []constant          { return kindOfBlock("tool_use") }
-func (*ToolResultBlock) constants() []constant       { return kindOfBlock("tool_result") }
-func (*ImageBlock) constants() []constant            { return kindOfBlock("image") }
-func (*DocumentBlock) constants() []constant         { return kindOfBlock("document") }
-func (*ServerToolUseBlock) constants() []constant    { return kindOfBlock("server_tool_use") }
-
-func kindOfBlock(t string) []constant { return []constant{{"type", t}} }
-
-func (b *TextBlock) MarshalJSON() ([]byte, error)             { return marshal(b) }
-func (b *ThinkingBlock) MarshalJSON() ([]byte, error)         { return marshal(b) }
-func (b *RedactedThinkingBlock) MarshalJSON() ([]byte, error) { return marshal(b) }
-func (b *ToolUseBlock) MarshalJSON() ([]byte, error)          { return marshal(b) }
-func (b *ToolResultBlock) MarshalJSON() ([]byte, error)       { return marshal(b) }
-func (b *ImageBlock) MarshalJSON() ([]byte, error)            { return marshal(b) }
-func (b *DocumentBlock) MarshalJSON() ([]byte, error)         { return marshal(b) }
-func (b *ServerToolUseBlock) MarshalJSON() ([]byte, error)    { return marshal(b) }
-func (b *UnknownBlock) MarshalJSON() ([]byte, error)          { return marshal(b) }
 
 // Content is what a user message or a tool result holds: a string, or blocks.
 // The zero value is no content at all.
@@ -289,23 +268,6 @@ func (e *encoder) blockList(dst []byte, blocks []ContentBlock) []byte {
 // line with its types at the end cannot make reading it quadratic.
 const maxBlockDepth = 8
 
-var (
-	blockPlans   map[string]*plan
-	unknownBlock *plan
-)
-
-func init() {
-	unknownBlock = planOf(reflect.TypeFor[UnknownBlock]())
-	blockPlans = map[string]*plan{}
-	for _, b := range []ContentBlock{
-		&TextBlock{}, &ThinkingBlock{}, &RedactedThinkingBlock{}, &ToolUseBlock{}, &ToolResultBlock{},
-		&ImageBlock{}, &DocumentBlock{}, &ServerToolUseBlock{},
-	} {
-		p := planOf(reflect.TypeOf(b).Elem())
-		blockPlans[p.consts[0].value] = p
-	}
-}
-
 func (d *decoder) blockList() ([]ContentBlock, bool) {
 	if !d.enter() {
 		return nil, false
@@ -360,7 +322,7 @@ func (d *decoder) variant(u variants, deep bool) any {
 	p, guess := (*plan)(nil), false
 	if tag, ok := d.firstTag(u.key); ok {
 		p = u.plans[string(tag)]
-		guess = p != nil
+		guess = p != nil && len(p.consts) > 0 // else the type is a field, and only the last one counts
 	}
 	d.back(start)
 	if guess {

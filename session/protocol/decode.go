@@ -33,8 +33,7 @@ const maxExcerpt = 120
 // White space around the object, a newline included, does not matter.
 //
 // What is no JSON object is a *DecodeError. Everything else is a message: an
-// unknown type becomes *Unknown and an unknown system subtype *System, with the
-// bytes kept. A known field of the wrong type is left at its zero value, its
+// unknown type or system subtype becomes *Unknown, with the bytes kept. A known field of the wrong type is left at its zero value, its
 // bytes are kept too, and Defects names it. The frame as a whole becomes *Unknown, with
 // a Reason, only if it cannot be used without the field: the request_id of a
 // control frame, the message of an assistant or user frame. The flag is_error
@@ -142,7 +141,7 @@ func (d *decoder) scanMessagePlan() *plan {
 	if p := systemPlans[*sub]; p != nil {
 		return p
 	}
-	return otherSystem
+	return unknownMessage
 }
 
 // firstTag reads the value of key if it is the first of the object under the

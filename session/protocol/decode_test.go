@@ -74,22 +74,25 @@ func TestDecodeKeyOrderAndDuplicates(t *testing.T) {
 
 func TestDecodeUnknown(t *testing.T) {
 	for line, want := range map[string]string{
-		`{}`:                                    "",
-		`{"type":7}`:                            "",
-		`{"type":"transcript_mirror","x":1}`:    "transcript_mirror",
-		`{"type":"future","subtype":"thing"}`:   "future/thing",
-		`{"type":"system"}`:                     "system",
-		`{"type":"system","subtype":5}`:         "system",
-		`{"subtype":"init","session_id":"s"}`:   "/init",
-		`{"type":"transcript_mirror","type":7}`: "",
+		`{}`:                                     "",
+		`{"type":7}`:                             "",
+		`{"type":"future","subtype":"thing"}`:    "future/thing",
+		`{"type":"system"}`:                      "system",
+		`{"type":"system","subtype":5}`:          "system",
+		`{"subtype":"init","session_id":"s"}`:    "/init",
+		`{"type":"transcript_mirror","type":7}`:  "",
+		`{"type":"system","subtype":"ui_toast"}`: "system/ui_toast",
 	} {
 		m := decode[*protocol.Unknown](t, line)
 		assert.Equal(t, want, m.Kind(), line)
 		assert.Empty(t, m.Reason, line)
 	}
-	s := decode[*protocol.System](t, `{"type":"system","subtype":"compact_boundary","compact_metadata":{"trigger":"auto"},"session_id":"s"}`)
-	assert.Equal(t, "compact_boundary", s.Subtype)
-	assert.Equal(t, []string{"compact_metadata"}, protocol.UnknownFields(s))
+	u := decode[*protocol.Unknown](t, `{"type":"system","subtype":"future","thing":1,"session_id":"s"}`)
+	assert.Equal(t, "system", u.Type)
+	assert.Equal(t, "future", u.Subtype)
+	assert.Equal(t, "s", protocol.SessionOf(u))
+	assert.JSONEq(t, `{"type":"system","subtype":"future","thing":1,"session_id":"s"}`, string(u.Raw()))
+	assert.Empty(t, protocol.UnknownFields(u), "its type is the news")
 	for _, sub := range []string{"task_started", "task_progress", "task_updated", "task_notification", "background_tasks_changed"} {
 		assert.Equal(t, sub, decode[*protocol.TaskEvent](t, `{"type":"system","subtype":"`+sub+`"}`).Subtype)
 	}

@@ -32,7 +32,7 @@
 //
 // Reader splits a stream into lines, Decode turns a line into a Message, Encode turns a Message
 // into a line. Messages, content blocks and control requests are closed sets of pointer types
-// with one kind each for what is not known: *Unknown, *System, *UnknownBlock, *UnknownRequest. Nothing
+// with one kind each for what is not known: *Unknown, *UnknownBlock, *UnknownRequest. Nothing
 // of a frame is lost on the way through: see Encode. What has a wrong type does not end a
 // session: see Decode, and Defects and UnknownFields for counters.
 //

@@ -55,6 +55,7 @@ type plan struct {
 	consts    []constant
 	essential uint64
 	checks    bool
+	session   *field     // session_id, if there is one
 	table     [128]uint8 // 1 + index of the first field in the chain
 }
 
@@ -183,6 +184,11 @@ func buildPlan(t reflect.Type) *plan {
 		f.next = p.table[h]
 		p.fields = append(p.fields, f)
 		p.table[h] = uint8(len(p.fields))
+	}
+	for i := range p.fields {
+		if f := &p.fields[i]; f.name == "session_id" && t.Field(f.index).Type.Kind() == reflect.String {
+			p.session = f
+		}
 	}
 	return p
 }

@@ -36,7 +36,18 @@ type Result struct {
 	StartupFailureReason      string                `json:"startup_failure_reason,omitempty"`
 	DeferredToolUse           json.RawMessage       `json:"deferred_tool_use,omitempty"`
 	SubagentStats             json.RawMessage       `json:"subagent_stats,omitempty"`
-	TTFTMS                    *float64              `json:"ttft_ms,omitempty"`
+	SafetyStops               json.RawMessage       `json:"safety_stops,omitempty"`
+	BegunMessageIDs           []string              `json:"begun_message_ids,omitempty"`
+	APIErrorType              string                `json:"api_error_type,omitempty"` // overloaded_error, authentication_error, …
+	InvalidConfigFile         json.RawMessage       `json:"invalid_config_file,omitempty"`
+	CredentialExpiresAt       string                `json:"credential_expires_at,omitempty"`
+	FastModeState             string                `json:"fast_mode_state,omitempty"` // off, cooldown, on
+	FastModeDisabledReason    string                `json:"fast_mode_disabled_reason,omitempty"`
+	// Milliseconds from the prompt to the API request, the first token, the first frame with content.
+	TimeToRequestMS     *float64 `json:"time_to_request_ms,omitempty"`
+	TTFTMS              *float64 `json:"ttft_ms,omitempty"`
+	TTFTStreamMS        *float64 `json:"ttft_stream_ms,omitempty"`
+	FirstContentFrameMS *float64 `json:"first_content_frame_ms,omitempty"`
 }
 
 // The subtypes of Result.
@@ -66,6 +77,8 @@ type ModelUsage struct {
 	CanonicalModel           string  `json:"canonicalModel,omitempty"`
 	Provider                 string  `json:"provider,omitempty"`
 	CostBasis                string  `json:"costBasis,omitempty"` // list, managed, unknown
+	CacheCreationEphemeral5m *int64  `json:"cacheCreationEphemeral5mInputTokens,omitempty"`
+	CacheCreationEphemeral1h *int64  `json:"cacheCreationEphemeral1hInputTokens,omitempty"`
 }
 
 // PermissionDenial is one tool that was not allowed in the turn.

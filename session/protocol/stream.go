@@ -15,6 +15,8 @@ type StreamEvent struct {
 	APIMessageID     string          `json:"api_message_id,omitempty"`
 	UserMessageUUID  string          `json:"user_message_uuid,omitempty"`
 	UserMessageUUIDs []string        `json:"user_message_uuids,omitempty"`
+	ResumeReason     string          `json:"resume_reason,omitempty"`
+	ThinkingDisplay  string          `json:"thinking_display,omitempty"`
 }
 
 // Event is what most readers want of a stream event.

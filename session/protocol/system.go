@@ -32,6 +32,17 @@ type Init struct {
 	// UserMessageUUIDs are the prompts the turn answers; none for a turn that nobody asked for.
 	UserMessageUUIDs []string `json:"user_message_uuids,omitempty"`
 	ViewMode         string   `json:"view_mode,omitempty"`
+	Effort           *string  `json:"effort,omitempty"` // low, medium, high, xhigh, max; nil: the model has none
+
+	PluginWarnings          json.RawMessage `json:"plugin_warnings,omitempty"`
+	MCPServerErrors         json.RawMessage `json:"mcp_server_errors,omitempty"`
+	FastModeDisabledReason  string          `json:"fast_mode_disabled_reason,omitempty"`
+	AnalyticsDisabled       *bool           `json:"analytics_disabled,omitempty"`
+	ProductFeedbackDisabled *bool           `json:"product_feedback_disabled,omitempty"`
+	ServedByAnthropic       *bool           `json:"served_by_anthropic,omitempty"`
+	PerTurnEffortActive     *bool           `json:"per_turn_effort_active,omitempty"`
+	UltrathinkAvailable     *bool           `json:"ultrathink_available,omitempty"`
+	UltrathinkTypedRaises   *bool           `json:"ultrathink_typed_raises,omitempty"`
 }
 
 // MCPServer is one server of the session and how it is doing.
@@ -45,21 +56,24 @@ type MCPServer struct {
 // Plugin is one loaded plugin.
 type Plugin struct {
 	wire
-	Name   string `json:"name"`
-	Path   string `json:"path"`
-	Source string `json:"source,omitempty"`
+	Name    string `json:"name"`
+	Path    string `json:"path"`
+	Source  string `json:"source,omitempty"`
+	Version string `json:"version,omitempty"`
 }
 
 // Status says that the CLI is busy with something other than the model's answer,
 // or that the permission mode has changed.
 type Status struct {
 	wire
-	Status         *string        `json:"status"` // compacting, requesting; nil when it is over
-	PermissionMode PermissionMode `json:"permissionMode,omitempty"`
-	CompactResult  string         `json:"compact_result,omitempty"` // success, failed
-	CompactError   string         `json:"compact_error,omitempty"`
-	UUID           string         `json:"uuid"`
-	SessionID      string         `json:"session_id"`
+	Status             *string        `json:"status"` // compacting, requesting; nil when it is over
+	PermissionMode     PermissionMode `json:"permissionMode,omitempty"`
+	CompactResult      string         `json:"compact_result,omitempty"` // success, failed
+	CompactError       string         `json:"compact_error,omitempty"`
+	CompactOutputChars *int64         `json:"compact_output_chars,omitempty"`
+	ResumeHeldForPlan  bool           `json:"resume_held_for_plan,omitempty"`
+	UUID               string         `json:"uuid"`
+	SessionID          string         `json:"session_id"`
 }
 
 // APIRetry announces that a failed API request will be tried again.
@@ -84,6 +98,7 @@ type PermissionDenied struct {
 	AgentID            string `json:"agent_id,omitempty"`
 	DecisionReasonType string `json:"decision_reason_type,omitempty"` // rule, mode, …
 	DecisionReason     string `json:"decision_reason,omitempty"`
+	DecisionReasonCode string `json:"decision_reason_code,omitempty"`
 	Message            string `json:"message"` // what the model is told
 	UUID               string `json:"uuid"`
 	SessionID          string `json:"session_id"`
@@ -106,15 +121,3 @@ const (
 	StateRunning        = "running"
 	StateRequiresAction = "requires_action" // a permission question is open
 )
-
-// System is any other frame of type system. Raw has its fields.
-type System struct {
-	wire
-	Subtype   string `json:"subtype"`
-	Content   string `json:"content,omitempty"` // of informational and some others: text for people
-	Level     string `json:"level,omitempty"`   // of informational: info, notice, suggestion, warning
-	Tag       string `json:"tag,omitempty"`     // of informational: hook_callback_failed when a hook's answer was dropped
-	ToolUseID string `json:"tool_use_id,omitempty"`
-	UUID      string `json:"uuid"`
-	SessionID string `json:"session_id"`
-}

@@ -17,16 +17,20 @@ type User struct {
 	UUID      string `json:"uuid,omitempty"`
 	Timestamp string `json:"timestamp,omitempty"`
 	// ToolUseResult is the tool's structured output, of the tool's own shape.
-	ToolUseResult  json.RawMessage  `json:"tool_use_result,omitempty"`
-	ToolResultMeta []ToolResultMeta `json:"tool_result_meta,omitempty"`
-	IsReplay       bool             `json:"isReplay,omitempty"`
-	IsSynthetic    bool             `json:"isSynthetic,omitempty"`
-	Priority       string           `json:"priority,omitempty"`        // of a prompt: now, next, later
-	ShouldQuery    *bool            `json:"shouldQuery,omitempty"`     // false: added to the conversation without a model call
-	ClientComposed bool             `json:"client_composed,omitempty"` // true: no slash commands, no @file
-	AgentID        string           `json:"agent_id,omitempty"`
-	SubagentType   string           `json:"subagent_type,omitempty"`
-	Origin         *Origin          `json:"origin,omitempty"`
+	ToolUseResult   json.RawMessage  `json:"tool_use_result,omitempty"`
+	ToolResultMeta  []ToolResultMeta `json:"tool_result_meta,omitempty"`
+	IsReplay        bool             `json:"isReplay,omitempty"`
+	IsSynthetic     bool             `json:"isSynthetic,omitempty"`
+	Priority        string           `json:"priority,omitempty"`        // of a prompt: now, next, later
+	ShouldQuery     *bool            `json:"shouldQuery,omitempty"`     // false: added to the conversation without a model call
+	ClientComposed  bool             `json:"client_composed,omitempty"` // true: no slash commands, no @file
+	AgentID         string           `json:"agent_id,omitempty"`
+	SubagentType    string           `json:"subagent_type,omitempty"`
+	TaskDescription string           `json:"task_description,omitempty"`
+	PastedContent   json.RawMessage  `json:"pasted_content,omitempty"` // of a prompt: what was pasted into it
+	InlinePastes    []string         `json:"inline_pastes,omitempty"`
+	FileAttachments json.RawMessage  `json:"file_attachments,omitempty"` // of a prompt that is played back
+	Origin          *Origin          `json:"origin,omitempty"`
 }
 
 // UserMessage is the content of a user frame.
@@ -62,7 +66,16 @@ type PermissionDecision struct {
 // Origin marks what nobody typed.
 type Origin struct {
 	wire
-	Kind string `json:"kind"` // task-notification for a background task that ended
+	// Kind is task-notification for a background task that ended, human for what a host has somebody type, and one of
+	// channel, peer, coordinator, observer, auto-continuation, observer-activity, unclassified.
+	Kind       string `json:"kind"`
+	Subkind    string `json:"subkind,omitempty"` // of task-notification: scheduled-trigger, peer-send-message, …
+	FireReason string `json:"fireReason,omitempty"`
+	RunID      string `json:"runId,omitempty"`
+	Server     string `json:"server,omitempty"` // of channel
+	From       string `json:"from,omitempty"`   // of peer and observer
+	FromMode   string `json:"fromMode,omitempty"`
+	Name       string `json:"name,omitempty"`
 }
 
 // NewUserText makes a prompt. The uuid is its idempotency key (see User.UUID);

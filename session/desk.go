@@ -24,6 +24,12 @@ type desk struct {
 	actor    actor.Ref[message]
 	stderr   func() []string
 	watchers map[*watcher]struct{}
+
+	moments   uint64   // so far
+	recent    []Moment // the last of them
+	history   History
+	followers map[*follower]struct{}
+	onMoment  func(Moment)
 }
 
 // enqueue takes a query, or says why not.

@@ -29,6 +29,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	l.record.Ledger.end(clean)
 	l.desk.update(func(r *record, _ *Info) { r.Ledger = l.record.Ledger })
 	l.orphanTools()
+	l.tellEnded(m.exit)
 	for id, cancel := range l.questions {
 		cancel()
 		delete(l.questions, id)

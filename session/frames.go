@@ -89,6 +89,7 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 			l.desk.update(func(_ *record, info *Info) { info.Mode = string(m.PermissionMode) })
 		}
 	case *protocol.Assistant:
+		l.tellContext(m)
 		for _, block := range m.Message.Content {
 			if use, ok := block.(*protocol.ToolUseBlock); ok {
 				l.beginTool(use.ID, use.Name, use.Input, deref(m.ParentToolUseID), m.AgentID)
@@ -105,6 +106,8 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 		})
 	case *protocol.APIRetry:
 		l.log.Warn().Int("attempt", m.Attempt).Str("error", m.Error).Msg("API request is tried again")
+		l.desk.update(func(_ *record, info *Info) { info.APIRetries++ })
+		l.tell(Moment{Kind: APIRetried, Outcome: m.Error, Detail: fmt.Sprintf("attempt %d", m.Attempt)})
 		if m.Error == protocol.ErrorAuthentication && m.Attempt >= 2 && l.current != nil && l.current.cause == nil {
 			// The CLI goes on trying for minutes, and a refused key stays refused.
 			l.interruptTurn(c, fmt.Errorf("session %s: %w: check api_key", l.session.name, ErrAuth), nil)
@@ -122,6 +125,7 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 func (l *loop) unknown(m *protocol.Unknown) {
 	l.log.Debug().Str("kind", m.Kind()).Msg("frame of an unknown kind")
 	l.desk.update(func(_ *record, info *Info) { info.Unknown++ })
+	l.tell(Moment{Kind: UnknownFrame, Detail: cut(m.Kind(), 80)})
 }
 
 // follow keeps to the conversation when the CLI goes on under another id, as after /clear.
@@ -148,6 +152,7 @@ func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
 		info.Turns, info.CostUSD = r.Turns, r.Ledger.Spent
 	})
 	l.keeper.save(c, l, nil)
+	l.tellResult(m, delta)
 	detail := map[string]any{
 		"subtype": m.Subtype, "num_turns": m.NumTurns, "duration_ms": m.DurationMS,
 		"terminal_reason": m.TerminalReason, "permission_denials": len(m.PermissionDenials),
@@ -204,6 +209,7 @@ func deref(s *string) string {
 // beginTurn is called when the CLI opens a turn.
 func (l *loop) beginTurn(c *actor.Context[message]) {
 	l.desk.update(func(_ *record, info *Info) { info.State = Busy })
+	l.tellTurn()
 	if r, _ := l.desk.snapshot(); !r.Begun { // a turn of the CLI's own makes a conversation too
 		l.desk.update(func(r *record, _ *Info) { r.Begun = true })
 		l.keeper.save(c, l, nil)

@@ -37,6 +37,11 @@ type Info struct {
 	CostUSD float64 // spent in the session's life
 	Budget  float64 // 0: no limit
 
+	Tokens        Tokens // used since this program made the session
+	ContextTokens int64  // that the last model call had before it, with its answer; 0: not known
+	ContextWindow int64  // how many the model takes; 0: not known
+	APIRetries    uint64 // requests that the CLI tried again, since this program made the session
+
 	Tool     string // what it is using right now, empty if nothing
 	ToolArg  string // its main argument in one line, cut
 	LastExit *Exit

@@ -42,8 +42,9 @@ func (l *loop) launch(c *actor.Context[message]) {
 	l.resumed = spec.Resume
 	alive := &l.session.alive
 	alive.enter()
+	heard := heardStderr(l.desk, l.record.Generation)
 	c.Go("start CLI", func(ctx context.Context) message {
-		p, err := process.Start(spec, process.Options{})
+		p, err := process.Start(spec, process.Options{OnStderr: heard})
 		if err != nil {
 			alive.leave()
 			return launched{err: err}
@@ -83,6 +84,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 		r.Ledger = l.record.Ledger
 		info.PID, info.StartedAt = p.PID(), p.StartedAt()
 	})
+	l.tellStarted(p)
 	self := c.Self()
 	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p) })
 	outbox := make(chan []byte, 256)
@@ -137,6 +139,7 @@ func (l *loop) becomeReady(c *actor.Context[message], answer *protocol.Initializ
 		}
 	})
 	l.log.Info().Int("pid", l.process.PID()).Str("cli", answer.ClaudeCodeVersion).Bool("resumed", l.resumed).Msg("session ready")
+	l.tell(Moment{Kind: ProcessReady, PID: l.process.PID(), Detail: "CLI " + answer.ClaudeCodeVersion})
 	l.audit(audit.Record{Kind: audit.SessionReady, Detail: map[string]any{"cli_version": answer.ClaudeCodeVersion, "resumed": l.resumed}})
 	for _, reply := range l.waiting {
 		reply.Send(struct{}{})

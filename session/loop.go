@@ -42,6 +42,7 @@ type loop struct {
 
 	keeper    keeper
 	callbacks callbacks
+	chronicle chronicle
 
 	stopping bool  // asked to
 	laddered bool  // the process is being ended

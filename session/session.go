@@ -35,6 +35,9 @@ type Spec struct {
 	StateDir string
 	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.
 	Audit *audit.Trail
+	// OnMoment, if not nil, is told each moment of the session's life, from whatever goroutine it happens in. It
+	// must return at once, and not call the session.
+	OnMoment func(Moment)
 	// Logger gets the session's life at info, what it recovered from at warn, frames' kinds at debug.
 	Logger zerolog.Logger
 }
@@ -70,7 +73,7 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 		err = &StateError{Session: spec.Name, Cause: err}
 	}
 	s.desk = &desk{
-		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}),
+		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}), followers: make(map[*follower]struct{}), onMoment: spec.OnMoment,
 		info: Info{
 			Name: spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
 			Generation: kept.Generation, Model: spec.Options.Model, Mode: string(spec.Options.PermissionMode),
@@ -152,6 +155,8 @@ func (s *Session) ChildSpec(intensity supervisor.Intensity, backoff supervisor.B
 // Supervised tells the session what its supervisor decided about it: queries wait through a restart, and
 // are refused when there will be none. Call it with every event about the session, in order.
 func (s *Session) Supervised(e supervisor.Event) {
+	_, was := s.desk.snapshot()
+	defer s.desk.told(was.State, e.Reason)
 	exit := func(info *Info) {
 		if e.Reason != nil {
 			info.LastExit = &Exit{At: e.Time, Reason: e.Reason}

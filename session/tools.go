@@ -14,12 +14,16 @@ import (
 // beginTool takes down a tool use. The hook and the assistant frame both report it, in either order.
 func (l *loop) beginTool(id, name string, input json.RawMessage, parent, agent string) *toolUse {
 	use := l.tools[id]
-	if use == nil {
+	fresh := use == nil
+	if fresh {
 		use = &toolUse{name: name, input: input, started: time.Now()}
 		l.tools[id] = use
 	}
 	if use.parent == "" {
 		use.parent = parent
+	}
+	if fresh {
+		l.tellTool(id, use)
 	}
 	if use.agent == "" {
 		use.agent = agent
@@ -53,6 +57,7 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		}
 		text := result.Content.Text()
 		isError := result.IsError
+		l.tellToolEnd(result.ToolUseID, use, toolOutcome(isError, denied), text)
 		output, err := json.Marshal(text)
 		if err != nil { // a string always marshals
 			output = nil
@@ -92,6 +97,7 @@ func (l *loop) orphanTools() {
 
 func (l *loop) orphan(id string, use *toolUse) {
 	delete(l.tools, id)
+	l.tellToolEnd(id, use, outcomeLost, "")
 	l.audit(audit.Record{
 		Kind: audit.ToolOrphan, Tool: use.name, ToolUseID: id, ParentToolUseID: use.parent, AgentID: use.agent,
 		Detail: map[string]any{"intent_recorded": use.audited},

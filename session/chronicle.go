@@ -145,7 +145,7 @@ func (l *loop) tellTool(id string, use *toolUse) {
 func (l *loop) tellToolEnd(id string, use *toolUse, outcome, result string) {
 	l.tell(Moment{
 		Kind: ToolEnded, Tool: use.name, ToolUseID: id, Parent: use.parent, Argument: mainArgument(use.input),
-		Outcome: outcome, Took: time.Since(use.started), Result: result,
+		Outcome: outcome, Took: time.Since(use.started), Input: use.input, Result: result,
 	})
 }
 

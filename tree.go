@@ -74,7 +74,9 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 	node.SessionFields = &debug.SessionFields{
 		SessionID: info.SessionID, PID: info.PID, Generation: info.Generation, Queue: info.Queue,
 		Turns: info.Turns, CostUSD: info.CostUSD, BudgetUSD: info.Budget, Model: info.Model, Mode: info.Mode,
-		CWD: info.CWD, CLIVersion: info.Version, Tool: info.Tool, ToolArg: info.ToolArg, Unknown: info.Unknown,
+		CWD: info.CWD, CLIVersion: info.Version, Tool: info.Tool, ToolArg: info.ToolArg, Unknown: info.Unknown, APIRetries: info.APIRetries,
+		Turn: info.Turn, TurnSince: known(info.TurnSince),
+		Tokens: debug.Tokens(info.Tokens), ContextTokens: info.ContextTokens, ContextWindow: info.ContextWindow,
 	}
 	if !info.StartedAt.IsZero() && info.PID != 0 {
 		node.StartedAt = &info.StartedAt

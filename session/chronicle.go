@@ -64,6 +64,7 @@ func (l *loop) tellTurn() {
 	}
 	r, info := l.desk.snapshot()
 	l.chronicle.turn, l.chronicle.began = r.Turns+1, time.Now()
+	l.desk.update(func(_ *record, info *Info) { info.Turn, info.TurnSince = l.chronicle.turn, l.chronicle.began })
 	m := Moment{Kind: TurnStarted, Model: info.Model, Own: len(l.turns.owners) == 0}
 	if l.current != nil && !m.Own {
 		m.Prompt = l.current.prompt
@@ -112,7 +113,7 @@ func (l *loop) tellResult(m *protocol.Result, cost float64) {
 	_, info := l.desk.snapshot()
 	end.Model = info.Model
 	l.tell(end)
-	l.chronicle.turn = 0
+	l.noTurn()
 }
 
 func tokensOf(u protocol.ModelUsage) Tokens {
@@ -125,7 +126,12 @@ func (l *loop) tellTurnCut() {
 		return
 	}
 	l.tell(Moment{Kind: TurnEnded, Outcome: outcomeCrashed, Took: time.Since(l.chronicle.began)})
+	l.noTurn()
+}
+
+func (l *loop) noTurn() {
 	l.chronicle.turn = 0
+	l.desk.update(func(_ *record, info *Info) { info.Turn, info.TurnSince = 0, time.Time{} })
 }
 
 // tellContext takes down how full the context is: what the last call of the model had before it, and its answer.

@@ -42,6 +42,9 @@ type Info struct {
 	ContextWindow int64  // how many the model takes; 0: not known
 	APIRetries    uint64 // requests that the CLI tried again, since this program made the session
 
+	Turn      int       // the one that runs, 0 for none
+	TurnSince time.Time // when that began
+
 	Tool     string // what it is using right now, empty if nothing
 	ToolArg  string // its main argument in one line, cut
 	LastExit *Exit

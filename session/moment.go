@@ -173,6 +173,9 @@ func (s *Session) Follow(ctx context.Context, since uint64) iter.Seq2[Moment, er
 		f := &follower{moments: make(chan Moment, 4*maxMoments), dropped: make(chan struct{})}
 		d := s.desk
 		d.mu.Lock()
+		if since > d.moments { // a number of another program's
+			since = 0
+		}
 		for _, m := range d.recent {
 			if m.Seq > since {
 				f.moments <- m // there is room for all of them

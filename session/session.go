@@ -328,3 +328,6 @@ func (s *Session) Launch() process.Launch {
 	r.Generation++
 	return s.launch(r)
 }
+
+// Options are the session's options, with every default filled in.
+func (s *Session) Options() Options { return s.spec.Options }

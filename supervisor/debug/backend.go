@@ -13,6 +13,18 @@ type Backend interface {
 	Tree(ctx context.Context) (Node, error)
 	// Stderr is the last lines of a session's CLI, oldest first.
 	Stderr(ctx context.Context, name string) ([]string, error)
+	// History is the recent past of a session.
+	History(ctx context.Context, name string) (History, error)
+	// Setup is how a session is set up.
+	Setup(ctx context.Context, name string) (Setup, error)
+	// Usage is what each of these processes uses, with its descendants. Those that are not known are left out.
+	Usage(pids []int) map[int]Usage
+	// Follow gives the moments of a session's life after number since, as far back as they are kept, and then each
+	// as it comes, until ctx ends.
+	Follow(ctx context.Context, name string, since uint64) iter.Seq2[Moment, error]
+	// Watch gives every frame of a session's CLI from now on, in an object that says where it belongs, until ctx
+	// ends.
+	Watch(ctx context.Context, name string) iter.Seq2[json.RawMessage, error]
 	// Audit gives the last n records, oldest first, each as it is in the log; follow goes on with new ones
 	// until ctx ends.
 	Audit(ctx context.Context, n int, follow bool) iter.Seq2[json.RawMessage, error]

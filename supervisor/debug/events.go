@@ -1,104 +1,25 @@
 package debug
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 )
-
-// changes tells pages when the tree is not what it was. It looks only while somebody listens, once for
-// all of them.
-type changes struct {
-	tree  func(context.Context) (Node, error)
-	every time.Duration
-
-	mu        sync.Mutex
-	seq       uint64
-	last      []byte
-	listeners map[chan uint64]struct{}
-	stop      context.CancelFunc // not nil while watch runs
-}
-
-func newChanges(tree func(context.Context) (Node, error), every time.Duration) *changes {
-	return &changes{tree: tree, every: every, listeners: make(map[chan uint64]struct{})}
-}
-
-// listen gives a channel that has the newest number once it is another. Call the function when done.
-func (c *changes) listen() (<-chan uint64, func()) {
-	listener := make(chan uint64, 1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.listeners[listener] = struct{}{}
-	listener <- c.seq
-	if c.stop == nil {
-		var ctx context.Context
-		ctx, c.stop = context.WithCancel(context.Background())
-		go c.watch(ctx) // ends when the last listener has gone
-	}
-	return listener, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.listeners, listener)
-		if len(c.listeners) == 0 {
-			c.stop()
-			c.stop = nil
-		}
-	}
-}
-
-func (c *changes) watch(ctx context.Context) {
-	ticker := time.NewTicker(c.every)
-	defer ticker.Stop()
-	for {
-		c.look(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// look takes the tree and tells the listeners if it has changed.
-func (c *changes) look(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	defer func() {
-		// This is nobody's request: a panic here would end the process. The page's own requests will say
-		// what is wrong.
-		_ = recover()
-	}()
-	root, err := c.tree(bounded)
-	now, _ := json.Marshal(root) // NaN somewhere: as good as an unchanged tree
-	if err != nil {
-		now = []byte(err.Error())
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ctx.Err() != nil || bytes.Equal(now, c.last) {
-		return
-	}
-	c.last = now
-	c.seq++
-	for listener := range c.listeners {
-		select {
-		case <-listener: // it has not taken the one before
-		default:
-		}
-		listener <- c.seq
-	}
-}
 
 // eventTimeout is how long a page may take to receive an event before it is let go; it will connect again.
 const eventTimeout = 20 * time.Second
 
-// events says when to look again, and nothing else: a page then gets what it shows.
-func (h *handler) events(w http.ResponseWriter, r *http.Request) {
+// sse is a stream of server-sent events.
+type sse struct {
+	w          http.ResponseWriter
+	controller *http.ResponseController
+}
+
+// stream begins a stream of events, and calls serve until that is done; beat gives signs of life in between.
+func (h *handler) stream(w http.ResponseWriter, r *http.Request, serve func(ctx context.Context, s *sse, beat <-chan time.Time)) {
 	if err := h.takeStream(); err != nil {
 		refuse(w, err)
 		return
@@ -107,43 +28,110 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	patient(w)
 	ctx, cancel := untilClosing(r.Context())
 	defer cancel()
-	controller := http.NewResponseController(w)
-	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
-	header.Set("X-Accel-Buffering", "no")
-	send := func(text string) error {
-		// A server that does not know deadlines has none.
-		_ = controller.SetWriteDeadline(time.Now().Add(eventTimeout))
-		if _, err := w.Write([]byte(text)); err != nil {
-			return err
-		}
-		return controller.Flush()
-	}
 	if !flushes(w) {
-		header.Del("X-Accel-Buffering")
 		refuse(w, &Error{NotImplemented, "what serves this cannot stream: look again from time to time instead"})
 		return
 	}
-	if send("retry: 2000\n\n") != nil {
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("X-Accel-Buffering", "no")
+	s := &sse{w, http.NewResponseController(w)}
+	if s.send("retry: 2000\n\n") != nil {
 		return
 	}
-	numbers, done := h.changes.listen()
-	defer done()
 	beat := time.NewTicker(h.beat)
 	defer beat.Stop()
-	for {
-		text := ": still there\n\n"
-		select {
-		case <-ctx.Done():
-			return
-		case seq := <-numbers:
-			text = fmt.Sprintf("data: {\"seq\":%d}\n\n", seq)
-		case <-beat.C:
-		}
-		if send(text) != nil {
-			return
-		}
+	serve(ctx, s, beat.C)
+}
+
+// alive is what is sent when there is nothing else.
+const alive = ": still there\n\n"
+
+func (s *sse) send(text string) error {
+	// A server that does not know deadlines has none.
+	_ = s.controller.SetWriteDeadline(time.Now().Add(eventTimeout))
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return err
 	}
+	return s.controller.Flush()
+}
+
+// events says what has changed, and not how: a page then gets what it shows. A client that comes back with the
+// Last-Event-ID it has seen is told what it has missed, as long as that is known.
+func (h *handler) events(w http.ResponseWriter, r *http.Request) {
+	h.stream(w, r, func(ctx context.Context, s *sse, beat <-chan time.Time) {
+		seen, again := resumed(h.changes.epoch, r.Header.Get("Last-Event-ID"))
+		numbers, done := h.changes.listen()
+		defer done()
+		for {
+			text := alive
+			select {
+			case <-ctx.Done():
+				return
+			case seq := <-numbers:
+				e := h.changes.between(seen, seq)
+				if !again {
+					e.All, e.Paths, again = true, []string{}, true // it has what it has from before it listened
+				}
+				seen, text = seq, h.changes.event(e)
+			case <-beat:
+			}
+			if s.send(text) != nil {
+				return
+			}
+		}
+	})
+}
+
+// life gives the moments of a session's life. The id of an event is good for as long as the daemon runs.
+func (h *handler) life(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	if _, err := h.backend.History(r.Context(), name); err != nil {
+		refuse(w, err)
+		return
+	}
+	since, _ := resumed(h.changes.epoch, r.Header.Get("Last-Event-ID"))
+	h.stream(w, r, func(ctx context.Context, s *sse, beat <-chan time.Time) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		type step struct {
+			moment Moment
+			err    error
+		}
+		steps := make(chan step)
+		go func() { // ends with the request
+			defer close(steps)
+			defer func() { _ = recover() }() // a panic of the backend's ends the stream, and nothing else
+			for m, err := range h.backend.Follow(ctx, name, since) {
+				select {
+				case steps <- step{m, err}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		for {
+			text := alive
+			select {
+			case <-ctx.Done():
+				return
+			case next, more := <-steps:
+				switch {
+				case !more:
+					return
+				case next.err != nil: // it has been too slow, and will connect again
+					line, _ := json.Marshal(errorLine{TypeError, CodeOf(next.err), cut(next.err.Error(), maxDetail)})
+					_ = s.send("event: error\ndata: " + string(line) + "\n\n")
+					return
+				}
+				text = fmt.Sprintf("id: %s-%d\nevent: %s\ndata: %s\n\n", h.changes.epoch, next.moment.Seq, next.moment.Kind, next.moment.Data)
+			case <-beat:
+			}
+			if s.send(text) != nil {
+				return
+			}
+		}
+	})
 }
 
 // flushes reports whether a ResponseController will be able to flush, without doing it: that would send

@@ -24,6 +24,8 @@ type runtime struct{ debug.Backend }
 
 var since = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+func (runtime) Usage([]int) map[int]debug.Usage { return nil }
+
 func (runtime) Tree(context.Context) (debug.Node, error) {
 	return debug.Node{Name: "root", Kind: "supervisor", State: "running", Since: since, Children: []debug.Node{{
 		Name: "parrot", Kind: "session", State: "idle", Since: since.Add(time.Hour),

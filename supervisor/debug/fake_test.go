@@ -45,7 +45,7 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
 // sample is a tree with something of everything.
 func sample() Node {
-	started, try := ago(41*time.Minute), noon.Add(2500*time.Millisecond)
+	started, turn, try := ago(41*time.Minute), ago(12*time.Second), noon.Add(2500*time.Millisecond)
 	id := func(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 	own := func(used int) *Intensity { return &Intensity{MaxRestarts: 3, MaxSeconds: 60, Used: used} }
 	return Node{
@@ -62,12 +62,13 @@ func sample() Node {
 						LastExit: &Exit{At: ago(41 * time.Minute), Reason: "signal: killed"},
 						SessionFields: &SessionFields{
 							SessionID: id(1), PID: 4711, Generation: 5, Queue: 2, Turns: 37, CostUSD: 1.914, BudgetUSD: 2, Model: "sonnet", Mode: "plan",
-							CWD: "/srv/app", CLIVersion: "2.1.330", StartedAt: &started, Tool: "Bash", ToolArg: "go test -race ./... && echo every test has passed",
+							CWD: "/srv/app", CLIVersion: "2.1.330", StartedAt: &started, Tool: "Bash", ToolArg: "go test -race ./... && echo every test has passed", Turn: 38, TurnSince: &turn,
+							Tokens: Tokens{Input: 4200, Output: 18300, CacheRead: 1_250_000, CacheCreation: 96_000}, ContextTokens: 142_000, ContextWindow: 200_000, APIRetries: 1, Usage: using(4711),
 						},
 					},
 					{
 						Name: "writer", Kind: "session", State: "idle", Since: ago(3*time.Minute + 4*time.Second), Restart: "permanent", Intensity: own(0), Mailbox: 1,
-						SessionFields: &SessionFields{SessionID: id(2), PID: 4712, Generation: 1, Turns: 3, CostUSD: 0.12, Model: "haiku", Mode: "dontAsk", CWD: "/srv/docs", CLIVersion: "2.1.330", StartedAt: &started, Unknown: 2},
+						SessionFields: &SessionFields{SessionID: id(2), PID: 4712, Generation: 1, Turns: 3, CostUSD: 0.12, Model: "haiku", Mode: "dontAsk", CWD: "/srv/docs", CLIVersion: "2.1.330", StartedAt: &started, Unknown: 2, ContextTokens: 21_000, ContextWindow: 200_000, Usage: using(4712)},
 					},
 					{
 						Name: "nightly", Kind: "session", State: "restarting", Since: ago(6 * time.Second), Restart: "permanent", Intensity: own(2), Restarts: 2, NextTry: &try,
@@ -83,6 +84,28 @@ func sample() Node {
 			},
 			{Name: "debug", Kind: "worker", State: "running", Since: ago(76 * time.Hour), Restart: "permanent"},
 		},
+	}
+}
+
+// samplePast is what is behind the session reviewer.
+func samplePast() History {
+	at := func(d time.Duration) *time.Time { t := ago(d); return &t }
+	return History{
+		Generations: []Generation{
+			{Number: 4, PID: 4211, StartedAt: ago(3 * time.Hour), ReadyAt: at(3*time.Hour - 2*time.Second), EndedAt: at(42 * time.Minute), Exit: "signal: killed", Turns: 12},
+			{Number: 5, PID: 4711, StartedAt: ago(41 * time.Minute), ReadyAt: at(41*time.Minute - time.Second), Turns: 3},
+		},
+		Turns: []Turn{
+			{Number: 36, StartedAt: ago(50 * time.Minute), EndedAt: at(42 * time.Minute), Outcome: "crashed", Tools: 9},
+			{Number: 37, StartedAt: ago(20 * time.Minute), EndedAt: at(18 * time.Minute), Outcome: "success", Tools: 2, CostUSD: 0.21, Tokens: Tokens{Input: 120, Output: 2400, CacheRead: 90_000}},
+			{Number: 38, StartedAt: ago(12 * time.Second), Own: true, Tools: 1},
+		},
+		Tools: []ToolRun{
+			{ID: "toolu_1", Name: "Read", Argument: "supervisor/loop.go", Turn: 37, StartedAt: ago(19 * time.Minute), EndedAt: at(19*time.Minute - 34*time.Millisecond), Outcome: "ok"},
+			{ID: "toolu_2", Name: "Bash", Argument: "rm -rf build/", Turn: 37, StartedAt: ago(18 * time.Minute), EndedAt: at(18*time.Minute - 2*time.Second), Outcome: "denied"},
+			{ID: "toolu_3", Name: "Bash", Argument: "go test -race ./... && echo every test has passed", Turn: 38, StartedAt: ago(8 * time.Second)},
+		},
+		LastWords: []string{"fatal: out of memory"},
 	}
 }
 
@@ -105,6 +128,10 @@ type fake struct {
 	records []step
 	more    chan string // followed records
 	blow    bool        // panic in Tree
+
+	past      History
+	measured  int   // calls of Usage
+	followErr error // ends Follow and Watch
 }
 
 func newFake() *fake {
@@ -140,6 +167,62 @@ func (f *fake) Stderr(_ context.Context, name string) ([]string, error) {
 		return nil, unknown(name)
 	}
 	return f.stderr, nil
+}
+
+func (f *fake) History(_ context.Context, name string) (History, error) {
+	if _, ok := f.root.Session(name); !ok {
+		return History{}, unknown(name)
+	}
+	return f.past, nil
+}
+
+func (f *fake) Setup(_ context.Context, name string) (Setup, error) {
+	if _, ok := f.root.Session(name); !ok {
+		return Setup{}, unknown(name)
+	}
+	return Setup{
+		Options:     map[string]any{"model": "sonnet", "cwd": "/srv/app", "allowed_tools": []any{"Read", "Grep"}, "env": []string{"LANG"}},
+		Environment: []string{"HOME", "LANG", "PATH"}, Containment: []string{"cgroup"},
+	}, nil
+}
+
+func using(pid int) *Usage {
+	return &Usage{Processes: 2, RSSBytes: int64(pid) << 16, CPUSeconds: 12.5}
+}
+
+func (f *fake) Usage(pids []int) map[int]Usage {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.measured++
+	found := make(map[int]Usage)
+	for _, pid := range pids {
+		found[pid] = *using(pid)
+	}
+	return found
+}
+
+func (f *fake) Follow(ctx context.Context, _ string, since uint64) iter.Seq2[Moment, error] {
+	return func(yield func(Moment, error) bool) {
+		for seq := since + 1; seq <= 3; seq++ {
+			if !yield(Moment{Seq: seq, Kind: "turn_started", Data: fmt.Appendf(nil, `{"session":"reviewer","seq":%d,"at":"2026-11-23T12:00:00Z","type":"turn_started","generation":1,"turn":1}`, seq)}, nil) {
+				return
+			}
+		}
+		if f.followErr != nil {
+			yield(Moment{}, f.followErr)
+			return
+		}
+		<-ctx.Done()
+	}
+}
+
+func (f *fake) Watch(ctx context.Context, _ string) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		if yield(json.RawMessage(`{"generation":1,"turn":1,"own":false,"frame":{"type":"result"}}`), nil) && f.followErr != nil {
+			yield(nil, f.followErr)
+			return
+		}
+	}
 }
 
 func (f *fake) Audit(ctx context.Context, n int, follow bool) iter.Seq2[json.RawMessage, error] {

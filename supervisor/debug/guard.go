@@ -3,6 +3,7 @@ package debug
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -38,6 +39,14 @@ func (g *guard) check(r *http.Request) error {
 	if read && embeds(r) {
 		return &Error{CrossOrigin, "a page of another site reads this, which is not allowed: open it in a tab of its own"}
 	}
+	if g.options.Authorize != nil && (read || g.options.Actions) {
+		access := Look
+		if !read {
+			access = Act
+		}
+		_, err := g.ask(r, access)
+		return err
+	}
 	switch {
 	case !read && !g.options.Actions:
 		return &Error{Forbidden, "actions are switched off here, this endpoint is read-only: use the understudy command on the machine itself, which talks to the daemon's socket"}
@@ -53,6 +62,29 @@ func (g *guard) check(r *http.Request) error {
 		return &Error{Unauthorized, "this needs the endpoint's token: send it as Authorization: Bearer TOKEN"}
 	}
 	return nil
+}
+
+// reads says why a request may not have what sessions say, which takes more than to look.
+func (g *guard) reads(r *http.Request) error {
+	switch {
+	case g.options.Authorize != nil:
+		_, err := g.ask(r, Read)
+		return err
+	case g.options.Socket, g.options.Token != "" && g.knows(r, true):
+		return nil
+	case g.options.Token == "":
+		return &Error{Forbidden, "what sessions say is not shown here without a token: configure one, or use the daemon's socket"}
+	}
+	return &Error{Unauthorized, "what sessions say needs the endpoint's token: send it as Authorization: Bearer TOKEN"}
+}
+
+// ask has the embedder decide.
+func (g *guard) ask(r *http.Request, access Access) (string, error) {
+	who, err := g.options.Authorize(r, access)
+	if _, ours := errors.AsType[*Error](err); err != nil && !ours {
+		err = &Error{Forbidden, err.Error()}
+	}
+	return who, err
 }
 
 // knownHost tells the names that the endpoint has from those that a DNS server made to point to it. An
@@ -120,6 +152,11 @@ func (g *guard) principal(r *http.Request) string {
 	if g.options.Principal != nil {
 		return g.options.Principal(r)
 	}
+	if g.options.Authorize != nil {
+		if who, err := g.ask(r, Act); err == nil && who != "" {
+			return who
+		}
+	}
 	if peer, ok := r.Context().Value(peerKey{}).(string); ok {
 		return peer
 	}
@@ -131,7 +168,7 @@ func (g *guard) principal(r *http.Request) string {
 
 // harden sets what browsers need to be told about every answer.
 func harden(header http.Header) {
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Referrer-Policy", "no-referrer")

@@ -50,6 +50,12 @@ type Options struct {
 	// 127.0.0.1, and a browser would then let it read everything.
 	Hosts []string
 
+	// Authorize, if not nil, decides who may do what, in place of token and address: an embedder's own
+	// authentication. It says who asks, for the record of actions, or why they may not; an *Error with the code
+	// Unauthorized or Forbidden, or another error, which is Forbidden. Host names and the sites that requests come
+	// from are checked before.
+	Authorize func(r *http.Request, access Access) (principal string, err error)
+
 	// Principal says who makes a request, for the record of actions. If nil it is the user and process at
 	// the other end of a unix socket (with NewServer, on Linux), or "token from" and the address.
 	Principal func(*http.Request) string
@@ -64,15 +70,27 @@ type Options struct {
 	Version string
 }
 
+// Access is what a request wants.
+type Access int
+
+// The kinds of access, in rising order.
+const (
+	Look Access = iota // the tree, states, names of tools: GET, but for what sessions say
+	Read               // what sessions say: frames
+	Act                // POST
+)
+
 type handler struct {
 	backend Backend
 	options Options
 	guard   *guard
 	changes *changes
+	load    load
 	streams chan struct{} // a slot for each
 	now     func() time.Time
 	beat    time.Duration // between signs of life in an event stream
 	mux     *http.ServeMux
+	routes  map[string][]string // the methods of each path
 }
 
 // Handler serves the endpoint: everything below Path, and /livez, /readyz and /healthz. It may be mounted
@@ -84,7 +102,12 @@ type handler struct {
 //	GET  sessions/{name}             one of them; a page for a browser
 //	GET  sessions/{name}/stderr      text, or a list of lines if application/json is asked for
 //	GET  audit?n=100&follow=true     records as application/x-ndjson
-//	GET  events                      server-sent {"seq":n} when something has changed
+//	GET  sessions/{name}/history     its last processes, turns and tools
+//	GET  sessions/{name}/setup       its options and how its processes are held, without secrets
+//	GET  sessions/{name}/events      server-sent moments of its life, without what was said
+//	GET  sessions/{name}/frames      everything its CLI says, as application/x-ndjson; for those who may act
+//	GET  events                      server-sent {"seq":n,"paths":[…]} when something has changed
+//	GET  openapi.json                all this for programs
 //	POST sessions                    {"name":…,"options":["key=value",…]}
 //	POST sessions/{name}/query       {"prompt":…}; frames as application/x-ndjson
 //	POST sessions/{name}/restart     also interrupt, stop
@@ -98,9 +121,10 @@ func newHandler(b Backend, o Options) *handler {
 		o.MaxBody = DefaultMaxBody
 	}
 	h := &handler{
-		backend: b, options: o, guard: newGuard(o), changes: newChanges(b.Tree, 500*time.Millisecond),
-		streams: make(chan struct{}, maxStreams), now: time.Now, beat: 15 * time.Second, mux: http.NewServeMux(),
+		backend: b, options: o, guard: newGuard(o),
+		streams: make(chan struct{}, maxStreams), now: time.Now, beat: 15 * time.Second, mux: http.NewServeMux(), routes: make(map[string][]string),
 	}
+	h.changes = newChanges(h.digest, 500*time.Millisecond)
 	h.get("/livez", h.live)
 	h.get("/healthz", h.live)
 	h.get("/readyz", h.ready)
@@ -115,6 +139,11 @@ func newHandler(b Backend, o Options) *handler {
 	h.get(Path+"audit", h.audit)
 	h.get(Path+"sessions/{name}", h.session)
 	h.get(Path+"sessions/{name}/stderr", h.stderr)
+	h.get(Path+"sessions/{name}/history", h.history)
+	h.get(Path+"sessions/{name}/setup", h.setup)
+	h.get(Path+"sessions/{name}/events", h.life)
+	h.get(Path+"sessions/{name}/frames", h.frames)
+	h.get(Path+"openapi.json", h.openapi)
 	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.sessions, http.MethodPost: h.spawn})
 	h.post(Path+"sessions/{name}/query", h.query)
 	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))
@@ -127,6 +156,7 @@ func newHandler(b Backend, o Options) *handler {
 // handle serves a path with one function for each method. HEAD is a GET whose body net/http discards.
 func (h *handler) handle(path string, methods map[string]http.HandlerFunc) {
 	allowed := slices.Sorted(maps.Keys(methods))
+	h.routes[path] = slices.Clone(allowed)
 	if methods[http.MethodGet] != nil {
 		methods[http.MethodHead] = methods[http.MethodGet]
 		allowed = append(allowed, http.MethodHead)
@@ -262,6 +292,7 @@ func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) tree(w http.ResponseWriter, r *http.Request) {
 	if root, ok := h.look(w, r); ok {
+		h.measure(sessionsIn(&root))
 		writeJSON(w, http.StatusOK, root)
 	}
 }
@@ -271,6 +302,7 @@ func (h *handler) sessions(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	h.measure(sessionsIn(&root))
 	sessions := root.Sessions()
 	if sessions == nil {
 		sessions = []Node{}
@@ -289,6 +321,7 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) {
 		refuse(w, unknown(name))
 		return
 	}
+	h.measure([]*Node{&session})
 	w.Header().Set("Vary", "Accept")
 	if prefers(r, "text/html", "application/json") {
 		h.sessionPage(w, r, session)
@@ -322,6 +355,37 @@ func (h *handler) stderrOf(r *http.Request, name string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	return h.backend.Stderr(ctx, name)
+}
+
+func (h *handler) history(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	past, err := h.backend.History(ctx, r.PathValue("name"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, past)
+}
+
+func (h *handler) setup(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	setup, err := h.backend.Setup(ctx, r.PathValue("name"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, setup)
+}
+
+// digest is what the stream of events compares.
+func (h *handler) digest(ctx context.Context) (map[string]uint64, error) {
+	root, err := h.backend.Tree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return digests(root), nil
 }
 
 // look gets the tree, or answers that it cannot be had.

@@ -45,6 +45,34 @@ type SessionFields struct {
 	Tool       string     `json:"tool,omitempty"`       // what it is using right now
 	ToolArg    string     `json:"tool_arg,omitempty"`   // its main argument, cut
 	Unknown    uint64     `json:"unknown_frames"`
+	APIRetries uint64     `json:"api_retries"` // requests to the model that the CLI tried again
+
+	Turn      int        `json:"turn,omitempty"`       // the one that runs
+	TurnSince *time.Time `json:"turn_since,omitempty"` // when that began
+
+	Tokens        Tokens `json:"tokens"`
+	ContextTokens int64  `json:"context_tokens,omitempty"` // that the last model call had before it
+	ContextWindow int64  `json:"context_window,omitempty"` // that the model takes
+
+	Usage *Usage `json:"usage,omitempty"` // of the CLI and its tools; absent if not known
+}
+
+// Tokens counts tokens, since the daemon was started.
+type Tokens struct {
+	Input         int64 `json:"input"`
+	Output        int64 `json:"output"`
+	CacheRead     int64 `json:"cache_read"`
+	CacheCreation int64 `json:"cache_creation"`
+}
+
+// Sum is all of them.
+func (t Tokens) Sum() int64 { return t.Input + t.Output + t.CacheRead + t.CacheCreation }
+
+// Usage is what a session's processes use of the machine.
+type Usage struct {
+	Processes  int     `json:"processes"`
+	RSSBytes   int64   `json:"rss_bytes"`
+	CPUSeconds float64 `json:"cpu_seconds"` // since the CLI was started, with what has ended below it
 }
 
 // Exit is the last end of a process or actor that nobody asked for.

@@ -117,6 +117,47 @@ func (h *handler) query(w http.ResponseWriter, r *http.Request) {
 	out.end(outcome)
 }
 
+// frames gives everything that a session's CLI says, from now on. That is what prompts, answers and tools say, which
+// those may read who may act.
+func (h *handler) frames(w http.ResponseWriter, r *http.Request) {
+	if err := h.guard.reads(r); err != nil {
+		if CodeOf(err) == Unauthorized {
+			challenge(w, true)
+		}
+		refuse(w, err)
+		return
+	}
+	if err := h.takeStream(); err != nil {
+		refuse(w, err)
+		return
+	}
+	defer h.freeStream()
+	patient(w)
+	ctx, cancel := untilClosing(r.Context())
+	defer cancel()
+	name := r.PathValue("name")
+	if _, err := h.backend.History(ctx, name); err != nil {
+		refuse(w, err)
+		return
+	}
+	out := newLines(w)
+	if out.begin() != nil {
+		return
+	}
+	for frame, err := range h.backend.Watch(ctx, name) {
+		if err != nil {
+			if ctx.Err() == nil {
+				out.end(err)
+			}
+			return
+		}
+		if out.put(frame) != nil {
+			return
+		}
+	}
+	out.end(nil)
+}
+
 func (h *handler) audit(w http.ResponseWriter, r *http.Request) {
 	n, follow, err := auditQuery(r)
 	if err != nil {

@@ -82,7 +82,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	l.desk.mu.Unlock()
 	l.desk.update(func(r *record, info *Info) {
 		r.Ledger = l.record.Ledger
-		info.PID, info.StartedAt = p.PID(), p.StartedAt()
+		info.PID, info.StartedAt, info.Containment = p.PID(), p.StartedAt(), p.Containment()
 	})
 	l.tellStarted(p)
 	self := c.Self()

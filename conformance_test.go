@@ -40,6 +40,7 @@ func TestConformance(t *testing.T) {
 		{"permission callback", permissionCallback},
 		{"without a callback what must be asked is denied", nobodyToAsk},
 		{"intent is on disk before the tool runs", intentFirst},
+		{"a cut turn is charged", cutTurnCosts},
 		{"max turns", maxTurns},
 		{"max budget", maxBudget},
 		{"max budget over a kill", maxBudgetOverAKill},
@@ -172,14 +173,45 @@ func money(r *rig) {
 	restart := func() { require.NoError(r, r.rt.Restart(r.within(), "worker")) }
 	spend()
 	spend()
-	for _, end := range []func(){r.killIdle, restart, restart, r.killIdle, r.killIdle, restart, r.killIdle} {
+	hangUp, term := func() { r.signalIdle(syscall.SIGHUP) }, func() { r.signalIdle(syscall.SIGTERM) }
+	for _, end := range []func(){r.killIdle, restart, restart, r.killIdle, r.killIdle, restart, hangUp, r.killIdle, restart, term, term, restart, r.killIdle} {
 		end()
 		spend()
 	}
 	restart()
 	r.killIdle()
 	spend()
-	assert.Equal(r, 10, r.Info().Generation)
+	assert.Equal(r, 16, r.Info().Generation)
+	spending := r.Spending()
+	assert.Len(r, spending.Models, 1)
+	for _, cost := range spending.Models {
+		assert.InDelta(r, spending.USD, cost.USD, 1e-9)
+		assert.EqualValues(r, turns*sessiontest.InputTokens, cost.InputTokens)
+		assert.EqualValues(r, turns*sessiontest.OutputTokens, cost.OutputTokens)
+	}
+	assert.Zero(r, spending.EstimatedUSD)
+}
+
+// cutTurnCosts: what a turn had cost that a SIGKILL cut is estimated from its frames, and counted once.
+func cutTurnCosts(r *rig) {
+	r.boot()
+	r.mustAsk("spend")
+	before := r.Info().CostUSD
+	command, entered, _ := r.gate("gate")
+	cut := r.background(bash(command))
+	entered()
+	r.kill()
+	require.Error(r, cut.wait(r.T))
+	r.until("the next generation", func() bool { return r.Info().State == session.Idle })
+	spending := r.Spending()
+	estimate := spending.USD - before
+	assert.InDelta(r, 0.0045, estimate, 0.001, "one model call, of which the frames do not have all that was written")
+	assert.InDelta(r, estimate, spending.EstimatedUSD, 1e-9)
+	r.mustAsk("spend")
+	assert.InDelta(r, before+estimate+0.005, r.Info().CostUSD, 1e-9, "the next result does not have it once more")
+	crashed := r.records(audit.SessionCrashed)
+	require.Len(r, crashed, 1)
+	assert.InDelta(r, estimate, crashed[0].CostUSD, 1e-9)
 }
 
 func permissionCallback(r *rig) {
@@ -537,6 +569,14 @@ func modelAndMode(r *rig) {
 	check("after a kill")
 	require.NoError(r, r.rt.Restart(r.within(), "worker"))
 	check("after a restart")
+
+	require.NoError(r, r.SetModel(r.within(), ""))
+	r.mustAsk("third")
+	assert.Equal(r, first, r.Info().Model, "the CLI's default")
+	r.killIdle()
+	r.mustAsk("fourth")
+	assert.Equal(r, first, r.Info().Model, "the CLI's default, and not what the conversation had before, nor Options.Model")
+	require.NoError(r, r.SetModel(r.within(), "haiku"))
 
 	err := r.SetPermissionMode(r.within(), "no-such-mode")
 	var refused *protocol.ControlError

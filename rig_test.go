@@ -192,15 +192,21 @@ func (r *rig) kill() {
 	require.NoError(r, syscall.Kill(r.Info().PID, syscall.SIGKILL))
 }
 
-// killIdle kills the CLI between turns, and waits until the next one is up: what comes then is no question of timing.
-func (r *rig) killIdle() {
+// signalIdle is killIdle with another signal.
+func (r *rig) signalIdle(sig syscall.Signal) {
 	r.Helper()
 	generation := r.Info().Generation
-	r.kill()
+	require.NoError(r, syscall.Kill(r.Info().PID, sig))
 	r.until("the next generation is ready", func() bool {
 		info := r.Info()
 		return info.Generation > generation && info.State == session.Idle
 	})
+}
+
+// killIdle kills the CLI between turns, and waits until the next one is up: what comes then is no question of timing.
+func (r *rig) killIdle() {
+	r.Helper()
+	r.signalIdle(syscall.SIGKILL)
 }
 
 // history is what the model was told before, in the words of the model: it sees nothing but what the CLI sends.

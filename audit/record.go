@@ -56,6 +56,9 @@ const (
 	SessionRestarted Kind = "session.restarted"
 	SessionParked    Kind = "session.parked"
 	SessionStopped   Kind = "session.stopped"
+	// SessionNotice is something in a session's life that nobody asked for: a conversation lost or found, what was
+	// recovered after a restart of the runtime. Detail has notice, its kind, and text.
+	SessionNotice Kind = "session.notice"
 
 	// TurnStarted and TurnResult enclose a turn.
 	TurnStarted Kind = "turn.started"
@@ -93,7 +96,7 @@ var kinds = map[Kind]bool{ // true: the log's own
 	LogOpened: true, LogRotated: true, LogRecovered: true, LogFull: true, LogPruned: true, LogGap: true, LogClosed: true,
 	RuntimeStarted: false, RuntimeStopped: false, ConfigLoaded: false, LintFinding: false,
 	SessionStarted: false, SessionReady: false, SessionCrashed: false, SessionRestarted: false,
-	SessionParked: false, SessionStopped: false,
+	SessionParked: false, SessionStopped: false, SessionNotice: false,
 	TurnStarted: false, TurnResult: false,
 	ToolIntent: false, ToolDecision: false, ToolResult: false, ToolOrphan: false,
 	ApprovalAsked: false, ApprovalAnswered: false, BudgetWarned: false, BudgetExhausted: false,

@@ -50,7 +50,7 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 			return
 		}
 		left := l.options.StallTimeout - time.Since(l.heard)
-		if len(l.tools) > 0 || len(l.questions) > 0 { // it waits for a tool, or for us
+		if l.mainTool() || len(l.questions) > 0 { // it waits for a tool, or for us
 			left = l.options.StallTimeout
 		}
 		if left > 0 {
@@ -65,9 +65,24 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 	case drainDeadline:
 		l.endProcess(c)
 	case settleDeadline:
-		if l.current == nil && !l.turns.open {
-			l.atWork = false
-			l.pump(c)
-		}
+		l.onSettled(c)
+	}
+}
+
+// onSettled takes the CLI for idle: it said that it is at work and nothing came of it, or it opened a turn while it said that
+// it has nothing to do.
+func (l *loop) onSettled(c *actor.Context[message]) {
+	switch left := settleGrace - time.Since(l.heard); {
+	case l.current != nil:
+	case !l.turns.open:
+		l.atWork = false
+		l.pump(c)
+	case l.atWork: // a turn of its own, after all
+	case left > 0:
+		l.after(c, settleDeadline, left)
+	default:
+		l.log.Warn().Msg("the CLI opened a turn and says that it is idle: the turn is taken for over")
+		l.turns = turns{}
+		l.afterTurn(c)
 	}
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -25,9 +26,13 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	l.process = nil
 	l.laddered = false
 	l.desk.update(func(_ *record, info *Info) { info.PID, info.Tool, info.ToolArg = 0, "", "" })
-	clean := m.exit.Signal == 0 && (m.exit.Code == 0 || m.exit.Code == 1 || m.exit.Code == 143)
+	clean := m.exit.Signal == 0 && slices.Contains([]int{0, 1, 129, 143}, m.exit.Code) // SIGHUP and SIGTERM among them
 	l.record.Ledger.end(clean)
-	l.desk.update(func(r *record, _ *Info) { r.Ledger = l.record.Ledger })
+	before := l.record.Ledger.Spent
+	l.cutCost = l.record.Ledger.charge(l.tally) // no result will have it
+	l.tally = nil
+	l.desk.update(func(r *record, info *Info) { r.Ledger, info.CostUSD = l.record.Ledger, l.record.Ledger.Spent })
+	l.session.spent(before, l.record.Ledger.Spent)
 	l.orphanTools()
 	l.tellEnded(m.exit)
 	for id, cancel := range l.questions {
@@ -67,7 +72,7 @@ func (l *loop) finish(c *actor.Context[message], crash *CrashError) {
 		return
 	}
 	l.finished = true
-	record := audit.Record{Kind: audit.SessionStopped}
+	record := audit.Record{Kind: audit.SessionStopped, CostUSD: l.cutCost, TotalCostUSD: l.record.Ledger.Spent}
 	var reason error = actor.ErrShutdown
 	if crash != nil {
 		r, _ := l.desk.snapshot()

@@ -90,6 +90,10 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 		}
 	case *protocol.Assistant:
 		l.tellContext(m)
+		if l.tally == nil {
+			l.tally = make(tally)
+		}
+		l.tally.see(m)
 		for _, block := range m.Message.Content {
 			if use, ok := block.(*protocol.ToolUseBlock); ok {
 				l.beginTool(use.ID, use.Name, use.Input, deref(m.ParentToolUseID), m.AgentID)
@@ -145,7 +149,9 @@ func (l *loop) follow(c *actor.Context[message], id string) {
 
 // noteResult accounts for a turn.
 func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
-	delta := l.record.Ledger.report(m.TotalCostUSD)
+	before := l.record.Ledger.Spent
+	delta := l.record.Ledger.report(m)
+	l.tally = nil
 	l.desk.update(func(r *record, info *Info) {
 		r.Ledger = l.record.Ledger
 		r.Turns++
@@ -161,8 +167,11 @@ func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
 		detail["origin"] = m.Origin.Kind
 	}
 	failed := m.Failed()
+	l.session.spent(before, l.record.Ledger.Spent)
 	_, info := l.desk.snapshot()
-	l.audit(audit.Record{Kind: audit.TurnResult, IsError: &failed, CostUSD: delta, Turn: info.Turns, Detail: detail})
+	l.audit(audit.Record{
+		Kind: audit.TurnResult, IsError: &failed, CostUSD: delta, TotalCostUSD: l.record.Ledger.Spent, Turn: info.Turns, Detail: detail,
+	})
 }
 
 // resultError is what a query ends with after its result, nil if all is well.
@@ -216,6 +225,9 @@ func (l *loop) beginTurn(c *actor.Context[message]) {
 	}
 	if l.current == nil {
 		l.after(c, stallDeadline, l.options.StallTimeout)
+		if !l.atWork { // it says that it has nothing to do: see whether anything comes of it
+			l.after(c, settleDeadline, settleGrace)
+		}
 	}
 }
 
@@ -250,6 +262,8 @@ func (l *loop) rest(c *actor.Context[message]) {
 func (l *loop) noteState(c *actor.Context[message], state string) {
 	l.atWork = state != protocol.StateIdle
 	switch {
+	case !l.atWork && l.current == nil && l.turns.open:
+		l.after(c, settleDeadline, settleGrace)
 	case !l.atWork:
 		l.cancel(settleDeadline)
 		l.pump(c)
@@ -270,12 +284,11 @@ func (l *loop) pump(c *actor.Context[message]) {
 		if q.gone.Load() {
 			continue
 		}
-		r, info := l.desk.snapshot()
-		if info.Budget > 0 && r.Ledger.Spent >= info.Budget {
-			q.stream.close(fmt.Errorf("session %s: %w: spent %.4f of %.4f USD (max_budget_usd)",
-				l.session.name, ErrBudgetExhausted, r.Ledger.Spent, info.Budget))
+		if err := l.session.allowance(); err != nil {
+			q.stream.close(err)
 			continue
 		}
+		r, _ := l.desk.snapshot()
 		l.setCurrent(q)
 		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
 		if r.Begun {

@@ -33,12 +33,14 @@ type loop struct {
 	current *query    // whose prompt the CLI has
 	heard   time.Time // when the CLI last said something
 	tools   map[string]*toolUse
+	tally   tally // the model calls since the last result
 
 	requests  map[string]*request // ours to the CLI, unanswered
 	questions map[string]context.CancelFunc
 	sequence  int
 	timers    map[deadline]*actor.Timer
 	noise     int
+	cutCost   float64 // what the turn had cost that the process's end cut
 
 	keeper    keeper
 	callbacks callbacks

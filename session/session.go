@@ -33,6 +33,10 @@ type Spec struct {
 	Runtime string
 	// StateDir is where the session's record is kept; empty keeps it in memory only.
 	StateDir string
+	// Budgets are those that Options.Budgets names.
+	Budgets []*Budget
+	// OnNotice, if not nil, is told what happens to the session. It must return at once.
+	OnNotice func(Notice)
 	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.
 	Audit *audit.Trail
 	// OnMoment, if not nil, is told each moment of the session's life, from whatever goroutine it happens in. It
@@ -238,9 +242,15 @@ func (s *Session) Interrupt(ctx context.Context) error {
 
 // SetModel changes the model from the next turn on, and after restarts. Empty is the CLI's default.
 func (s *Session) SetModel(ctx context.Context, model string) error {
-	_, err := s.Control(ctx, &protocol.SetModel{Model: &model})
+	body := &protocol.SetModel{Model: &model}
+	if model == "" { // it takes no empty name
+		body.Model = nil
+	}
+	_, err := s.Control(ctx, body)
 	if err == nil {
-		s.desk.update(func(r *record, info *Info) { r.Model, info.Model = model, model })
+		s.desk.update(func(r *record, info *Info) {
+			r.Model, r.ModelChosen, info.Model = model, true, model
+		})
 		s.keep(ctx)
 	}
 	return err
@@ -305,7 +315,10 @@ func (s *Session) launch(r record) process.Launch {
 		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.APIKey.Reveal(),
 		Marker: fmt.Sprintf("%s/%s/%d", s.spec.Runtime, s.name, r.Generation),
 	}
-	if r.Model != "" {
+	switch {
+	case r.ModelChosen && r.Model == "":
+		l.Model = defaultModel
+	case r.Model != "":
 		l.Model = r.Model
 	}
 	if r.PermissionMode != "" {
@@ -319,6 +332,9 @@ func (s *Session) launch(r record) process.Launch {
 	}
 	return l
 }
+
+// defaultModel is the CLI's name for its default. Without a name a resumed conversation goes on with the model it had.
+const defaultModel = "default"
 
 const smallestBudget = 0.000001
 

@@ -518,3 +518,9 @@ func TestRedeliverSendsACutPromptOnceMore(t *testing.T) {
 	assert.Equal(t, 2, crash.Generation)
 	assert.Equal(t, "echo: on", b.mustAsk("on").Text)
 }
+
+// kill ends the process as somebody else would.
+func (b *bench) kill() {
+	b.t.Helper()
+	require.NoError(b.t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+}

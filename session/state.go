@@ -26,6 +26,7 @@ type record struct {
 
 	// Set at run time, and applied again after a restart.
 	Model          string                  `json:"model,omitempty"`
+	ModelChosen    bool                    `json:"model_chosen,omitempty"` // Model counts, also if it is empty: the CLI's default
 	PermissionMode protocol.PermissionMode `json:"permission_mode,omitempty"`
 }
 
@@ -70,12 +71,22 @@ func (s store) load(name string) (record, error) {
 	if err == nil {
 		return r, nil
 	}
+	return newRecord(name), setAside(path, "session "+name, err)
+}
+
+// setAside renames a file that cannot be read, such that none that was set aside before is lost, and says so.
+func setAside(path, whose string, cause error) error {
 	aside := path + ".damaged"
-	if moved := os.Rename(path, aside); moved != nil {
-		return newRecord(name), fmt.Errorf("state file %s is damaged (%w) and cannot be set aside: %w", path, err, moved)
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) || n > 1000 {
+			break
+		}
+		aside = fmt.Sprintf("%s.damaged-%d", path, n)
 	}
-	return newRecord(name), fmt.Errorf("state file %s is damaged and was set aside as %s, the session begins anew: %w",
-		path, filepath.Base(aside), err)
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("state file %s is damaged (%w) and cannot be set aside: %w", path, cause, err)
+	}
+	return fmt.Errorf("state file %s is damaged and was set aside as %s, %s begins anew: %w", path, filepath.Base(aside), whose, cause)
 }
 
 // save writes a record such that a crash at any moment leaves the old one or the new one.

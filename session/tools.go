@@ -88,6 +88,17 @@ func (l *loop) orphanMainTools() {
 	}
 }
 
+// mainTool reports whether a tool of the turn itself is running. One of a subagent is part of such a tool, or goes on behind
+// the turn.
+func (l *loop) mainTool() bool {
+	for _, use := range l.tools {
+		if use.parent == "" && use.agent == "" {
+			return true
+		}
+	}
+	return false
+}
+
 // orphanTools records every tool use without a result, when the process has ended.
 func (l *loop) orphanTools() {
 	for id, use := range l.tools {

@@ -16,7 +16,7 @@ type controlRequest struct {
 	Subtype     string          `json:"subtype"`
 	Hooks       json.RawMessage `json:"hooks"`
 	Mode        string          `json:"mode"`
-	Model       string          `json:"model"`
+	Model       *string         `json:"model"`
 	CancelQueue bool            `json:"cancel_queued"`
 }
 
@@ -168,7 +168,15 @@ func (s *simulation) setMode(id, mode string) {
 	}
 }
 
-func (s *simulation) setModel(id, name string) {
+func (s *simulation) setModel(id string, model *string) {
+	name := "default"
+	if model != nil {
+		name = *model
+	}
+	if name == "" {
+		s.refuse(id, "Model \"(unrecognized model name)\" is not a recognized model id. Run /model to see available models.", "catalog_unknown")
+		return
+	}
 	resolved := resolveModel(name)
 	if resolved != s.model && len(s.calls) > 0 {
 		// The replay line is a note in the conversation, of which there is none before the first turn.

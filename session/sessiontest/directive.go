@@ -98,6 +98,7 @@ type call struct {
 	history  bool          // answer with the earlier prompts
 	slow     time.Duration // the final text comes in pieces over this time
 	crash    string        // a moment at which the simulation dies: early, answer, result
+	after    []directive   // frames that the simulation says when the turn is over and it is idle
 	nofinish bool          // the simulation gives the text, and never the result
 }
 
@@ -137,13 +138,15 @@ func script(prompt string, n int, simulated bool) call {
 				c.status = status
 				c.failures, _ = strconv.Atoi(times)
 			}
+		case "after":
+			c.after = append(c.after, d)
 		case "crash":
 			if d.arg != "" {
 				c.crash = d.arg
 			} else if at == n {
 				c.before = append(c.before, d)
 			}
-		case "sleep", "exit", "hang", "linger", "garbage", "torn", "unknown", "stderr":
+		case "sleep", "exit", "hang", "linger", "garbage", "torn", "unknown", "stderr", "frame":
 			if at == n {
 				c.before = append(c.before, d)
 			}

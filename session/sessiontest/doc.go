@@ -53,6 +53,8 @@
 //	[[torn]]                   half a frame on stdout, then exit code 0
 //	[[unknown]]                a frame of a type that no CLI has
 //	[[stderr:text]]            a line on stderr
+//	[[frame:{json}]]           this frame on stdout, in front of the answer
+//	[[after:{json}]]           this frame on stdout, when the turn is over and the session idle
 //
 // A crash in the middle of a tool is a tool that kills it: [[tool:Bash {"command":"kill -9 $CLAUDE_PID; read -t 5 < /dev/zero"}]].
 // The Bash tool of the real CLI may refuse some commands (`tail -f`, a bare `sleep`); a wait that passes is

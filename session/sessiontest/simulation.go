@@ -299,6 +299,7 @@ func (s *simulation) signalled(sig os.Signal) {
 		s.save()
 		s.exit(0)
 	case syscall.SIGHUP:
+		s.save()
 		s.exit(ExitHangup)
 	default:
 		s.save()

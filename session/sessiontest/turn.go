@@ -2,6 +2,7 @@ package sessiontest
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -131,6 +132,13 @@ func (s *simulation) conclude(c call, blocks []wireBlock) {
 		return
 	}
 	s.finish(s.successResult(blocks[len(blocks)-1].Text))
+	if c.after != nil {
+		s.after(afterIdle, func() {
+			for _, d := range c.after {
+				s.sayRaw(d.arg)
+			}
+		})
+	}
 	if c.crash == "result" {
 		s.crash()
 	}
@@ -158,6 +166,8 @@ func (s *simulation) perform(c call) bool {
 			s.exit(0)
 		case "unknown":
 			s.say(frame{"type": "never_seen_before", "subtype": d.arg, "detail": frame{"nested": []any{nil}}})
+		case "frame":
+			s.sayRaw(d.arg)
 		case "linger":
 			s.linger = s.signals != nil // inside another process nothing else could end it
 		case "stderr":
@@ -364,4 +374,16 @@ func (s *simulation) finish(result frame) {
 	for _, id := range own {
 		s.lifecycle(id, state)
 	}
+}
+
+// afterIdle is later than the word that the session is idle, which follows a result at once.
+const afterIdle = 50 * time.Millisecond
+
+// sayRaw says a frame that a directive spells out: what a CLI of another version, or a hostile one, would say.
+func (s *simulation) sayRaw(text string) {
+	var f frame
+	if err := json.Unmarshal([]byte(text), &f); err != nil || f == nil {
+		s.fail("Error: directive frame: %q is no JSON object", text)
+	}
+	s.say(f)
 }

@@ -1,0 +1,350 @@
+package session
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// BudgetSpec is a limit that several sessions share (Options.Budgets).
+type BudgetSpec struct {
+	Name     string  // see ValidName
+	LimitUSD float64 // above 0
+	// Per is the length of a window; a window begins at a whole multiple of it in UTC, so that 24h is a day and
+	// begins at midnight. 0: one window without an end.
+	Per time.Duration
+}
+
+func (b BudgetSpec) validate() error {
+	switch {
+	case !ValidName(b.Name):
+		return fmt.Errorf("budget %q: expected a name of up to 64 letters, digits, dots, underscores and dashes, beginning with a letter or digit", b.Name)
+	case !(b.LimitUSD > 0) || b.LimitUSD > maxTotal:
+		return fmt.Errorf("budget %s: limit_usd %v: expected an amount above 0", b.Name, b.LimitUSD)
+	case b.Per < 0 || b.Per > 0 && b.Per < time.Minute:
+		return fmt.Errorf("budget %s: per %v: expected 1m or more, or 0 for no window", b.Name, b.Per)
+	}
+	return nil
+}
+
+// Budget is what several sessions may spend together, in one window after the other. It may be used from any goroutine.
+//
+// What a session spends is known when a turn has its result: turns that run at the same time are all let go while there is
+// something left, and each may take the budget over its limit by what the turn costs. No turn begins after that.
+//
+// The truth about money is in the sessions' records. A budget keeps how far it has counted each of them, so that what a
+// session had spent when the runtime was killed is counted when the session is there again, and nothing is counted twice.
+type Budget struct {
+	spec BudgetSpec
+	path string // empty: in memory only
+	now  func() time.Time
+	warn func(BudgetState, error) // a threshold was passed; or the file could not be written
+
+	mu     sync.Mutex
+	book   book
+	dirty  bool
+	saving bool
+	saved  chan struct{} // closed when nothing is being written
+}
+
+// book is a budget's file.
+type book struct {
+	Version  int              `json:"version"`
+	Name     string           `json:"name"`
+	Window   time.Time        `json:"window"`           // when it began
+	Gone     float64          `json:"gone_usd"`         // spent in the window by sessions that are counted anew
+	Sessions map[string]share `json:"sessions"`         // by name
+	Warned   float64          `json:"warned,omitempty"` // the highest threshold that was told, as a part of the limit
+}
+
+// share is one session's part of a window, as its lifetime total at the beginning of the window and now.
+type share struct {
+	Base float64 `json:"base_usd"`
+	Last float64 `json:"last_usd"`
+}
+
+func (b book) spent() float64 {
+	sum := b.Gone
+	for _, s := range b.Sessions {
+		sum += s.Last - s.Base
+	}
+	return sum
+}
+
+// BudgetState is a budget at a moment.
+type BudgetState struct {
+	Name     string             `json:"name"`
+	LimitUSD float64            `json:"limit_usd"`
+	SpentUSD float64            `json:"spent_usd"` // in this window
+	Per      time.Duration      `json:"per,omitzero"`
+	Window   time.Time          `json:"window,omitzero"`    // when it began; zero if there are no windows
+	ResetsAt time.Time          `json:"resets_at,omitzero"` // when the next begins
+	Sessions map[string]float64 `json:"sessions"`           // what each has spent in this window
+}
+
+// Exhausted reports whether all is spent.
+func (s BudgetState) Exhausted() bool { return s.SpentUSD >= s.LimitUSD }
+
+const bookVersion = 1
+
+// The parts of a budget at which somebody is told.
+const (
+	warnAt = 0.8
+	fullAt = 1.0
+)
+
+// NewBudget makes a budget. If there is a file of it in dir it goes on from there; with an empty dir it is in memory only.
+// A file that cannot be read is set aside: the budget is usable, and the error a *StateError. warn, if not nil, is called when
+// a threshold is passed, and with an error when the file cannot be written; it must return at once.
+func NewBudget(spec BudgetSpec, dir string, warn func(BudgetState, error)) (*Budget, error) {
+	if err := spec.validate(); err != nil {
+		return nil, err
+	}
+	if warn == nil {
+		warn = func(BudgetState, error) {}
+	}
+	b := &Budget{spec: spec, now: time.Now, warn: warn, book: book{Version: bookVersion, Name: spec.Name, Sessions: make(map[string]share)}}
+	if dir == "" {
+		return b, nil
+	}
+	b.path = filepath.Join(dir, spec.Name+".json")
+	data, err := os.ReadFile(b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, nil
+	}
+	var found book
+	if err == nil {
+		err = json.Unmarshal(data, &found)
+	}
+	if err == nil {
+		err = found.check(spec.Name)
+	}
+	if err != nil {
+		return b, &StateError{Session: spec.Name, Cause: setAside(b.path, "budget "+spec.Name, err)}
+	}
+	b.book = found
+	return b, nil
+}
+
+func (b book) check(name string) error {
+	switch {
+	case b.Version != bookVersion:
+		return fmt.Errorf("version %d, expected %d", b.Version, bookVersion)
+	case b.Name != name:
+		return fmt.Errorf("it belongs to budget %q", b.Name)
+	case !believable(b.Gone) || b.Sessions == nil:
+		return fmt.Errorf("gone_usd %v, %d sessions", b.Gone, len(b.Sessions))
+	}
+	for session, s := range b.Sessions {
+		if !believable(s.Base) || !believable(s.Last) || s.Last < s.Base {
+			return fmt.Errorf("session %q: from %v to %v", cut(session, 80), s.Base, s.Last)
+		}
+	}
+	return nil
+}
+
+// Name is the budget's name.
+func (b *Budget) Name() string { return b.spec.Name }
+
+// roll begins a new window when it is time. A clock that is set back ends no window and begins no earlier one: what was
+// spent stays spent. b.mu is held.
+func (b *Budget) roll() {
+	if b.spec.Per == 0 {
+		return
+	}
+	window := b.now().UTC().Truncate(b.spec.Per)
+	if !window.After(b.book.Window) {
+		return
+	}
+	b.book.Window, b.book.Gone, b.book.Warned = window, 0, 0
+	for name, s := range b.book.Sessions {
+		b.book.Sessions[name] = share{s.Last, s.Last}
+	}
+	b.dirty = true
+}
+
+// count notes what a session has spent in its life so far. It is idempotent.
+func (b *Budget) count(session string, lifetime float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roll()
+	s, known := b.book.Sessions[session]
+	switch {
+	case !known: // what it spent before it had this budget is not the budget's
+		s = share{lifetime, lifetime}
+	case lifetime < s.Last: // another session of that name, which began at zero
+		b.book.Gone += s.Last - s.Base
+		s = share{0, lifetime}
+	case lifetime == s.Last:
+		return
+	default:
+		s.Last = lifetime
+	}
+	b.book.Sessions[session] = s
+	b.changed()
+}
+
+// changed tells of thresholds, and has the file written. b.mu is held.
+func (b *Budget) changed() {
+	b.dirty = true
+	part := b.book.spent() / b.spec.LimitUSD
+	for _, at := range []float64{fullAt, warnAt} {
+		if part >= at && b.book.Warned < at {
+			b.book.Warned = at
+			state := b.state()
+			go b.warn(state, nil) // it must not wait for us, nor we for it; ends when it returns, at once
+			break
+		}
+	}
+	if b.path == "" || b.saving {
+		return
+	}
+	b.saving, b.saved = true, make(chan struct{})
+	go b.save() // ends when what there is to write is written
+}
+
+// save writes until nothing is new.
+func (b *Budget) save() {
+	for {
+		b.mu.Lock()
+		if !b.dirty {
+			b.saving = false
+			close(b.saved)
+			b.mu.Unlock()
+			return
+		}
+		b.dirty = false
+		data, err := json.MarshalIndent(b.book, "", "  ")
+		b.mu.Unlock()
+		if err == nil {
+			err = replaceFile(b.path, append(data, '\n'))
+		}
+		if err != nil {
+			b.warn(b.State(), fmt.Errorf("save budget %s: %w", b.spec.Name, err)) // the next change tries again
+		}
+	}
+}
+
+// Flush waits until what was counted is on disk, or could not be written.
+func (b *Budget) Flush() {
+	b.mu.Lock()
+	saved := b.saved
+	b.mu.Unlock()
+	if saved != nil {
+		<-saved
+	}
+}
+
+// State describes the budget.
+func (b *Budget) State() BudgetState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roll()
+	return b.state()
+}
+
+func (b *Budget) state() BudgetState {
+	s := BudgetState{Name: b.spec.Name, LimitUSD: b.spec.LimitUSD, SpentUSD: b.book.spent(), Per: b.spec.Per, Sessions: make(map[string]float64)}
+	if b.spec.Per > 0 {
+		s.Window = b.book.Window
+		if !s.Window.IsZero() {
+			s.ResetsAt = s.Window.Add(b.spec.Per)
+		}
+	}
+	for name, share := range b.book.Sessions {
+		s.Sessions[name] = share.Last - share.Base
+	}
+	return s
+}
+
+// allow is nil as long as something is left.
+func (b *Budget) allow(session string) error {
+	s := b.State()
+	if !s.Exhausted() {
+		return nil
+	}
+	return &BudgetError{Session: session, Budget: s.Name, SpentUSD: s.SpentUSD, LimitUSD: s.LimitUSD, ResetsAt: s.ResetsAt}
+}
+
+// BudgetError says which budget is spent. It is ErrBudgetExhausted.
+type BudgetError struct {
+	Session  string
+	Budget   string // of the shared one; empty for the session's own, max_budget_usd
+	SpentUSD float64
+	LimitUSD float64
+	ResetsAt time.Time // when the shared budget's next window begins; zero if never
+}
+
+// Error gives the figures.
+func (e *BudgetError) Error() string {
+	what := "max_budget_usd"
+	if e.Budget != "" {
+		what = "budget " + e.Budget
+	}
+	text := fmt.Sprintf("session %s: %v: spent %.4f of %.4f USD (%s)", e.Session, ErrBudgetExhausted, e.SpentUSD, e.LimitUSD, what)
+	if !e.ResetsAt.IsZero() {
+		text += ", again from " + e.ResetsAt.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// Unwrap is ErrBudgetExhausted.
+func (e *BudgetError) Unwrap() error { return ErrBudgetExhausted }
+
+// allowance is nil as long as neither the session's own budget nor a shared one is spent.
+func (s *Session) allowance() error {
+	kept, info := s.desk.snapshot()
+	if info.Budget > 0 && kept.Ledger.Spent >= info.Budget {
+		return &BudgetError{Session: s.name, SpentUSD: kept.Ledger.Spent, LimitUSD: info.Budget}
+	}
+	for _, b := range s.spec.Budgets {
+		if err := b.allow(s.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spent tells the budgets how much the session has spent in its life, and who is concerned when its own comes to an end.
+func (s *Session) spent(before, now float64) {
+	for _, b := range s.spec.Budgets {
+		b.count(s.name, now)
+	}
+	limit := s.spec.Options.MaxBudgetUSD
+	if limit <= 0 {
+		return
+	}
+	for _, t := range []struct {
+		at   float64
+		kind NoticeKind
+	}{{fullAt, NoticeBudgetExhausted}, {warnAt, NoticeBudgetWarned}} {
+		if now >= t.at*limit && before < t.at*limit {
+			s.notice(t.kind, fmt.Sprintf("%.4f of %.4f USD are spent (max_budget_usd)", now, limit),
+				map[string]any{"spent_usd": now, "limit_usd": limit})
+			return
+		}
+	}
+}
+
+// Spending is what the session has spent in its life, by model.
+func (s *Session) Spending() Spending {
+	kept, info := s.desk.snapshot()
+	return Spending{USD: kept.Ledger.Spent, EstimatedUSD: kept.Ledger.Estimated, LimitUSD: info.Budget, Turns: kept.Turns, Models: maps.Clone(kept.Ledger.Models), Budgets: slices.Clone(s.spec.Options.Budgets)}
+}
+
+// Spending is money and tokens over a session's life, restarts included.
+type Spending struct {
+	USD          float64         `json:"usd"`
+	EstimatedUSD float64         `json:"estimated_usd,omitzero"` // part of USD: turns that were cut, by the tokens seen in their frames
+	LimitUSD     float64         `json:"limit_usd,omitzero"`     // 0: no limit
+	Turns        int             `json:"turns"`
+	Models       map[string]Cost `json:"models,omitempty"`
+	Budgets      []string        `json:"budgets,omitempty"` // the shared budgets it spends from
+}

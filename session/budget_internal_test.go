@@ -1,0 +1,179 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestBudgetWindows(t *testing.T) {
+	now := time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10, Per: 24 * time.Hour}, "", nil)
+	require.NoError(t, err)
+	b.now = func() time.Time { return now }
+
+	b.count("old", 100) // before it had the budget
+	assert.NoError(t, b.allow("old"))
+	b.count("old", 104)
+	b.count("old", 104) // twice is once
+	b.count("new", 0)
+	b.count("new", 5)
+	assert.InDelta(t, 9, b.State().SpentUSD, 1e-9)
+	assert.NoError(t, b.allow("new"))
+	b.count("new", 7) // over it by this turn
+	refused := b.allow("new")
+	require.ErrorIs(t, refused, ErrBudgetExhausted)
+	var figures *BudgetError
+	require.ErrorAs(t, refused, &figures)
+	assert.Equal(t, BudgetError{Session: "new", Budget: "team", SpentUSD: 11, LimitUSD: 10, ResetsAt: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)}, *figures)
+	assert.ErrorContains(t, refused, "spent 11.0000 of 10.0000 USD (budget team), again from 2026-03-02T00:00:00Z")
+
+	now = now.Add(2 * time.Hour)
+	assert.NoError(t, b.allow("new"), "another day")
+	assert.Zero(t, b.State().SpentUSD)
+	b.count("new", 9)
+	assert.InDelta(t, 2, b.State().SpentUSD, 1e-9)
+
+	b.count("new", 1) // another session of that name
+	assert.InDelta(t, 3, b.State().SpentUSD, 1e-9)
+}
+
+// Fault: the clock is set back an hour, over the beginning of a budget's window
+// Outcome: the window goes on; nothing that was spent is forgotten, and the window before does not begin again
+// On: memory
+func TestBudgetWhenTheClockIsSetBack(t *testing.T) {
+	now := time.Date(2026, 3, 2, 0, 10, 0, 0, time.UTC)
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10, Per: time.Hour}, "", nil)
+	require.NoError(t, err)
+	b.now = func() time.Time { return now }
+	b.count("a", 0)
+	b.count("a", 10)
+	require.Error(t, b.allow("a"))
+	now = now.Add(-time.Hour)
+	assert.Error(t, b.allow("a"))
+	b.count("a", 11)
+	assert.InDelta(t, 11, b.State().SpentUSD, 1e-9)
+	now = now.Add(2 * time.Hour)
+	assert.NoError(t, b.allow("a"))
+}
+
+// Fault: ten sessions that share a budget spend at the same time
+// Outcome: the budget is passed by one turn of each at most, and no turn begins after that
+// On: memory
+func TestBudgetIsPassedByOneTurnOfEachAtMost(t *testing.T) {
+	const sessions, price, limit = 10, 1.0, 25.0
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: limit}, "", nil)
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for i := range sessions {
+		name := fmt.Sprint("s", i)
+		b.count(name, 0)
+		all.Go(func() {
+			for life := price; b.allow(name) == nil; life += price {
+				b.count(name, life)
+			}
+		})
+	}
+	all.Wait()
+	spent := b.State().SpentUSD
+	assert.GreaterOrEqual(t, spent, limit)
+	assert.Less(t, spent, limit+sessions*price)
+}
+
+func TestBudgetTellsOnceOfEachThreshold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan float64, 10)
+		b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10}, "", func(s BudgetState, _ error) { told <- s.SpentUSD })
+		require.NoError(t, err)
+		for _, life := range []float64{0, 7.9, 8, 9, 10, 11, 12} {
+			b.count("a", life)
+			synctest.Wait()
+		}
+		close(told)
+		var seen []float64
+		for s := range told {
+			seen = append(seen, s)
+		}
+		assert.Equal(t, []float64{8, 10}, seen)
+	})
+}
+
+// Fault: the runtime is killed between a turn's result and the writing of a shared budget
+// Outcome: what the session's record has and the budget has not is counted when the session is there again, once
+// On: memory
+func TestBudgetIsOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *Budget {
+		b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10, Per: 24 * time.Hour}, dir, nil)
+		require.NoError(t, err)
+		return b
+	}
+	b := open()
+	b.count("a", 0)
+	b.count("a", 3)
+	b.Flush()
+	b = open()
+	b.count("a", 4) // its record is one turn further
+	b.count("a", 4)
+	assert.InDelta(t, 4, b.State().SpentUSD, 1e-9)
+	b.Flush()
+	assert.InDelta(t, 4, open().State().SpentUSD, 1e-9)
+}
+
+// Fault: the file of a shared budget is damaged
+// Outcome: it is set aside, under a name of its own each time, with an error that says so; the budget begins anew
+// On: memory
+func TestADamagedBudgetIsSetAside(t *testing.T) {
+	for name, text := range map[string]string{
+		"torn": `{"version":1,"name":"te`, "version": `{"version":9,"name":"team","sessions":{}}`, "foreign": `{"version":1,"name":"other","sessions":{}}`,
+		"negative": `{"version":1,"name":"team","gone_usd":-1,"sessions":{}}`, "backwards": `{"version":1,"name":"team","sessions":{"a":{"base_usd":2,"last_usd":1}}}`,
+		"empty": ``,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, aside := range []string{"team.json.damaged", "team.json.damaged-2"} {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "team.json"), []byte(text), 0o600))
+				b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 1}, dir, nil)
+				damaged, ok := errors.AsType[*StateError](err)
+				require.True(t, ok, "%v", err)
+				assert.ErrorContains(t, damaged, aside)
+				require.FileExists(t, filepath.Join(dir, aside))
+				b.count("a", 0)
+				b.count("a", 1)
+				assert.Error(t, b.allow("a"))
+				b.Flush()
+			}
+		})
+	}
+}
+
+// Fault: the directory of a shared budget cannot be written
+// Outcome: the budget goes on in memory, and each failure is told
+// On: memory
+func TestABudgetThatCannotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "file")
+	told := make(chan error, 10)
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10}, dir, func(_ BudgetState, err error) { told <- err })
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // no directory can be made of it
+	b.count("a", 0)
+	b.count("a", 2)
+	b.Flush()
+	assert.ErrorContains(t, <-told, "save budget team")
+	assert.InDelta(t, 2, b.State().SpentUSD, 1e-9)
+}
+
+func TestBudgetSpecs(t *testing.T) {
+	for _, spec := range []BudgetSpec{{Name: "a b", LimitUSD: 1}, {Name: "a"}, {Name: "a", LimitUSD: -1}, {Name: "a", LimitUSD: 1, Per: time.Second}, {Name: "a", LimitUSD: 1, Per: -time.Hour}} {
+		_, err := NewBudget(spec, "", nil)
+		assert.Error(t, err, "%+v", spec)
+	}
+}

@@ -1,0 +1,73 @@
+package session_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/session"
+)
+
+const strayInit = `{"type":"system","subtype":"init","model":"m","cwd":"/","tools":[],"mcp_servers":[],"permissionMode":"default"}`
+
+// Fault: the CLI opens a turn behind the result, without a prompt, says that it is idle, and says nothing more
+// Outcome: two seconds later the turn is taken for over, and the next query runs
+// On: simulated
+func TestATurnThatIsOpenedBehindAResultAndNeverEnds(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.StallTimeout = time.Minute
+	b := start(t, sp)
+	b.mustAsk(`hello [[after:` + strayInit + `]]`)
+	require.Eventually(t, func() bool { return b.Info().State == session.Busy }, 10*time.Second, time.Millisecond, "the stray turn")
+	assert.Equal(t, "echo: again", b.mustAsk("again").Text)
+	assert.Equal(t, 1, b.Info().Generation, "it was not killed for it")
+}
+
+// Fault: a subagent's tool never has a result, and later the CLI falls silent in a turn
+// Outcome: the turn ends after stall_timeout all the same; only a tool of the turn itself holds that up
+// On: simulated
+func TestASubagentsToolWithoutAResultKeepsNoSilentTurnAlive(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.StallTimeout = 500 * time.Millisecond
+	b := start(t, sp)
+	tool := `{"type":"assistant","message":{"id":"msg_1","type":"message","role":"assistant","model":"m",` +
+		`"content":[{"type":"tool_use","id":"toolu_lost","name":"Bash","input":{"command":"true"}}]},"parent_tool_use_id":"toolu_task"}`
+	b.mustAsk(fmt.Sprintf(`[[frame:%s]]`, tool))
+	_, err := b.ask("[[hang]]")
+	var crash *session.CrashError
+	require.ErrorAs(t, err, &crash)
+	assert.ErrorContains(t, err, "stall_timeout")
+}
+
+// Fault: a tool runs in silence for longer than stall_timeout
+// Outcome: it is let run; the turn ends with its result
+// On: simulated
+func TestASilentToolIsNoStall(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.StallTimeout = 300 * time.Millisecond
+	b := start(t, sp)
+	answer := b.mustAsk(`[[tool:Bash {"command":"read -t 1.2 < /dev/zero; echo done"}]]`)
+	assert.Equal(t, []string{"Bash"}, answer.Tools)
+	assert.Equal(t, 1, b.Info().Generation)
+}
+
+// Fault: SetModel goes back to the CLI's default, and the process is killed
+// Outcome: the next process has the default, not the model of the options
+// On: simulated, real
+func TestTheDefaultModelSurvivesARestart(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.Model = "haiku"
+	b := start(t, sp)
+	b.mustAsk("hello")
+	require.Contains(t, b.Info().Model, "haiku")
+	require.NoError(t, b.SetModel(t.Context(), ""))
+	b.mustAsk("hello")
+	require.Contains(t, b.Info().Model, "opus")
+	b.kill()
+	b.mustAsk("hello")
+	assert.Contains(t, b.Info().Model, "opus")
+	assert.Equal(t, 2, b.Info().Generation)
+}

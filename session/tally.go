@@ -1,0 +1,68 @@
+package session
+
+import (
+	"strings"
+
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// tally is what the frames of a running turn say about its model calls, by message id. Without a result it is all that is
+// known about what the turn has cost.
+type tally map[string]call
+
+type call struct {
+	model string
+	cost  Cost // without USD
+	chars int  // of text and tool input seen
+}
+
+// bytesPerToken is for output of which no count was seen: the usage in a frame is that of the beginning of its message.
+const bytesPerToken = 4
+
+// maxTally bounds what a turn without an end may fill.
+const maxTally = 10_000
+
+// see takes an assistant's frame. Several frames share one message and repeat its usage.
+func (t tally) see(m *protocol.Assistant) {
+	id := m.Message.ID
+	if id == "" || m.Message.Model == protocol.SyntheticModel || len(t) >= maxTally { // which the CLI wrote itself
+		return
+	}
+	c := t[id]
+	c.model = m.Message.Model
+	for _, block := range m.Message.Content {
+		c.chars += len(block.Raw())
+	}
+	u := &m.Message.Usage
+	c.cost.InputTokens = max(c.cost.InputTokens, u.InputTokens)
+	c.cost.OutputTokens = max(c.cost.OutputTokens, u.OutputTokens)
+	c.cost.CacheReadTokens = max(c.cost.CacheReadTokens, u.CacheReadInputTokens)
+	c.cost.CacheWriteTokens = max(c.cost.CacheWriteTokens, u.CacheCreationInputTokens)
+	c.cost.OutputTokens = max(c.cost.OutputTokens, int64(c.chars/bytesPerToken))
+	t[id] = c
+}
+
+// price is what a call costs: by the list, and by as much more or less as this session was charged for the model so far.
+func (l *ledger) price(model string, c Cost) float64 {
+	usd := listPrice(model, c)
+	if known := l.Models[cut(model, 100)]; known.USD > 0 {
+		if list := listPrice(model, known); list > 0 {
+			usd *= known.USD / list
+		}
+	}
+	return usd
+}
+
+// listPrice is in US dollars. A model that is not known costs what the dearest does: an estimate that is too low would let
+// a budget be passed unseen.
+func listPrice(model string, c Cost) float64 {
+	const million = 1e6
+	in, out := 5.0, 25.0
+	switch {
+	case strings.Contains(model, "haiku"):
+		in, out = 1, 5
+	case strings.Contains(model, "sonnet"):
+		in, out = 3, 15
+	}
+	return (float64(c.InputTokens)*in + float64(c.CacheReadTokens)*in/10 + float64(c.CacheWriteTokens)*in*5/4 + float64(c.OutputTokens)*out) / million
+}

@@ -28,6 +28,9 @@ type Options struct {
 	// Pools are sessions that are all alike, for prompts that stand alone.
 	Pools []PoolSpec
 
+	// Budgets are amounts that sessions share: those whose session.Options.Budgets name them.
+	Budgets []session.BudgetSpec
+
 	// Supervisor is the restart policy of sessions outside of groups.
 	Supervisor SupervisorOptions
 

@@ -44,6 +44,7 @@ type Runtime struct {
 	root     *supervisor.Supervisor
 	sessions *branch
 	starts   chan struct{} // one for each CLI that is coming up
+	budgets  map[string]*session.Budget
 
 	mu    sync.Mutex
 	known map[string]*member
@@ -95,6 +96,7 @@ func (rt *Runtime) validate() error {
 		names[p.Name] = true
 		problems = append(problems, p.validate())
 	}
+	problems = append(problems, rt.validateBudgets())
 	if rt.options.MaxStarting < 0 {
 		problems = append(problems, fmt.Errorf("MaxStarting %d: expected 0 or more", rt.options.MaxStarting))
 	}
@@ -130,11 +132,17 @@ func (rt *Runtime) build(ctx context.Context) error {
 			})
 		},
 	})
-	var err error
+	setAside, err := rt.openBudgets()
+	if err != nil {
+		return err
+	}
 	if rt.root, err = supervisor.Start(ctx, rt.system, root); err != nil {
 		return err
 	}
 	rt.record(audit.Record{Kind: audit.RuntimeStarted})
+	for _, text := range setAside {
+		rt.record(audit.Record{Kind: audit.SessionNotice, Detail: map[string]any{"notice": string(session.NoticeStateDamaged), "text": text}})
+	}
 	if from := rt.options.Configuration; from != (Configuration{}) {
 		rt.record(audit.Record{Kind: audit.ConfigLoaded, Detail: map[string]any{"path": from.Path, "sha256": from.SHA256}})
 	}
@@ -183,6 +191,9 @@ func (rt *Runtime) watch() {
 		rt.log.Error().Err(reason).Msg("runtime gave up")
 	}
 	rt.closeSessions()
+	for _, b := range rt.budgets {
+		b.Flush()
+	}
 	// The sessions end their own trees. This is for what slipped from them.
 	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended stray processes")
@@ -247,10 +258,15 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	if rt.options.DataDir != "" {
 		stateDir = filepath.Join(rt.options.DataDir, "state")
 	}
+	budgets, err := rt.budgetsOf(name, options)
+	if err != nil {
+		return nil, err
+	}
 	path := home.path + "/" + name
 	s, err := session.New(rt.system, session.Spec{
 		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Runtime: rt.id,
 		StateDir: stateDir, Audit: rt.trail, Logger: rt.log,
+		Budgets: budgets,
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {
 		rt.log.Error().Err(damaged).Str("session", name).Msg("session state could not be read")

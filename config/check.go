@@ -44,6 +44,8 @@ func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool 
 			}
 		case "data_dir":
 			return d.own(path, n, &owner.DataDir)
+		case "drain_timeout":
+			return d.atLeast(path, n, owner.DrainTimeout >= 0, "0s or more")
 		}
 	case *CLI:
 		return d.checkCLI(path, n, owner)
@@ -58,6 +60,10 @@ func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool 
 		}
 	case *Group:
 		return d.check(path, key, n, reflect.ValueOf(&owner.Supervisor).Elem(), v)
+	case *Budget:
+		return d.checkBudgetKey(path, key, n, owner)
+	case *Limits:
+		return d.checkLimit(path, key, n, owner)
 	case *Pool:
 		return d.checkPool(path, key, n, owner)
 	case *supervisor.Backoff:

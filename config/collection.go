@@ -172,6 +172,7 @@ func (d *decoder) options(path string, n *node, o *session.Options) bool {
 	d.resets = outer
 	if n.kind == mappingNode {
 		ok = d.combination(path, n, *o) && ok
+		ok = d.checkBudgetNames(path, n, *o) && ok
 	}
 	return ok
 }

@@ -39,6 +39,12 @@ type Config struct {
 	Templates []Template `json:"templates"`
 	// Pools are started last.
 	Pools []Pool `json:"pools"`
+	// Budgets are amounts that sessions share. In the file they are a mapping of names.
+	Budgets []Budget `json:"budgets"`
+	// Limits bound what all sessions do together.
+	Limits Limits `json:"limits"`
+	// DrainTimeout is how long turns that run may go on when the daemon is to end. 30s by default; 0s ends them at once.
+	DrainTimeout time.Duration `json:"drain_timeout"`
 	// Audit is where tool uses are recorded.
 	Audit Audit `json:"audit"`
 	// Debug is the debug endpoint.
@@ -50,6 +56,9 @@ type Config struct {
 
 	around surroundings
 }
+
+// DefaultDrainTimeout is how long turns may go on when the daemon is to end, if the file does not say it.
+const DefaultDrainTimeout = 30 * time.Second
 
 // CLI says which program is the Claude Code CLI.
 type CLI struct {
@@ -158,13 +167,20 @@ func parseFile(name string, data []byte, around surroundings) (*Config, error) {
 		CLI:        CLI{Path: "claude"},
 		Supervisor: defaultSupervisor(),
 		Audit:      Audit{Mode: AuditRequired},
-		Path:       path,
-		SHA256:     digest(data),
-		around:     around,
+
+		DrainTimeout: DefaultDrainTimeout,
+		Path:         path,
+		SHA256:       digest(data),
+		around:       around,
 	}
 	d := &decoder{report: r, surroundings: around, budget: b}
 	later := d.outline("", root, reflect.ValueOf(c).Elem())
 	d.defaults = c.Defaults
+	c.Budgets = d.sharedBudgets(later[budgetsType])
+	d.budgetNames = c.budgetNames()
+	if e := root.entry("defaults"); e != nil && e.value.kind == mappingNode {
+		d.checkBudgetNames("defaults", e.value, c.Defaults)
+	}
 	c.Sessions = d.sessions("", later[sessionsType])
 	c.Supervisors = d.groups("", later[groupsType], 1)
 	c.Templates = d.templates(later[templatesType])

@@ -36,6 +36,8 @@ type decoder struct {
 	defaults session.Options
 	// declared are the names of sessions, groups and pools so far.
 	declared []declaration
+	// budgetNames are those of the budgets; nil as long as they are not known.
+	budgetNames []string
 	// known are the templates' names.
 	known []string
 }
@@ -58,10 +60,11 @@ var (
 	groupsType    = reflect.TypeFor[[]Group]()
 	templatesType = reflect.TypeFor[[]Template]()
 	poolsType     = reflect.TypeFor[[]Pool]()
+	budgetsType   = reflect.TypeFor[[]Budget]() // whose names the options of sessions hold
 )
 
 func needsDefaults(t reflect.Type) bool {
-	return t == sessionsType || t == groupsType || t == templatesType || t == poolsType
+	return t == sessionsType || t == groupsType || t == templatesType || t == poolsType || t == budgetsType
 }
 
 // problem reports something about a value.

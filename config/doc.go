@@ -50,7 +50,9 @@
 //	      tester: {}
 //	    supervisors: {}               # groups in this one, after its sessions; to 16 levels
 //	templates:                        # options under a name
-//	  worker: {model: haiku}
+//	  worker:
+//	    model: haiku
+//	    warm: 2                       # processes that wait for sessions of it; 0 if not given
 //	pools:                            # sessions that are all alike, for prompts that stand alone
 //	  workers:
 //	    template: worker              # or options: {model: haiku}; neither: the defaults
@@ -58,6 +60,15 @@
 //	    max: 8                        # sessions that there may be; min if not given
 //	    max_queue: 16                 # queries that may wait for one; 0 if not given
 //	    idle_timeout: 5m              # ends one beyond min that has nothing to do
+//	budgets:                          # what sessions may spend together: budgets: [team] among their options
+//	  team: {limit_usd: 50, per: 24h} # per: windows of that length, from midnight UTC; none: one for ever
+//	limits:                           # of all sessions together; 0, or not given: none
+//	  max_processes: 40               # CLIs that are there
+//	  max_busy: 10                    # turns that run
+//	  max_starting: 4                 # CLIs that come up; twice the number of cores if not given
+//	  starts_per_minute: 60           # in the long run, and
+//	  start_burst: 10                 # at once
+//	drain_timeout: 30s                # for turns that run when the daemon is to end
 //	audit:
 //	  dir: ./data/audit
 //	  mode: required                  # required | best_effort

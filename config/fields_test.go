@@ -88,7 +88,7 @@ func TestEveryOptionOfASession(t *testing.T) {
 			if key == "settings" {
 				around = machine("", "")
 			}
-			c, err := parseFile("/etc/understudy.yaml", fmt.Appendf(nil, place, key, r.yaml), around)
+			c, err := parseFile("/etc/understudy.yaml", fmt.Appendf(nil, "budgets: {team: {limit_usd: 1}, day: {limit_usd: 1}}\n"+place, key, r.yaml), around)
 			require.NoError(t, err, key)
 			got := c.Defaults
 			switch all := c.AllSessions(); {
@@ -218,5 +218,5 @@ func TestDiagnosticsAsJSON(t *testing.T) {
 	_, err := Parse("/etc/x.yaml", []byte("zoo: 1\n"), nil)
 	data, jsonErr := json.Marshal(err)
 	require.NoError(t, jsonErr)
-	assert.JSONEq(t, `[{"file": "/etc/x.yaml", "line": 1, "col": 1, "path": "zoo", "value": "zoo", "message": "unknown key", "hint": "expected one of: audit, cli, data_dir, debug, defaults, pools, sessions, supervisor, supervisors, templates, version"}]`, string(data))
+	assert.JSONEq(t, `[{"file": "/etc/x.yaml", "line": 1, "col": 1, "path": "zoo", "value": "zoo", "message": "unknown key", "hint": "expected one of: audit, budgets, cli, data_dir, debug, defaults, drain_timeout, limits, pools, sessions, supervisor, supervisors, templates, version"}]`, string(data))
 }

@@ -18,6 +18,7 @@ const (
 	groupMember    memberKind = "group"
 	templateMember memberKind = "template"
 	poolMember     memberKind = "pool"
+	budgetMember   memberKind = "budget"
 )
 
 // mapsTo is what the names are given, and how that looks.
@@ -25,6 +26,8 @@ func (k memberKind) mapsTo() (value, example string) {
 	switch k {
 	case groupMember:
 		return "groups", "ci: {strategy: one_for_all, sessions: {…}}"
+	case budgetMember:
+		return "budgets", "team: {limit_usd: 50, per: 24h}"
 	case poolMember:
 		return "pools", "workers: {template: worker, max: 4}"
 	case templateMember:

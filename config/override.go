@@ -28,7 +28,7 @@ func (c *Config) ParseSession(name string, pairs []string) (session.Options, err
 	if around.stat == nil {
 		around.stat = os.Stat
 	}
-	d := &decoder{surroundings: around, budget: &budget{left: maxValues}, resets: true}
+	d := &decoder{surroundings: around, budget: &budget{left: maxValues}, resets: true, budgetNames: c.budgetNames()}
 	d.report = &report{file: "spawn"}
 	if ok, message, hint := sessionMember.named(name); !ok {
 		d.add(0, 0, Diagnostic{Value: shown(name, false), Message: message, Hint: hint})

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/understudy-run/understudy/audit"
 )
 
 // BudgetSpec is a limit that several sessions share (Options.Budgets).
@@ -321,15 +323,16 @@ func (s *Session) spent(before, now float64) {
 	if limit <= 0 {
 		return
 	}
-	for _, t := range []struct {
-		at   float64
-		kind NoticeKind
-	}{{fullAt, NoticeBudgetExhausted}, {warnAt, NoticeBudgetWarned}} {
-		if now >= t.at*limit && before < t.at*limit {
-			s.notice(t.kind, fmt.Sprintf("%.4f of %.4f USD are spent (max_budget_usd)", now, limit),
-				map[string]any{"spent_usd": now, "limit_usd": limit})
-			return
-		}
+	passed := func(share float64) bool { return now >= share*limit && before < share*limit }
+	text := fmt.Sprintf("%.4f of %.4f USD are spent (max_budget_usd)", now, limit)
+	event := audit.Budget{SpentUSD: now, LimitUSD: limit}
+	switch {
+	case passed(fullAt):
+		s.tellNotice(NoticeBudgetExhausted, text)
+		s.record(event.Exhausted())
+	case passed(warnAt):
+		s.tellNotice(NoticeBudgetWarned, text)
+		s.record(event.Warned(warnAt))
 	}
 }
 

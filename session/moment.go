@@ -27,6 +27,7 @@ const (
 	UnknownFrame    MomentKind = "unknown_frame"
 	StateChanged    MomentKind = "state"  // to restarting, stopped or failed
 	StderrLine      MomentKind = "stderr" // the CLI wrote a line
+	Noticed         MomentKind = "notice" // see NoticeKind, which is the Outcome
 )
 
 // Moment is something that happened in a session's life. It has none of what prompts, answers and tools say,

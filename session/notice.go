@@ -1,24 +1,14 @@
 package session
 
 import (
-	"fmt"
-	"time"
+	"maps"
 
 	"github.com/understudy-run/understudy/audit"
 )
 
-// Notice is something in a session's life that nobody asked for: what it recovered from, what it lost, what it waits
-// for. Crashes and restarts are not among them: those are its supervisor's events.
-type Notice struct {
-	Session   string
-	SessionID string
-	At        time.Time
-	Kind      NoticeKind
-	Text      string         // for people, in one line
-	Detail    map[string]any // for programs; not to be changed
-}
-
-// NoticeKind says what a notice is about.
+// NoticeKind says what a notice is about: something in a session's life that nobody asked for, what it recovered from, what it
+// lost, what it waits for. Crashes and restarts are not among them: those are its supervisor's events. A notice is a Moment, a
+// line in the log, and but for a few a record in the audit log.
 type NoticeKind string
 
 // The kinds of notices.
@@ -53,37 +43,33 @@ const (
 	NoticeBudgetExhausted NoticeKind = "budget_exhausted"
 )
 
-// auditKinds are the kinds of record that notices become. Those that are not here are logged only.
-var auditKinds = map[NoticeKind]audit.Kind{
-	NoticeRecovered: audit.SessionNotice, NoticeQueueLost: audit.SessionNotice, NoticeStateDamaged: audit.SessionNotice,
-	NoticeStateUnsaved: audit.SessionNotice, NoticeStateSaved: audit.SessionNotice, NoticeOptionsChanged: audit.SessionNotice,
-	NoticeConversationLost: audit.SessionNotice, NoticeConversationFound: audit.SessionNotice,
-	NoticeConversationForked: audit.SessionNotice, NoticeResumeFailed: audit.SessionNotice, NoticeHeld: audit.SessionNotice,
-	NoticeBudgetWarned: audit.BudgetWarned, NoticeBudgetExhausted: audit.BudgetExhausted,
-}
+// unaudited are notices of no consequence for what the session knows, may do or costs.
+var unaudited = map[NoticeKind]bool{NoticeHibernated: true, NoticeWoken: true, NoticeReleased: true}
 
-// notice tells the log, the audit log and the embedder.
+// notice tells those who follow the session, the log and the audit log.
 func (s *Session) notice(kind NoticeKind, text string, detail map[string]any) {
-	kept, _ := s.desk.snapshot()
-	n := Notice{Session: s.name, SessionID: kept.SessionID, At: time.Now(), Kind: kind, Text: text, Detail: detail}
-	s.spec.Logger.Warn().Str("session", s.name).Str("notice", string(kind)).Msg(text)
-	if trail := s.spec.Audit; trail != nil && auditKinds[kind] != "" {
-		told := map[string]any{"notice": string(kind), "text": text}
-		for key, value := range detail {
-			told[key] = value
-		}
-		trail.Post(audit.Record{
-			Kind: auditKinds[kind], Actor: s.spec.Path, Session: s.name, SessionID: kept.SessionID, Generation: kept.Generation,
-			TotalCostUSD: kept.Ledger.Spent, Detail: told,
-		})
-	}
-	if s.spec.OnNotice == nil {
+	s.tellNotice(kind, text)
+	if unaudited[kind] {
 		return
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			s.spec.Logger.Error().Str("session", s.name).Str("panic", fmt.Sprint(v)).Msg("OnNotice panicked")
-		}
-	}()
-	s.spec.OnNotice(n)
+	told := map[string]any{"notice": string(kind), "text": text}
+	maps.Copy(told, detail)
+	s.record(audit.Record{Kind: audit.SessionNotice, Detail: told})
+}
+
+func (s *Session) tellNotice(kind NoticeKind, text string) {
+	s.spec.Logger.Warn().Str("session", s.name).Str("notice", string(kind)).Msg(text)
+	s.desk.tell(Moment{Kind: Noticed, Outcome: string(kind), Detail: text})
+}
+
+// record puts a record of the session into the audit log, in or outside of an incarnation.
+func (s *Session) record(r audit.Record) {
+	trail := s.spec.Audit
+	if trail == nil {
+		return
+	}
+	kept, _ := s.desk.snapshot()
+	r.Actor, r.Session, r.SessionID, r.Generation = s.spec.Path, s.name, kept.SessionID, kept.Generation
+	r.TotalCostUSD = kept.Ledger.Spent
+	trail.Post(r)
 }

@@ -35,8 +35,6 @@ type Spec struct {
 	StateDir string
 	// Budgets are those that Options.Budgets names.
 	Budgets []*Budget
-	// OnNotice, if not nil, is told what happens to the session. It must return at once.
-	OnNotice func(Notice)
 	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.
 	Audit *audit.Trail
 	// OnMoment, if not nil, is told each moment of the session's life, from whatever goroutine it happens in. It
@@ -83,6 +81,9 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 			Generation: kept.Generation, Model: spec.Options.Model, Mode: string(spec.Options.PermissionMode),
 			CWD: spec.Options.CWD, Turns: kept.Turns, CostUSD: kept.Ledger.Spent, Budget: spec.Options.MaxBudgetUSD,
 		},
+	}
+	for _, b := range spec.Budgets {
+		b.count(spec.Name, kept.Ledger.Spent)
 	}
 	return s, err
 }

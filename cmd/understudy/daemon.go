@@ -113,6 +113,9 @@ func (d *daemon) options(cli session.CLI) understudy.Options {
 	if d.cfg.Audit.Mode == config.AuditBestEffort {
 		o.Audit.Mode = audit.BestEffort
 	}
+	for _, b := range d.cfg.Budgets {
+		o.Budgets = append(o.Budgets, session.BudgetSpec{Name: b.Name, LimitUSD: b.LimitUSD, Per: b.Per})
+	}
 	for _, p := range d.cfg.Pools {
 		o.Pools = append(o.Pools, understudy.PoolSpec{
 			Name: p.Name, Options: prepared(d.cfg, p.Options), Min: p.Min, Max: p.Max, MaxQueue: p.MaxQueue, IdleTimeout: p.IdleTimeout,

@@ -1,0 +1,111 @@
+package understudy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+)
+
+// openBudgets makes the budgets that sessions share. One whose file is damaged begins anew; it returns what is to be said about that.
+func (rt *Runtime) openBudgets() (setAside []string, err error) {
+	dir := ""
+	if rt.options.DataDir != "" {
+		dir = filepath.Join(rt.options.DataDir, "budgets")
+	}
+	rt.budgets = make(map[string]*session.Budget, len(rt.options.Budgets))
+	var problems []error
+	for _, spec := range rt.options.Budgets {
+		b, err := session.NewBudget(spec, dir, rt.onBudget)
+		if damaged, ok := errors.AsType[*session.StateError](err); ok {
+			rt.log.Error().Err(damaged).Str("budget", spec.Name).Msg("budget could not be read")
+			setAside = append(setAside, damaged.Error())
+		} else if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		rt.budgets[spec.Name] = b
+	}
+	return setAside, errors.Join(problems...)
+}
+
+// onBudget is told when a shared budget passes a threshold, or cannot be written.
+func (rt *Runtime) onBudget(s session.BudgetState, err error) {
+	event := audit.Budget{Name: s.Name, SpentUSD: s.SpentUSD, LimitUSD: s.LimitUSD, Window: s.Per}
+	line := rt.log.Warn().Str("budget", s.Name).Float64("spent_usd", s.SpentUSD).Float64("limit_usd", s.LimitUSD)
+	switch {
+	case err != nil:
+		rt.log.Error().Err(err).Str("budget", s.Name).Msg("budget is not on disk")
+	case s.Exhausted():
+		line.Msg("budget is exhausted")
+		rt.record(event.Exhausted())
+	default:
+		line.Msg("budget is nearly exhausted")
+		rt.record(event.Warned(s.SpentUSD / s.LimitUSD))
+	}
+}
+
+// budgetsOf are the budgets that a session's options name.
+func (rt *Runtime) budgetsOf(name string, o session.Options) ([]*session.Budget, error) {
+	var found []*session.Budget
+	for _, budget := range o.Budgets {
+		b := rt.budgets[budget]
+		if b == nil {
+			return nil, fmt.Errorf("session %s: budgets: there is no budget %q", name, budget)
+		}
+		if !slices.Contains(found, b) {
+			found = append(found, b)
+		}
+	}
+	return found, nil
+}
+
+// validateBudgets looks at the budgets and at who names them.
+func (rt *Runtime) validateBudgets() error {
+	var problems []error
+	names := make(map[string]bool)
+	for _, b := range rt.options.Budgets {
+		if names[b.Name] {
+			problems = append(problems, fmt.Errorf("budget %s: a budget of that name is there already", b.Name))
+		}
+		names[b.Name] = true
+		if _, err := session.NewBudget(b, "", nil); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	known := func(whose string, o session.Options) {
+		for _, name := range o.Budgets {
+			if !names[name] {
+				problems = append(problems, fmt.Errorf("%s: budgets: there is no budget %q", whose, name))
+			}
+		}
+	}
+	var inside func(Group)
+	inside = func(g Group) {
+		for _, s := range g.Sessions {
+			known("session "+s.Name, s.Options)
+		}
+		for _, below := range g.Groups {
+			inside(below)
+		}
+	}
+	inside(Group{Sessions: rt.options.Sessions, Groups: rt.options.Groups})
+	for _, p := range rt.options.Pools {
+		known("pool "+p.Name, p.Options)
+	}
+	return errors.Join(problems...)
+}
+
+// Budgets describes the shared budgets, sorted by name.
+func (rt *Runtime) Budgets() []session.BudgetState {
+	var all []session.BudgetState
+	for _, b := range rt.budgets {
+		all = append(all, b.State())
+	}
+	slices.SortFunc(all, func(a, b session.BudgetState) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}

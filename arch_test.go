@@ -37,15 +37,15 @@ var rooms = map[string][]string{
 
 // homes says where a foreign package may be imported.
 var homes = map[string][]string{
-	"github.com/anthdm/hollywood/actor": {"actor"},
-	"github.com/goccy/go-yaml":          {"config"},
-	"github.com/spf13/cobra":            {"cmd/understudy"},
-	"os/exec":                           {"session/process", "session/sessiontest"},
-	"net/http":                          {"supervisor/debug", "session/sessiontest", ""},              // the root: the type of DebugHandler
-	"os/signal":                         {"cmd/understudy", "session/sessiontest", "session/process"}, // process: the first process of a pid namespace
-	"flag":                              {},
-	"log":                               {"supervisor/debug"}, // the type of http.Server.ErrorLog
-	"log/slog":                          {},
+	"github.com/anthdm/hollywood": {"actor"},
+	"github.com/goccy/go-yaml":    {"config"},
+	"github.com/spf13/cobra":      {"cmd/understudy"},
+	"os/exec":                     {"session/process", "session/sessiontest"},
+	"net/http":                    {"supervisor/debug", "session/sessiontest", ""}, // the root: the type of DebugHandler
+	"os/signal":                   {"cmd/understudy", "session/sessiontest"},
+	"flag":                        {},
+	"log":                         {"supervisor/debug"}, // the type of http.Server.ErrorLog
+	"log/slog":                    {},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	hollywood "github.com/anthdm/hollywood/actor"
+	"github.com/anthdm/hollywood/ringbuffer"
 )
 
 // cell is one incarnation of an actor: hollywood's idea of a process (its Processer), with our life cycle.
@@ -17,7 +18,7 @@ type cell struct {
 	system *System
 	name   string
 	pid    *hollywood.PID
-	inbox  *hollywood.Inbox
+	inbox  inbox
 	calls  calls
 	born   time.Time
 
@@ -85,10 +86,12 @@ func newCell(s *System, spec Spec) *cell {
 	if bound == 0 {
 		bound = DefaultMailbox
 	}
-	return &cell{
-		system: s, name: spec.Name, inbox: hollywood.NewInbox(inboxSize), born: time.Now(),
+	c := &cell{
+		system: s, name: spec.Name, born: time.Now(),
 		slots: make(chan struct{}, bound), done: make(chan struct{}),
 	}
+	c.inbox.cell, c.inbox.messages = c, ringbuffer.New[hollywood.Envelope](inboxSize)
+	return c
 }
 
 // context is cancelled when the actor ends. Most actors never ask for theirs.
@@ -134,6 +137,9 @@ func (c *cell) put(message any) error {
 	c.inbox.Send(hollywood.Envelope{Msg: message})
 	return nil
 }
+
+// putReturned hands over what a goroutine of the actor came to. If the actor has ended nobody wants it.
+func (c *cell) putReturned(message any) { _ = c.put(returned{message}) }
 
 func (c *cell) stoppedError() error {
 	select {

@@ -1,6 +1,6 @@
 // Package actor runs actors: values that own their state and receive one message at a time.
 //
-// hollywood carries the messages (inbox, scheduling, addresses). Life and death are this package's own:
+// hollywood carries the messages (engine, addresses, ring buffers). Life and death are this package's own:
 // what hollywood v1.0.5 does when an actor panics, stops or is asked for something would end a service
 // that merely embeds a runtime, so none of its restart, stop, request or event machinery is used.
 //
@@ -31,6 +31,10 @@
 // Receive and the other callbacks of one actor never run at the same time. They must not block: slow work
 // goes into [Context.Go], whose outcome comes back as a message. Everything exported here may be called
 // from any goroutine, except the methods of Context, which belong to the callback they were given to.
+//
+// An idle actor has no goroutine. Those that have messages run on a few goroutines of their System, which are
+// kept until its last actor has ended, and on more while callbacks block. A callback that changes its
+// goroutine, by runtime.LockOSThread for instance, must take that back before it returns.
 //
 // Mailboxes are bounded ([Spec.Mailbox]). A sender is refused ([Ref.Send]) or waits ([Ref.SendWait]). What
 // an actor causes to be sent to itself (timers, results, Downs) is bounded by what it started and is

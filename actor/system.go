@@ -17,10 +17,6 @@ import (
 // DefaultMailbox is the bound of a mailbox whose Spec names none, in messages.
 const DefaultMailbox = 1024
 
-// inboxSize is what hollywood allocates for an actor up front. Its inbox grows by itself; 16 costs 1 kB an
-// actor where its default of 1,024 costs 28 kB.
-const inboxSize = 16
-
 // Options tune a System. The zero value works.
 type Options struct {
 	// Logger gets one line for each actor that ends with a panic, at error level, and for each dead
@@ -37,14 +33,15 @@ type System struct {
 	engine  *hollywood.Engine
 	options Options
 	dead    atomic.Uint64
+	crew    crew
 
 	mu    sync.Mutex
 	names map[string]*cell
 	seq   uint64
 }
 
-// NewSystem returns a System without actors. It holds no goroutine of its own, so there is nothing to
-// close: it is garbage when its actors have ended.
+// NewSystem returns a System without actors. There is nothing to close: its goroutines end with the last of
+// its actors, and then it is garbage.
 func NewSystem(options Options) *System {
 	engine, err := hollywood.NewEngine(hollywood.NewEngineConfig())
 	if err != nil {
@@ -89,11 +86,13 @@ func (s *System) register(c *cell) error {
 	// one id with the first actor.
 	c.pid = hollywood.NewPID(hollywood.LocalLookupAddr, c.name+"#"+strconv.FormatUint(s.seq, 10))
 	s.names[c.name] = c
+	s.crew.born()
 	return nil
 }
 
 func (s *System) release(c *cell) {
 	s.engine.Registry.Remove(c.pid)
+	s.crew.gone()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.names[c.name] == c {

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy/session"
-	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 )
@@ -24,29 +23,24 @@ func TestEveryOptionOfASession(t *testing.T) {
 		yaml string
 		want any
 	}{
-		"model":                  {"claude-x", "claude-x"},
-		"system_prompt":          {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
-		"append_system_prompt":   {`"a\tb # c"`, "a\tb # c"},
-		"cwd":                    {"/srv", "/srv"},
-		"add_dir":                {"[/a, b]", []string{"/a", "/etc/b"}},
-		"permission_mode":        {"accept_edits", protocol.ModeAcceptEdits},
-		"allowed_tools":          {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},
-		"disallowed_tools":       {"\n      - Write\n      - Bash(rm:*)", []string{"Write", "Bash(rm:*)"}},
-		"tools":                  {"[]", []string{}},
-		"max_turns":              {"10", 10},
-		"max_budget_usd":         {"1.50", 1.5},
-		"no_session_persistence": {"true", true},
-		"sandbox":                {"{enabled: true, n: 5, f: 1.5, l: [a, null], big: 18446744073709551615, t: '5', u: 2026-01-01}", map[string]any{"enabled": true, "n": int64(5), "f": 1.5, "l": []any{"a", nil}, "big": uint64(18446744073709551615), "t": "5", "u": "2026-01-01"}},
-		"settings":               {"{permissions: {deny: [Read]}}", session.Settings{Values: map[string]any{"permissions": map[string]any{"deny": []any{"Read"}}}}},
-		"setting_sources":        {"[user, project, local]", []string{"user", "project", "local"}},
-		"env":                    {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
-		"inherit_env":            {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
-		"api_key":                {"sk-test", session.Secret("sk-test")},
-		"containment": {
-			"{require: [pid_namespace], without: [cgroup]}",
-			process.Containment{Require: []process.Layer{process.LayerPIDNamespace}, Without: []process.Layer{process.LayerCgroup}},
-		},
-		"limits":                   {"{memory: 1.5GiB, processes: 200, cpus: 1.5}", process.Limits{Memory: 1536 << 20, Processes: 200, CPUs: 1.5}},
+		"model":                    {"claude-x", "claude-x"},
+		"system_prompt":            {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
+		"append_system_prompt":     {`"a\tb # c"`, "a\tb # c"},
+		"cwd":                      {"/srv", "/srv"},
+		"add_dir":                  {"[/a, b]", []string{"/a", "/etc/b"}},
+		"permission_mode":          {"accept_edits", protocol.ModeAcceptEdits},
+		"allowed_tools":            {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},
+		"disallowed_tools":         {"\n      - Write\n      - Bash(rm:*)", []string{"Write", "Bash(rm:*)"}},
+		"tools":                    {"[]", []string{}},
+		"max_turns":                {"10", 10},
+		"max_budget_usd":           {"1.50", 1.5},
+		"no_session_persistence":   {"true", true},
+		"sandbox":                  {"{enabled: true, n: 5, f: 1.5, l: [a, null], big: 18446744073709551615, t: '5', u: 2026-01-01}", map[string]any{"enabled": true, "n": int64(5), "f": 1.5, "l": []any{"a", nil}, "big": uint64(18446744073709551615), "t": "5", "u": "2026-01-01"}},
+		"settings":                 {"{permissions: {deny: [Read]}}", session.Settings{Values: map[string]any{"permissions": map[string]any{"deny": []any{"Read"}}}}},
+		"setting_sources":          {"[user, project, local]", []string{"user", "project", "local"}},
+		"env":                      {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
+		"inherit_env":              {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
+		"api_key":                  {"sk-test", session.Secret("sk-test")},
 		"restart":                  {"transient", supervisor.Transient},
 		"shutdown":                 {"brutal_kill", supervisor.BrutalKill},
 		"include_partial_messages": {"true", true},

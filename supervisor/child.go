@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -16,15 +15,15 @@ type child struct {
 
 	state       State
 	since       time.Time
-	incarnation int                // of the last start, from 1
-	initial     bool               // one of the supervisor's first children, not up yet
-	fresh       bool               // it has never been up, and has not been kept for another reason
-	automatic   bool               // its start, or the next if it is queued, is the supervisor's own decision
-	queued      bool               // it waits for its turn to be started
-	deferred    bool               // it ended while its group was busy: see incident
-	cancelStart context.CancelFunc // not nil while Start is at work
-	pid         actor.PID          // zero unless it is up
-	untie       func()             // takes the monitor and the link of pid back
+	incarnation int       // of the last start, from 1
+	initial     bool      // one of the supervisor's first children, not up yet
+	fresh       bool      // it has never been up, and has not been kept for another reason
+	automatic   bool      // its start, or the next if it is queued, is the supervisor's own decision
+	queued      bool      // it waits for its turn to be started
+	deferred    bool      // it ended while its group was busy: see incident
+	start       *launch   // not nil while Start is at work
+	pid         actor.PID // zero unless it is up
+	untie       func()    // takes the monitor and the link of pid back
 	upSince     time.Time
 
 	restarts int
@@ -76,7 +75,7 @@ func (ch *child) to(s State) {
 func (ch *child) wanted() bool { return ch.state != Stopped && ch.state != Failed }
 
 // up reports whether the child has a process or is about to get one.
-func (ch *child) up() bool { return ch.pid != (actor.PID{}) || ch.cancelStart != nil }
+func (ch *child) up() bool { return ch.pid != (actor.PID{}) || ch.start != nil }
 
 // meant reports whether the child is to be up when what is happening to it is over.
 func (ch *child) meant() bool { return ch.wanted() && (ch.state != Stopping || ch.again) }

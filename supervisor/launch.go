@@ -4,86 +4,109 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
 )
 
-// runStart starts one incarnation of a child. It returns when Start has, or when Start was asked to return
-// and is deaf. Whatever Start does instead of returning is an error.
-func runStart(ctx context.Context, spec ChildSpec) (actor.PID, error) {
+// launch is one start of a child: an errand of the supervisor, which gives it up if it was asked to return
+// and does not.
+type launch struct {
+	supervisor  actor.PID
+	child       *child // only its spec is touched on the errand's goroutine: nobody changes that
+	incarnation int
+	errand      *actor.Dispatched[message] // the loop's
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	overdue bool // the loop's: it was asked to return, and has so much time left
+	state   atomic.Int32
+}
+
+const (
+	starts int32 = iota // Start is at work
+	heard               // it has returned
+	given               // it was given up
+)
+
+var _ actor.Errand[message] = (*launch)(nil)
+
+// Run starts the child. Whatever Start does instead of returning a child is an error.
+func (s *launch) Run(context.Context) message {
+	defer s.cancel()
+	m := started{child: s.child, incarnation: s.incarnation}
+	m.pid, m.err = s.start()
+	if m.err == nil {
+		// Here and not in onStarted: a supervisor that is killed meanwhile does not get that far, and its
+		// children must not outlive it.
+		m.unlink = s.supervisor.Link(m.pid)
+	}
+	return m
+}
+
+func (s *launch) start() (actor.PID, error) {
+	spec, ctx := &s.child.spec, s.ctx
 	if spec.StartTimeout > 0 {
 		var done context.CancelFunc
-		ctx, done = context.WithTimeoutCause(ctx, spec.StartTimeout, fmt.Errorf("%w: not ready within %v", ErrStartTimeout, spec.StartTimeout))
+		ctx, done = context.WithTimeoutCause(ctx, spec.StartTimeout, s.timedOut())
 		defer done()
 	}
-	outcomes := callStart(ctx, spec)
-	var result outcome
-	select {
-	case result = <-outcomes:
-	case <-ctx.Done():
-		var heard bool
-		if result, heard = awaitLate(outcomes, spec.Shutdown); !heard {
-			go func() { // ends when Start returns, if it ever does
-				if late := <-outcomes; late.err == nil {
-					late.pid.Kill()
-				}
-			}()
-			return actor.PID{}, fmt.Errorf("start: abandoned, it does not heed its context: %w", context.Cause(ctx))
-		}
+	pid, err := spec.Start(ctx)
+	heard := s.state.CompareAndSwap(starts, heard)
+	if err == nil && pid == (actor.PID{}) {
+		err = errors.New("start returned neither a child nor an error")
 	}
-	cause := context.Cause(ctx)
-	if !errors.Is(cause, ErrStartTimeout) {
-		return result.pid, result.err
+	if !heard || spec.StartTimeout == 0 || !errors.Is(context.Cause(ctx), ErrStartTimeout) {
+		return pid, err
 	}
-	if result.err != nil {
-		return actor.PID{}, fmt.Errorf("%w: %w", cause, result.err)
+	if err != nil {
+		return actor.PID{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	if !end(result.pid, spec.Shutdown) {
-		return actor.PID{}, fmt.Errorf("%w; what it started at last is abandoned: still running %v after it was killed", cause, abandonAfter)
+	if !end(pid, spec.Shutdown) {
+		return actor.PID{}, fmt.Errorf("%w; what it started at last is abandoned: still running %v after it was killed", context.Cause(ctx), abandonAfter)
 	}
-	return actor.PID{}, cause
+	return actor.PID{}, context.Cause(ctx)
 }
 
-type outcome struct {
-	pid actor.PID
-	err error
+func (s *launch) timedOut() error {
+	return fmt.Errorf("%w: not ready within %v", ErrStartTimeout, s.child.spec.StartTimeout)
 }
 
-func callStart(ctx context.Context, spec ChildSpec) <-chan outcome {
-	outcomes := make(chan outcome, 1)
-	go func() { // ends when Start returns
-		result := outcome{err: fmt.Errorf("start: %w", actor.ErrGoexit)}
-		defer func() {
-			if v := recover(); v != nil {
-				result.err = &actor.PanicError{Where: "start " + spec.ID, Value: v, Stack: debug.Stack()}
-			}
-			outcomes <- result
-		}()
-		result.pid, result.err = spec.Start(ctx)
-		if result.err == nil && result.pid == (actor.PID{}) {
-			result.err = errors.New("start returned neither a child nor an error")
-		}
-	}()
-	return outcomes
+// Failed is a Start that panicked or ended its goroutine.
+func (s *launch) Failed(reason error) message {
+	s.cancel()
+	if panicked, ok := errors.AsType[*actor.PanicError](reason); ok {
+		panicked.Where = "start " + s.child.spec.ID
+	} else {
+		reason = fmt.Errorf("start: %w", reason)
+	}
+	return started{child: s.child, incarnation: s.incarnation, err: reason}
 }
 
-// awaitLate waits for a Start whose context has ended as long as for a child that was asked to stop: it
-// may be stopping what it had begun.
-func awaitLate(outcomes <-chan outcome, shutdown Shutdown) (result outcome, heard bool) {
-	grace, limited := shutdown.Grace()
-	if !limited {
-		return <-outcomes, true
+// Late kills what an abandoned start has started after all.
+func (s *launch) Late(m message) {
+	if late, ok := m.(started); ok && late.err == nil {
+		late.unlink()
+		late.pid.Kill()
 	}
-	deaf := time.NewTimer(grace + abandonAfter)
-	defer deaf.Stop()
-	select {
-	case result = <-outcomes:
-		return result, true
-	case <-deaf.C:
-		return outcome{}, false
+}
+
+// abandon gives a start up that was asked to return, and reports whether it is given up: not if Start
+// has returned, since what remains is bounded.
+func (s *launch) abandon() (started, bool) {
+	if !s.state.CompareAndSwap(starts, given) || !s.errand.Abandon() {
+		return started{}, false
 	}
+	cause := context.Cause(s.ctx)
+	if cause == nil {
+		cause = s.timedOut()
+	}
+	s.cancel()
+	return started{
+		child: s.child, incarnation: s.incarnation,
+		err: fmt.Errorf("start: abandoned, it does not heed its context: %w", cause),
+	}, true
 }
 
 // end stops what has no place in a supervisor as a child is stopped there. It reports whether it is gone.

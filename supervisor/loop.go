@@ -15,7 +15,7 @@ import (
 // runs a child's code.
 type loop struct {
 	options Options
-	base    context.Context // of every start: what is handed down to the supervisors below
+	base    context.Context // of every start: ends with the supervisor, and says what is handed down to those below
 	window  window
 	state   State
 	since   time.Time
@@ -38,13 +38,14 @@ type loop struct {
 
 func newLoop(options Options) *loop {
 	return &loop{
-		options: options, base: options.Pace.handDown(context.Background()), window: window{intensity: *options.Intensity}, state: Starting, since: time.Now(),
+		options: options, window: window{intensity: *options.Intensity}, state: Starting, since: time.Now(),
 		pending: options.Children, byID: make(map[string]*child),
 	}
 }
 
 // Started publishes the supervisor's own handle, by which Tree finds it below its parent.
 func (l *loop) Started(c *actor.Context[message]) error {
+	l.base = l.options.Pace.handDown(c.Context())
 	c.Publish(&Supervisor{c.Self()})
 	l.startNext(c)
 	return nil
@@ -165,6 +166,16 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 			m.child.to(Restarting)
 			l.bring(c, m.child)
 		}
+	case startOverdue:
+		if m.incarnation == m.child.incarnation && m.child.start != nil {
+			l.awaitStart(c, m.child)
+		}
+	case startDeaf:
+		if m.incarnation == m.child.incarnation && m.child.start != nil {
+			if given, up := m.child.start.abandon(); up {
+				l.onStarted(c, given)
+			}
+		}
 	case graceOver:
 		if m.incarnation == m.child.incarnation && m.child.state == Stopping && m.child.pid.Alive() {
 			l.kill(c, m.child)
@@ -212,27 +223,32 @@ func (l *loop) launch(c *actor.Context[message], child *child, automatic bool) {
 	} else {
 		child.to(Starting)
 	}
-	self, incarnation, spec := c.Self().PID, child.incarnation, child.spec
-	ctx, cancel := context.WithCancel(l.base)
-	child.cancelStart = cancel
-	c.Go("start "+spec.ID, func(owner context.Context) message {
-		defer cancel()
-		stop := context.AfterFunc(owner, cancel)
-		defer stop()
-		m := started{child: child, incarnation: incarnation}
-		m.pid, m.err = runStart(ctx, spec)
-		if m.err == nil {
-			// Here and not in onStarted: a supervisor that is killed meanwhile does not get that far, and its
-			// children must not outlive it.
-			m.unlink = self.Link(m.pid)
-		}
-		return m
-	})
+	s := &launch{supervisor: c.Self().PID, child: child, incarnation: child.incarnation}
+	s.ctx, s.cancel = context.WithCancel(l.base)
+	child.start = s
+	s.errand = c.Dispatch(s)
+	if timeout := child.spec.StartTimeout; timeout > 0 {
+		child.timer = c.After(timeout, startOverdue{child, child.incarnation})
+	}
+}
+
+// awaitStart gives a start that has been asked to return as long as a child that was asked to stop, and
+// abandonAfter more: it may be stopping what it had begun.
+func (l *loop) awaitStart(c *actor.Context[message], child *child) {
+	if child.start.overdue {
+		return
+	}
+	child.start.overdue = true
+	child.timer.Stop()
+	if grace, limited := child.spec.Shutdown.Grace(); limited {
+		child.timer = c.After(grace+abandonAfter, startDeaf{child, child.incarnation})
+	}
 }
 
 func (l *loop) onStarted(c *actor.Context[message], m started) {
 	child := m.child
-	child.cancelStart = nil
+	child.start = nil
+	child.timer.Stop()
 	if m.err != nil {
 		l.onStartFailed(c, child, m.err)
 		return

@@ -80,6 +80,14 @@ type (
 		child       *child
 		incarnation int
 	}
+	startOverdue struct {
+		child       *child
+		incarnation int
+	}
+	startDeaf struct {
+		child       *child
+		incarnation int
+	}
 	graceOver struct {
 		child       *child
 		incarnation int
@@ -107,5 +115,7 @@ func (started) isMessage()        {}
 func (down) isMessage()           {}
 func (restartDue) isMessage()     {}
 func (cooldownOver) isMessage()   {}
+func (startOverdue) isMessage()   {}
+func (startDeaf) isMessage()      {}
 func (graceOver) isMessage()      {}
 func (deafTooLong) isMessage()    {}

@@ -51,7 +51,7 @@ func (l *loop) admit(spec ChildSpec) (*child, error) {
 	if l.options.Strategy == SimpleOneForOne {
 		return nil, fmt.Errorf("start child %s of %s: %w: use StartInstance", spec.ID, l.options.Name, ErrSimpleOneForOne)
 	}
-	if err := l.options.validateSignificant(spec); err != nil {
+	if err := l.options.validateSignificant(&spec); err != nil {
 		return nil, err
 	}
 	return l.admitUnder(spec)

@@ -123,14 +123,14 @@ func (o Options) validateTemplate() error {
 		return invalid("the template has no start function")
 	}
 	spec := o.Template.instance("template", nil)
-	return errors.Join(spec.validate(), o.validateSignificant(spec))
+	return errors.Join(spec.validate(), o.validateSignificant(&spec))
 }
 
 func (o Options) validateChildren() error {
 	var problems []error
 	seen := make(map[string]bool)
 	for _, spec := range o.Children {
-		problems = append(problems, spec.validate(), o.validateSignificant(spec))
+		problems = append(problems, spec.validate(), o.validateSignificant(&spec))
 		if seen[spec.ID] {
 			problems = append(problems, fmt.Errorf("supervisor %s: %w: two children %q", o.Name, ErrInvalid, spec.ID))
 		}
@@ -140,7 +140,7 @@ func (o Options) validateChildren() error {
 }
 
 // validateSignificant checks what a spec alone cannot tell.
-func (o Options) validateSignificant(spec ChildSpec) error {
+func (o *Options) validateSignificant(spec *ChildSpec) error {
 	if spec.Significant && o.AutoShutdown == Never {
 		return fmt.Errorf("child %q: %w: significant: supervisor %s has auto_shutdown never", spec.ID, ErrInvalid, o.Name)
 	}

@@ -27,7 +27,7 @@ func (l *loop) shutDown(c *actor.Context[message], reason error) {
 		switch {
 		case child.waits():
 			l.cancelRestart(child)
-		case child.cancelStart != nil || l.options.parallel() && child.wanted():
+		case child.start != nil || l.options.parallel() && child.wanted():
 			l.stop(c, child)
 		}
 	}
@@ -57,9 +57,10 @@ func (l *loop) stopNext(c *actor.Context[message]) {
 func (l *loop) stop(c *actor.Context[message], child *child) {
 	switch {
 	case child.state == Stopping:
-	case child.cancelStart != nil: // onStarted or onStartFailed goes on
+	case child.start != nil: // onStarted or onStartFailed goes on
 		child.to(Stopping)
-		child.cancelStart()
+		child.start.cancel()
+		l.awaitStart(c, child)
 	case child.pid != (actor.PID{}):
 		child.to(Stopping)
 		l.askToStop(c, child)

@@ -11,15 +11,14 @@ import (
 // child is the process as the kernel has it.
 type child struct {
 	pid    int
-	cli    int
 	status syscall.WaitStatus
 	lost   bool
 }
 
-func (c *child) start(path string, argv []string, attr *syscall.ProcAttr, _ *holding) error {
+func (c *child) start(path string, argv []string, attr *syscall.ProcAttr) error {
 	attr.Sys = &syscall.SysProcAttr{Setpgid: true}
 	pid, err := syscall.ForkExec(path, argv, attr)
-	c.pid, c.cli = pid, pid
+	c.pid = pid
 	return err
 }
 
@@ -45,8 +44,8 @@ func (c *child) reap() (int, syscall.Signal) {
 }
 
 // signalGroup sends to the child's process group.
-func (c *child) signalGroup(sig syscall.Signal) {
-	_ = syscall.Kill(-c.pid, sig) // ESRCH: there is none any more
+func (c *child) signalGroup(pid int, sig syscall.Signal) {
+	_ = syscall.Kill(-pid, sig) // ESRCH: there is none any more
 }
 
 func (c *child) release() {}

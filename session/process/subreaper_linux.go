@@ -59,7 +59,7 @@ func SweepOrphans() SweepReport {
 		}
 		clis := map[int]bool{}
 		for _, p := range liveProcesses() {
-			clis[p.child.pid] = true
+			clis[p.pid] = true
 		}
 		orphans := descendants{procs: map[procID]bool{}}
 		for pid, s := range t {
@@ -128,7 +128,7 @@ func lookAtAdopted() {
 	procs := liveProcesses()
 	children := map[int]bool{}
 	for _, p := range procs {
-		children[p.child.pid] = true
+		children[p.pid] = true
 		p.mu.Lock()
 		p.recordFrom(t)
 		p.mu.Unlock()

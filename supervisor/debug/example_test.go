@@ -82,7 +82,7 @@ func Example() {
 			fmt.Println(string(frame))
 		}
 	}
-	// Output:
+	// Unordered output:
 	// somebody asked for query of parrot: <nil>
 	// {"type":"result","result":"hello"}
 	// somebody asked for query of nobody: no such session: nobody

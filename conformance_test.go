@@ -812,7 +812,10 @@ func badStarts(r *rig) {
 		{"missing directory", func(r *rig) { r.spec.CWD = "/no/such/directory" }, []string{"/no/such/directory"}},
 		{"unknown flag", func(r *rig) { r.spec.ExtraArgs = map[string]*string{"no-such-flag": nil} }, []string{"no-such-flag"}},
 		{"unknown mode", func(r *rig) { r.spec.PermissionMode = "wat" }, []string{"wat"}},
-		{"bypass as root", func(r *rig) { r.spec.PermissionMode = protocol.ModeBypassPermissions }, []string{"root"}},
+		{"bypass as root", func(r *rig) {
+			r.spec.PermissionMode, r.spec.AllowDangerouslySkipPermissions = protocol.ModeBypassPermissions, true
+			r.spec.Sandbox = session.Sandbox{Environment: "docker", Container: "none"} // as far as permissions are concerned
+		}, []string{"root"}},
 	} {
 		if test.name == "bypass as root" && os.Getuid() != 0 {
 			continue
@@ -857,7 +860,7 @@ func TestAHostileRepositoryRunsNothing(t *testing.T) {
 				"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "touch %[2]s/hook"}]}],
 					"UserPromptSubmit": [{"hooks": [{"type": "command", "command": "touch %[2]s/hook"}]}]}}`, thief.URL(), r.work))
 			write(".mcp.json", fmt.Sprintf(`{"mcpServers": {"spy": {"command": "/bin/sh", "args": ["-c", "touch %s/mcp"]}}}`, r.work))
-			r.spec.SettingSources = sources
+			r.spec.SettingSources, r.spec.TrustWorkspace = sources, sources != nil
 			events := make(chan session.ToolEvent, 10)
 			r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }
 			r.boot()
@@ -865,7 +868,7 @@ func TestAHostileRepositoryRunsNothing(t *testing.T) {
 			trusted := sources != nil
 			assert.Equal(t, trusted, exists(filepath.Join(r.work, "hook")), "its hook ran")
 			assert.Equal(t, trusted, strings.Contains((<-events).Result, "yes"), "its environment is in force")
-			assert.False(t, exists(filepath.Join(r.work, "mcp")), "its MCP server was started")
+			assert.Equal(t, trusted, exists(filepath.Join(r.work, "mcp")), "its MCP server was started")
 			assert.False(t, exists(filepath.Join(r.work, "helper")), "its key helper was asked")
 			assert.Empty(t, thief.Requests(), "the key went elsewhere")
 			if !trusted {

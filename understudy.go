@@ -277,6 +277,10 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 		rt.trail.Redact(secretsOf(options)...)
 	}
 	rt.known[name] = &member{s, path, home}
+	for _, l := range options.Loosened() { // never in silence
+		rt.log.Warn().Str("session", name).Str("profile", string(options.Profile)).Str("option", l.Option).Str("set", l.Set).Msg("looser than its profile")
+		rt.record(audit.Lint{Rule: "profile-loosened", Severity: "warning", Message: l.String(), Where: l.Option, Session: name}.Record())
+	}
 	return s, nil
 }
 

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -176,6 +178,10 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 		})
 	case "allowed_tools", "disallowed_tools", "tools":
 		return d.each(path, n, v.Interface().([]string), d.rule)
+	case "roots":
+		return d.each(path, n, o.Roots, func(path string, n *node, dir *string) bool {
+			return d.directory(path, n, dir)
+		})
 	case "setting_sources":
 		return d.each(path, n, o.SettingSources, func(path string, n *node, source *string) bool {
 			return d.word(path, n, *source, settingSources)
@@ -184,6 +190,14 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 		return d.checkBudget(path, n, o.MaxBudgetUSD)
 	case "sandbox":
 		return d.sandbox(path, n, o.Sandbox)
+	case "claude_md":
+		return d.each(path, n, o.ClaudeMD, func(path string, n *node, name *string) bool {
+			return *name != "" || d.problem(path, n, "expected the path of a file", "remove the entry")
+		})
+	case "unset_env":
+		return d.each(path, n, o.UnsetEnv, func(path string, n *node, name *string) bool {
+			return variableName.MatchString(*name) || d.problem(path, n, "expected the name of a variable", "")
+		})
 	case "settings":
 		if o.Settings.Path != "" {
 			return d.regularFile(path, n, &o.Settings.Path)
@@ -193,11 +207,19 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 			if e := n.entry("sandbox"); e != nil {
 				inner = e.value
 			}
-			values, isMapping := box.(map[string]any)
-			if !isMapping {
+			if _, isMapping := box.(map[string]any); !isMapping {
 				return d.mismatch(join(path, "sandbox"), inner, "a mapping", "")
 			}
-			return d.sandbox(join(path, "sandbox"), inner, values)
+			return d.sandboxSettings(join(path, "sandbox"), inner, box)
+		}
+		if p, ok := o.Settings.Values["permissions"]; ok {
+			inner := n
+			if e := n.entry("permissions"); e != nil {
+				inner = e.value
+			}
+			if _, isMapping := p.(map[string]any); !isMapping {
+				return d.mismatch(join(path, "permissions"), inner, "a mapping", "")
+			}
 		}
 	case "env":
 		return d.environment(path, n)
@@ -244,64 +266,59 @@ func (d *decoder) each(path string, n *node, values []string, check func(path st
 	return ok
 }
 
-// rule checks a permission rule such as Bash(git:*). The CLI takes its lists apart at commas and spaces outside
-// of parentheses: such a rule would become several.
+// rule checks a permission rule such as Bash(git:*).
 func (d *decoder) rule(path string, n *node, rule *string) bool {
-	if *rule == "" {
-		return d.problem(path, n, "expected the name of a tool or a rule", "remove the entry")
+	_, err := session.ParseRule(*rule)
+	if err == nil {
+		return true
 	}
-	depth := 0
-	for _, c := range *rule {
-		switch {
-		case c == '(':
-			depth++
-		case c == ')':
-			if depth--; depth < 0 {
-				return d.problem(path, n, "expected balanced parentheses, such as Bash(git:*)", "")
-			}
-		case depth == 0 && strings.ContainsRune(", \t\n", c):
-			return d.problem(path, n, "expected one tool or rule", "write one rule an entry; commas and spaces go inside of parentheses only")
-		}
+	if n.text != *rule { // the error may hold what ${env:…} stands for
+		return d.problem(path, n, "expected one tool or rule, such as Bash(git:*)", "")
 	}
-	if depth != 0 {
-		return d.problem(path, n, "expected balanced parentheses, such as Bash(git:*)", "")
-	}
-	return true
+	return d.explained(path, n, err.Error())
 }
 
-// sandbox checks what decides whether there is one. For a value of the wrong type the CLI would drop all of its
-// settings, and a misspelt key it would ignore.
-func (d *decoder) sandbox(path string, n *node, box map[string]any) bool {
-	keys := []string{"enabled", "failIfUnavailable", "allowUnsandboxedCommands"}
+// explained reports a message that says what to do behind a semicolon.
+func (d *decoder) explained(path string, n *node, message string) bool {
+	message, hint, _ := strings.Cut(message, "; ")
+	return d.problem(path, n, message, hint)
+}
+
+// sandbox checks the values of the CLI's sandbox. For one that it does not know the CLI would drop all of its settings.
+func (d *decoder) sandbox(path string, n *node, box session.Sandbox) bool {
 	ok := true
-	for _, e := range n.entries {
-		if slices.Contains(keys, e.key) {
-			continue
-		}
-		for _, key := range keys {
-			if snake(e.key) == snake(key) {
-				d.add(e.line, e.col, Diagnostic{
-					Path: join(path, e.key), Value: shown(e.key, false), Message: "unknown key of the CLI's sandbox", Hint: fmt.Sprintf("did you mean %s?", key),
-				})
-				ok = false
-			}
-		}
-	}
-	for _, key := range keys {
-		value, set := box[key]
-		if _, isBool := value.(bool); set && !isBool {
-			at := n // settings as JSON text
-			if n.kind == mappingNode {
-				e := n.entry(key)
-				if e == nil {
-					continue // it is the defaults' mistake, and was reported there
-				}
-				at = e.value
-			}
-			ok = d.mismatch(join(path, key), at, "true or false", "")
+	for _, p := range box.Problems() {
+		if at := n.at(p.Path); at != n || !slices.Contains(d.defaults.Sandbox.Problems(), p) { // those of the defaults were reported there
+			ok = d.explained(path+"."+p.Path, at, p.Message) && ok
 		}
 	}
 	return ok
+}
+
+// sandboxSettings checks the sandbox among the CLI's settings, which are otherwise taken as they are: a key that is not known
+// would be ignored, and what it forbids allowed.
+func (d *decoder) sandboxSettings(path string, n *node, box any) bool {
+	var typed session.Sandbox
+	if n.kind == mappingNode {
+		return d.decode(path, n, reflect.ValueOf(&typed).Elem()) && d.sandbox(path, n, typed)
+	}
+	data, err := json.Marshal(box)
+	if err == nil {
+		strict := json.NewDecoder(bytes.NewReader(data))
+		strict.DisallowUnknownFields()
+		err = strict.Decode(&typed)
+	}
+	if err != nil {
+		hint := ""
+		if n.kind == scalarNode && !strings.Contains(n.text, "${") { // the error holds parts of the value
+			hint = strings.TrimPrefix(err.Error(), "json: ")
+			if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+				hint = fmt.Sprintf("%s is a %s where a %v is expected", wrong.Field, wrong.Value, wrong.Type)
+			}
+		}
+		return d.problem(path, n, "expected the keys and types of the CLI's sandbox", hint)
+	}
+	return d.sandbox(path, n, typed)
 }
 
 // environment checks the names of variables.
@@ -323,9 +340,9 @@ func (d *decoder) environment(path string, n *node) bool {
 // set: in a session, only if the session sets one of them.
 func (d *decoder) combination(path string, n *node, o session.Options) bool {
 	allowed, disallowed := n.entry("allowed_tools"), n.entry("disallowed_tools")
-	ok := true
+	ok := d.privileges(path, n, o)
 	if allowed == nil && disallowed == nil {
-		return true
+		return ok
 	}
 	for i, rule := range o.DisallowedTools {
 		j := slices.Index(o.AllowedTools, rule)
@@ -341,6 +358,21 @@ func (d *decoder) combination(path string, n *node, o session.Options) bool {
 			place = place.items[index]
 		}
 		ok = d.problem(fmt.Sprintf("%s[%d]", join(path, key), index), place, "this tool is both allowed and disallowed", "remove it from one of allowed_tools and disallowed_tools")
+	}
+	return ok
+}
+
+// privileges looks at options that need each other. What defaults lack may come from the session, and what a pair of the
+// command line lacks from the next.
+func (d *decoder) privileges(path string, n *node, o session.Options) bool {
+	if path == "defaults" || path == "" {
+		return true
+	}
+	ok := true
+	for _, p := range o.Problems() {
+		if at := n.at(p.Path); p.Combination && at.kind != brokenNode {
+			ok = d.explained(path+"."+p.Path, at, p.Message) && ok
+		}
 	}
 	return ok
 }

@@ -59,7 +59,7 @@ func TestExampleOfTheDesign(t *testing.T) {
 	assert.Equal(t, []Session{{Name: "reviewer", Options: session.Options{
 		Model: "sonnet", SystemPrompt: "You review Go code.", CWD: "/srv/app", AddDir: []string{"/srv/shared"}, PermissionMode: protocol.ModePlan,
 		AllowedTools: []string{"Read", "Glob", "Grep"}, DisallowedTools: []string{"Bash(rm:*)"}, MaxTurns: 10, MaxBudgetUSD: 1,
-		Sandbox: map[string]any{"enabled": true}, Env: map[string]string{"LANG": "C.UTF-8"}, APIKey: "key",
+		Sandbox: session.Sandbox{Enabled: new(true)}, Env: map[string]string{"LANG": "C.UTF-8"}, APIKey: "key",
 		Restart: supervisor.Permanent, Shutdown: supervisor.Within(5 * time.Second),
 	}}}, c.Sessions)
 	assert.Equal(t, Audit{Dir: "/etc/data/audit", Mode: AuditRequired}, c.Audit)
@@ -112,10 +112,10 @@ defaults:
 		o := session.Options{
 			Model: "sonnet", MaxTurns: 5, MaxBudgetUSD: 2, NoSessionPersistence: true, Tools: []string{"Read", "Grep"}, AllowedTools: []string{"Read"},
 			Env: map[string]string{"A": "a", "B": "b"},
-			Sandbox: map[string]any{
-				"enabled":    true,
-				"network":    map[string]any{"allowedDomains": []any{"a.example"}, "strictAllowlist": true},
-				"filesystem": map[string]any{"denyRead": []any{"/secret"}},
+			Sandbox: session.Sandbox{
+				Enabled:    new(true),
+				Network:    session.SandboxNetwork{AllowedDomains: []string{"a.example"}, StrictAllowlist: new(true)},
+				Filesystem: session.SandboxFilesystem{DenyRead: []string{"/secret"}},
 			},
 			ExtraArgs: map[string]*string{"debug": nil, "effort": &high}, Settings: session.Settings{Values: map[string]any{"a": 1.0}},
 			Shutdown: supervisor.Within(time.Second), APIKey: "key",
@@ -146,9 +146,9 @@ defaults:
 			api := "api"
 			o.ExtraArgs["debug"] = &api
 		},
-		"{sandbox: {enabled: false}}": func(o *session.Options) { o.Sandbox["enabled"] = false },
+		"{sandbox: {enabled: false}}": func(o *session.Options) { o.Sandbox.Enabled = new(false) },
 		"{sandbox: {network: {allowedDomains: [b.example]}}}": func(o *session.Options) {
-			o.Sandbox["network"] = map[string]any{"allowedDomains": []any{"b.example"}, "strictAllowlist": true}
+			o.Sandbox.Network.AllowedDomains = []string{"b.example"}
 		},
 	} {
 		c := mustParse(t, strings.Replace(defaults, "%", own, 1))
@@ -176,7 +176,7 @@ sessions: {zeta: , alpha: , mid.dle-1_x: , "10": }
 
 	o := c.Sessions[0].Options
 	o.Env["A"], o.Tools[0], *o.ExtraArgs["effort"] = "changed", "changed", "changed"
-	o.Sandbox["network"].(map[string]any)["allowedDomains"].([]any)[0] = "changed"
+	o.Sandbox.Network.AllowedDomains[0] = "changed"
 	o.Settings.Values["a"].(map[string]any)["b"].([]any)[0] = "changed"
 	assert.Equal(t, c.Defaults, c.Sessions[1].Options)
 	assert.Equal(t, "a", c.Defaults.Env["A"])

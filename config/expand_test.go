@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 )
@@ -50,7 +51,7 @@ defaults:
   tools: ["${env:LIST}", "a${env:N}b"]
   sandbox:
     enabled: ${env:B}
-    quoted: "${env:B}"
+    excludedCommands: ["${env:B}"]
   extra_args: {effort: "${env:N}", debug: "${env:B}"}
   env: {N: "${env:N}"}
 `, "N=3", "F=0.5", "B=true", "D=5s", "M=accept_edits", "LIST=x")
@@ -66,7 +67,7 @@ defaults:
 	assert.Equal(t, protocol.ModeAcceptEdits, o.PermissionMode)
 	assert.Equal(t, supervisor.Within(5*time.Second), o.Shutdown)
 	assert.Equal(t, []string{"x", "a3b"}, o.Tools)
-	assert.Equal(t, map[string]any{"enabled": true, "quoted": "true"}, o.Sandbox)
+	assert.Equal(t, session.Sandbox{Enabled: new(true), ExcludedCommands: []string{"true"}}, o.Sandbox)
 	assert.Equal(t, "3", *o.ExtraArgs["effort"])
 	assert.Equal(t, "true", *o.ExtraArgs["debug"], "text, for it comes from a variable")
 	assert.Equal(t, map[string]string{"N": "3"}, o.Env)

@@ -23,27 +23,45 @@ func TestEveryOptionOfASession(t *testing.T) {
 		yaml string
 		want any
 	}{
-		"model":                    {"claude-x", "claude-x"},
-		"system_prompt":            {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
-		"append_system_prompt":     {`"a\tb # c"`, "a\tb # c"},
-		"cwd":                      {"/srv", "/srv"},
-		"add_dir":                  {"[/a, b]", []string{"/a", "/etc/b"}},
-		"permission_mode":          {"accept_edits", protocol.ModeAcceptEdits},
-		"allowed_tools":            {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},
-		"disallowed_tools":         {"\n      - Write\n      - Bash(rm:*)", []string{"Write", "Bash(rm:*)"}},
-		"tools":                    {"[]", []string{}},
-		"max_turns":                {"10", 10},
-		"max_budget_usd":           {"1.50", 1.5},
-		"no_session_persistence":   {"true", true},
-		"sandbox":                  {"{enabled: true, n: 5, f: 1.5, l: [a, null], big: 18446744073709551615, t: '5', u: 2026-01-01}", map[string]any{"enabled": true, "n": int64(5), "f": 1.5, "l": []any{"a", nil}, "big": uint64(18446744073709551615), "t": "5", "u": "2026-01-01"}},
-		"settings":                 {"{permissions: {deny: [Read]}}", session.Settings{Values: map[string]any{"permissions": map[string]any{"deny": []any{"Read"}}}}},
-		"setting_sources":          {"[user, project, local]", []string{"user", "project", "local"}},
-		"env":                      {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
-		"inherit_env":              {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
-		"api_key":                  {"sk-test", session.Secret("sk-test")},
-		"restart":                  {"transient", supervisor.Transient},
-		"shutdown":                 {"brutal_kill", supervisor.BrutalKill},
-		"include_partial_messages": {"true", true},
+		"model":                  {"claude-x", "claude-x"},
+		"system_prompt":          {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
+		"append_system_prompt":   {`"a\tb # c"`, "a\tb # c"},
+		"cwd":                    {"/srv", "/srv"},
+		"add_dir":                {"[/a, b]", []string{"/a", "/etc/b"}},
+		"permission_mode":        {"accept_edits", protocol.ModeAcceptEdits},
+		"allowed_tools":          {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},
+		"disallowed_tools":       {"\n      - Write\n      - Bash(rm:*)", []string{"Write", "Bash(rm:*)"}},
+		"tools":                  {"[]", []string{}},
+		"max_turns":              {"10", 10},
+		"max_budget_usd":         {"1.50", 1.5},
+		"no_session_persistence": {"true", true},
+		"sandbox": {
+			"{enabled: true, network: {allowedDomains: [go.dev], strictAllowlist: true, httpProxyPort: 80}, filesystem: {denyRead: [~/.ssh]}, " +
+				"credentials: {envVars: [{name: A, mode: deny}]}, excludedCommands: [], ignoreViolations: {'*': [/x]}, ripgrep: {command: rg}}",
+			session.Sandbox{
+				Enabled: new(true), Network: session.SandboxNetwork{AllowedDomains: []string{"go.dev"}, StrictAllowlist: new(true), HTTPProxyPort: 80},
+				Filesystem:       session.SandboxFilesystem{DenyRead: []string{"~/.ssh"}},
+				Credentials:      session.SandboxCredentials{EnvVars: []session.SandboxCredentialVariable{{Name: "A", Mode: "deny"}}},
+				ExcludedCommands: []string{}, IgnoreViolations: map[string][]string{"*": {"/x"}}, Ripgrep: &session.SandboxRipgrep{Command: "rg"},
+			},
+		},
+		"profile":                            {"review", session.ProfileReview},
+		"trust_workspace":                    {"true", true},
+		"claude_md":                          {"[CLAUDE.md]", []string{"CLAUDE.md"}},
+		"allow_dangerously_skip_permissions": {"true", true},
+		"confine_files":                      {"false", new(false)},
+		"roots":                              {"[/srv]", []string{"/srv"}},
+		"isolate_home":                       {"true", new(true)},
+		"unset_env":                          {"[TERM]", []string{"TERM"}},
+		"sensitive":                          {"true", true},
+		"settings":                           {"{permissions: {deny: [Read]}}", session.Settings{Values: map[string]any{"permissions": map[string]any{"deny": []any{"Read"}}}}},
+		"setting_sources":                    {"[user]", []string{"user"}},
+		"env":                                {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
+		"inherit_env":                        {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
+		"api_key":                            {"sk-test", session.Secret("sk-test")},
+		"restart":                            {"transient", supervisor.Transient},
+		"shutdown":                           {"brutal_kill", supervisor.BrutalKill},
+		"include_partial_messages":           {"true", true},
 		"extra_args": {
 			"{debug: , verbose: true, --effort: high, -max-thinking-tokens: 1000, price: 1.50, text: 'true'}",
 			map[string]*string{"debug": nil, "verbose": nil, "effort": text("high"), "max-thinking-tokens": text("1000"), "price": text("1.50"), "text": text("true")},
@@ -197,7 +215,7 @@ func TestSecretsAreKnownByTheirKeys(t *testing.T) {
 
 // Words that are suggested are words that are taken.
 func TestSuggestedWords(t *testing.T) {
-	for _, typ := range []reflect.Type{reflect.TypeFor[protocol.PermissionMode](), reflect.TypeFor[supervisor.Restart](), shutdownType} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[protocol.PermissionMode](), reflect.TypeFor[session.Profile](), reflect.TypeFor[supervisor.Restart](), shutdownType} {
 		words := wordsOf(typ)
 		require.NotEmpty(t, words)
 		for _, w := range words {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 )
@@ -93,6 +94,12 @@ func wordsOf(t reflect.Type) []string {
 		return out
 	case reflect.TypeFor[supervisor.Restart]():
 		return []string{string(supervisor.Permanent), string(supervisor.Transient), string(supervisor.Temporary)}
+	case reflect.TypeFor[session.Profile]():
+		var out []string
+		for _, p := range session.Profiles() {
+			out = append(out, string(p))
+		}
+		return out
 	case shutdownType:
 		return []string{supervisor.BrutalKill.String(), supervisor.Infinity.String(), "a duration such as " + supervisor.DefaultShutdown.String()}
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -45,6 +46,20 @@ func (n *node) entry(key string) *entry {
 		}
 	}
 	return nil
+}
+
+// at returns the value at a path such as a.b[0].c below n, or the deepest value that is written on the way to it.
+func (n *node) at(path string) *node {
+	for _, key := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		if e := n.entry(key); e != nil {
+			n = e.value
+		} else if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(n.items) {
+			n = n.items[i]
+		} else {
+			break
+		}
+	}
+	return n
 }
 
 func (n *node) describe() string {

@@ -65,6 +65,20 @@ func (c *Config) ParseSession(name string, pairs []string) (session.Options, err
 	if len(all) > 0 {
 		return session.Options{}, all
 	}
+	for _, p := range o.Problems() { // together, which no pair could be by itself
+		head, _, _ := strings.Cut(p.Path, ".")
+		head, _, _ = strings.Cut(head, "[")
+		d.report = &report{file: "spawn"}
+		if i := first[head]; i > 0 {
+			d.report = &report{file: fmt.Sprintf("-o #%d", i), inArg: true}
+		}
+		message, hint, _ := strings.Cut(p.Message, "; ")
+		d.add(0, 0, Diagnostic{Path: p.Path, Message: message, Hint: hint})
+		all = append(all, d.list...)
+	}
+	if len(all) > 0 {
+		return session.Options{}, all
+	}
 	return o, nil
 }
 

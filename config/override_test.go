@@ -36,7 +36,7 @@ func TestParseSession(t *testing.T) {
 		{[]string{"allowed_tools=[Read, 'Bash(git:*)']"}, func(o *session.Options) { o.AllowedTools = []string{"Read", "Bash(git:*)"} }},
 		{[]string{"env={B: b}"}, func(o *session.Options) { o.Env = map[string]string{"A": "a", "B": "b"} }},
 		{[]string{"sandbox={enabled: true}", "no_session_persistence=true"}, func(o *session.Options) {
-			o.Sandbox, o.NoSessionPersistence = map[string]any{"enabled": true}, true
+			o.Sandbox, o.NoSessionPersistence = session.Sandbox{Enabled: new(true)}, true
 		}},
 		{[]string{"permission_mode=accept_edits", "restart=temporary", "shutdown=2s", "api_key=sk-x", "cwd=work", "add_dir=[~/a]"}, func(o *session.Options) {
 			o.PermissionMode, o.Restart, o.Shutdown, o.APIKey = protocol.ModeAcceptEdits, supervisor.Temporary, supervisor.Within(2*time.Second), "sk-x"

@@ -98,11 +98,11 @@ func TestPositions(t *testing.T) {
 // A small file must not become a large one in memory.
 func TestAliasesDoNotBlowUp(t *testing.T) {
 	for name, text := range map[string]string{
-		"lists": "sessions:\n  s:\n    sandbox:\n      a: &a [x, x, x, x, x, x, x, x, x, x]\n" +
+		"lists": "sessions:\n  s:\n    settings:\n      a: &a [x, x, x, x, x, x, x, x, x, x]\n" +
 			"      b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n      c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n" +
 			"      d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n      e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n" +
 			"      f: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]\n      g: [*f, *f, *f, *f, *f, *f, *f, *f, *f, *f]\n",
-		"defaults": "defaults: {sandbox: {a: [" + strings.Repeat("1,", 1000) + "]}}\nsessions:\n" + sessions(1000, ""),
+		"defaults": "defaults: {settings: {a: [" + strings.Repeat("1,", 1000) + "]}}\nsessions:\n" + sessions(1000, ""),
 		"merges":   "defaults:\n  env: &e {" + manyKeys(1000) + "}\nsessions:\n" + sessions(1000, "{env: {<<: *e}}"),
 	} {
 		_, err := Parse("/x", []byte(text), nil)

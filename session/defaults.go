@@ -25,6 +25,7 @@ const (
 
 // withDefaults fills in what is zero.
 func (o Options) withDefaults() Options {
+	o = o.Effective()
 	o.StartTimeout = cmp.Or(o.StartTimeout, DefaultStartTimeout)
 	o.StallTimeout = cmp.Or(o.StallTimeout, DefaultStallTimeout)
 	o.ControlTimeout = cmp.Or(o.ControlTimeout, DefaultControlTimeout)
@@ -46,7 +47,11 @@ func ValidName(name string) bool { return validName.MatchString(name) }
 // Validate reports everything that is wrong with the options by themselves. What needs a look at the
 // machine (directories, the binary) is found when the session is started.
 func (o Options) Validate() error {
+	o = o.Effective()
 	var problems []error
+	for _, p := range o.Problems() {
+		problems = append(problems, p)
+	}
 	add := func(option string, value any, expected string) {
 		problems = append(problems, fmt.Errorf("%s %v: expected %s", option, value, expected))
 	}

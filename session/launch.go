@@ -40,10 +40,15 @@ func (l *loop) launch(c *actor.Context[message]) {
 	}
 	spec := l.session.launch(l.record)
 	l.resumed = spec.Resume
+	options := l.options
 	alive := &l.session.alive
 	alive.enter()
 	heard := heardStderr(l.desk, l.record.Generation)
 	c.Go("start CLI", func(ctx context.Context) message {
+		if err := options.prepare(&spec); err != nil {
+			alive.leave()
+			return launched{err: err}
+		}
 		p, err := process.Start(spec, process.Options{OnStderr: heard})
 		if err != nil {
 			alive.leave()

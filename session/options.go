@@ -45,9 +45,8 @@ type Options struct {
 	// NoSessionPersistence keeps the conversation off the disk. A restart then begins a new one.
 	NoSessionPersistence bool `json:"no_session_persistence,omitzero"`
 
-	// Sandbox is the CLI's sandbox setting. With enabled: true, a sandbox that cannot be had is an error,
-	// and commands cannot leave it, unless failIfUnavailable or allowUnsandboxedCommands say otherwise.
-	Sandbox map[string]any `json:"sandbox,omitzero"`
+	// Sandbox is the CLI's sandbox for Bash.
+	Sandbox Sandbox `json:"sandbox,omitzero"`
 	// Settings are further settings of the CLI, in a file or as values.
 	Settings Settings `json:"settings,omitzero"`
 	// SettingSources are the settings files that the CLI reads: user, project, local. None by default,
@@ -99,6 +98,33 @@ type Options struct {
 	OnResumeFailure ResumeFailure `json:"on_resume_failure,omitzero"`
 	// Budgets are the shared budgets that the session spends from, by name, beside its own MaxBudgetUSD.
 	Budgets []string `json:"budgets,omitzero"`
+
+	// Least privilege. docs/secure-deployment.md shows these together.
+
+	// Profile fills in what is not set: review, ci, edit or interactive.
+	Profile Profile `json:"profile,omitzero"`
+	// TrustWorkspace has the CLI read the repository's settings (.claude/settings.json, .claude/settings.local.json, CLAUDE.md)
+	// and start the servers of its .mcp.json. Whoever can write to the repository can then run programs as this user, and read
+	// the key: the CLI asks nobody. Setting sources project and local need it.
+	TrustWorkspace bool `json:"trust_workspace,omitzero"`
+	// ClaudeMD are files of instructions, such as CLAUDE.md, that become part of the system prompt without trusting
+	// anything else of the repository. They are read at each start; relative paths begin in CWD. A file that is not there, is
+	// no regular file, or lies outside of CWD and AddDir by way of a link, is an error. 96 KiB together.
+	ClaudeMD []string `json:"claude_md,omitzero"`
+	// AllowDangerouslySkipPermissions allows permission mode bypassPermissions, which also needs a sandbox or a container.
+	AllowDangerouslySkipPermissions bool `json:"allow_dangerously_skip_permissions,omitzero"`
+	// ConfineFiles keeps the file tools in CWD and AddDir: what they would read or write elsewhere is refused, whatever
+	// the rules allow. nil: true. It does not hold commands; that is the sandbox's to do.
+	ConfineFiles *bool `json:"confine_files,omitzero"`
+	// Roots are directories that CWD and AddDir must lie in, links resolved. None: anywhere.
+	Roots []string `json:"roots,omitzero"`
+	// IsolateHome gives the CLI a HOME of its own, below the data directory. nil: if NoSessionPersistence is set and
+	// Env names no HOME. Without persistence it is removed with the process.
+	IsolateHome *bool `json:"isolate_home,omitzero"`
+	// UnsetEnv are variables that the CLI does not get, although it would inherit them.
+	UnsetEnv []string `json:"unset_env,omitzero"`
+	// Sensitive says that what the session works on must not stay on disk: the checklist wants no persistence then.
+	Sensitive bool `json:"sensitive,omitzero"`
 
 	// CanUseTool answers the CLI's permission questions. nil: they are denied. An answer that takes longer
 	// than PermissionTimeout, an error and a panic deny.

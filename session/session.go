@@ -257,8 +257,12 @@ func (s *Session) SetModel(ctx context.Context, model string) error {
 	return err
 }
 
-// SetPermissionMode changes the permission mode, also after restarts.
+// SetPermissionMode changes the permission mode, also after restarts. bypassPermissions is refused where the options
+// do not allow it.
 func (s *Session) SetPermissionMode(ctx context.Context, mode protocol.PermissionMode) error {
+	if err := s.spec.Options.mayBypass(mode); err != nil {
+		return fmt.Errorf("session %s: permission mode %s: %w", s.name, mode, err)
+	}
 	_, err := s.Control(ctx, &protocol.SetPermissionMode{Mode: mode})
 	if err == nil {
 		s.desk.update(func(r *record, info *Info) { r.PermissionMode, info.Mode = mode, string(mode) })
@@ -308,7 +312,7 @@ func (s *Session) launch(r record) process.Launch {
 		AddDir: o.AddDir, PermissionMode: string(o.PermissionMode),
 		AllowedTools: o.AllowedTools, DisallowedTools: o.DisallowedTools, Tools: o.Tools,
 		MaxTurns: o.MaxTurns, NoSessionPersistence: o.NoSessionPersistence,
-		Settings: o.Settings.Values, SettingsPath: o.Settings.Path, Sandbox: o.Sandbox, SettingSources: o.SettingSources,
+		Settings: o.Settings.Values, SettingsPath: o.Settings.Path,
 		IncludePartialMessages: o.IncludePartialMessages,
 		PermissionPromptStdio:  o.CanUseTool != nil, PermissionPromptsNone: o.CanUseTool == nil,
 		ExtraArgs: o.ExtraArgs, SessionID: r.SessionID, Resume: r.Begun && !o.NoSessionPersistence,
@@ -321,9 +325,10 @@ func (s *Session) launch(r record) process.Launch {
 	case r.Model != "":
 		l.Model = r.Model
 	}
-	if r.PermissionMode != "" {
+	if r.PermissionMode != "" && o.mayBypass(r.PermissionMode) == nil { // the options may be others by now
 		l.PermissionMode = string(r.PermissionMode)
 	}
+	o.secure(&l)
 	if o.MaxBudgetUSD > 0 {
 		// The CLI counts from the process's start and takes no zero. When nothing is left, queries are
 		// refused before they reach it; this is for turns it starts by itself.

@@ -27,8 +27,10 @@ const maxArg = 128<<10 - 1
 // that names the option: the CLI would end at once on most of them, and would ignore the others.
 func (l Launch) Argv() ([]string, error) {
 	args := append([]string{}, l.PrefixArgs...)
-	args = append(args, "--print", "--verbose", "--input-format=stream-json", "--output-format=stream-json",
-		"--strict-mcp-config")
+	args = append(args, "--print", "--verbose", "--input-format=stream-json", "--output-format=stream-json")
+	if !l.WorkspaceMCP {
+		args = append(args, "--strict-mcp-config")
+	}
 
 	for _, s := range l.SettingSources {
 		if s != "user" && s != "project" && s != "local" {
@@ -146,35 +148,6 @@ func (l Launch) checkArgs(args []string) error {
 				return fmt.Errorf("argument %q: contains the API key or a secret from env; arguments are readable by every user "+
 					"of the machine, keep secrets in env or api_key", strings.ReplaceAll(name, s, "[redacted]"))
 			}
-		}
-	}
-	return nil
-}
-
-// checkRules refuses rules that the CLI would take apart: it splits its lists at commas and spaces
-// outside parentheses.
-func checkRules(option string, rules []string) error {
-	for _, r := range rules {
-		if r == "" {
-			return fmt.Errorf("%s: an empty entry; remove it", option)
-		}
-		depth := 0
-		for _, c := range r {
-			switch {
-			case c == '(':
-				depth++
-			case c == ')':
-				depth--
-			case depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r'):
-				return fmt.Errorf("%s: %q would be read as several rules (comma or space outside parentheses); write one rule an entry",
-					option, cut(r, 80))
-			}
-			if depth < 0 {
-				break
-			}
-		}
-		if depth != 0 {
-			return fmt.Errorf("%s: %q has unbalanced parentheses; write it like Bash(git *)", option, cut(r, 80))
 		}
 	}
 	return nil

@@ -113,6 +113,9 @@ func (l Launch) Environ(parent []string) ([]string, error) {
 }
 
 func (l Launch) inherits(name string) bool {
+	if slices.Contains(l.UnsetEnv, name) {
+		return false
+	}
 	if slices.Contains(l.InheritEnv, name) || slices.Contains(inherited, name) {
 		return true
 	}

@@ -62,6 +62,9 @@ type Launch struct {
 	// SettingSources are the settings files of the machine that the CLI may load: "user", "project",
 	// "local". nil and empty mean none: a working directory is not trusted.
 	SettingSources []string
+	// WorkspaceMCP lets the CLI start the servers that the working directory's .mcp.json names. A working directory is
+	// not trusted otherwise: --strict-mcp-config is sent.
+	WorkspaceMCP bool
 
 	// IncludePartialMessages asks for stream_event frames.
 	IncludePartialMessages bool
@@ -82,6 +85,8 @@ type Launch struct {
 	Env map[string]string
 	// InheritEnv extends the allowlist of inherited variables by exact names or by "PREFIX_*".
 	InheritEnv []string
+	// UnsetEnv are names of variables that are not inherited, whatever the allowlist says.
+	UnsetEnv []string
 	// APIKey becomes ANTHROPIC_API_KEY in the child's environment, and appears nowhere else. (One of less than eight
 	// bytes is too common a text to be looked for in arguments and stderr.)
 	APIKey string

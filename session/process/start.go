@@ -95,6 +95,12 @@ func Start(l Launch, o Options) (*Process, error) {
 	if err != nil {
 		return nil, refuse(err)
 	}
+	if err := l.checkSandbox(env); err != nil {
+		if _, ok := errors.AsType[*StartError](err); ok {
+			return nil, err
+		}
+		return nil, refuse(err)
+	}
 	if sandboxed, _ := lookup(env, "IS_SANDBOX"); l.PermissionMode == "bypassPermissions" && os.Geteuid() == 0 && len(l.PrefixArgs) == 0 &&
 		sandboxed != "1" {
 		return nil, refuse(errors.New("permission_mode: the CLI refuses bypassPermissions as root; " +

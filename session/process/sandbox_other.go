@@ -1,0 +1,6 @@
+//go:build !linux
+
+package process
+
+// TrySandbox is for Linux only.
+func TrySandbox(string, bool) error { return errNoBubblewrap }

@@ -113,6 +113,21 @@ func (b *backend) Ready(ctx context.Context) error {
 }
 
 func (b *backend) Query(ctx context.Context, name, prompt string) iter.Seq2[json.RawMessage, error] {
+	return b.query(ctx, name, session.TextPrompt(prompt))
+}
+
+// QueryContent is Query with content blocks.
+func (b *backend) QueryContent(ctx context.Context, name string, content json.RawMessage) iter.Seq2[json.RawMessage, error] {
+	var prompt session.Prompt
+	if err := prompt.Content.UnmarshalJSON(content); err != nil {
+		return func(yield func(json.RawMessage, error) bool) {
+			yield(nil, &debug.Error{Code: debug.BadRequest, Message: err.Error()})
+		}
+	}
+	return b.query(ctx, name, prompt)
+}
+
+func (b *backend) query(ctx context.Context, name string, prompt session.Prompt) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		query, err := b.asker(name)
 		if err != nil {
@@ -132,15 +147,15 @@ func (b *backend) Query(ctx context.Context, name, prompt string) iter.Seq2[json
 }
 
 // asker is the session or the pool of that name.
-func (b *backend) asker(name string) (func(context.Context, string) iter.Seq2[protocol.Message, error], error) {
+func (b *backend) asker(name string) (func(context.Context, session.Prompt) iter.Seq2[protocol.Message, error], error) {
 	if pool, err := b.Pool(name); err == nil {
-		return pool.Query, nil
+		return pool.QueryPrompt, nil
 	}
 	s, err := b.Session(name)
 	if err != nil {
 		return nil, err
 	}
-	return s.Query, nil
+	return s.QueryPrompt, nil
 }
 
 func (b *backend) Spawn(ctx context.Context, name string, pairs []string) error {
@@ -194,6 +209,8 @@ func coded(err error) error {
 		code = debug.NoSuchSession
 	case errors.Is(err, ErrExists), errors.Is(err, supervisor.ErrAlreadyPresent), errors.Is(err, supervisor.ErrAlreadyStarted):
 		code = debug.Conflict
+	case errors.Is(err, session.ErrPrompt):
+		code = debug.BadRequest
 	case errors.Is(err, session.ErrQueueFull), errors.Is(err, ErrBusy):
 		code = debug.Busy
 	case errors.As(err, &result), errors.Is(err, session.ErrBudgetExhausted), errors.Is(err, session.ErrInterrupted),

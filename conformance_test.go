@@ -2,6 +2,7 @@ package understudy_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -44,6 +46,8 @@ func TestConformance(t *testing.T) {
 		{"max turns", maxTurns},
 		{"max budget", maxBudget},
 		{"max budget over a kill", maxBudgetOverAKill},
+		{"an image and a document in a prompt", blocks},
+		{"a prompt with an id runs once", runsOnce},
 		{"a turn of the CLI's own", selfTurn},
 		{"prompts around turns of the CLI's own", selfTurnRace},
 		{"interrupt", interrupted},
@@ -917,4 +921,67 @@ func TestWhatLeftEverythingIsEnded(t *testing.T) {
 	require.NoError(t, report.Err)
 	assert.False(t, alive(daemon))
 	assert.Empty(t, process.SweepOrphans().Killed)
+}
+
+// blocks is a prompt of more than text: what is in it reaches the model as it was given.
+func blocks(r *rig) {
+	r.boot()
+	picture, err := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+	require.NoError(r, err)
+	prompt := session.BlockPrompt(
+		protocol.NewImage("image/png", picture), protocol.NewTextDocument("notes.txt", "the notes"),
+		protocol.NewPDF("spec.pdf", []byte("%PDF-1.4\n%%EOF\n")), protocol.NewText("look at these"))
+	prompt.UUID = uuid.NewString()
+	prompt.Literal = true
+	answer, err := r.AskPrompt(r.within(), prompt)
+	require.NoError(r, err)
+	assert.Equal(r, "echo: look at these", answer.Text)
+	assert.Equal(r, []string{prompt.UUID}, answer.Result.UserMessageUUIDs)
+	if r.real {
+		requests := r.api.Requests()
+		var body struct {
+			Messages []struct {
+				Content protocol.Content `json:"content"`
+			} `json:"messages"`
+		}
+		require.NoError(r, json.Unmarshal(requests[len(requests)-1].Body, &body))
+		var image *protocol.ImageBlock
+		var documents []*protocol.DocumentBlock
+		for _, m := range body.Messages {
+			for _, b := range m.Content.Blocks() {
+				switch b := b.(type) {
+				case *protocol.ImageBlock:
+					image = b
+				case *protocol.DocumentBlock:
+					documents = append(documents, b)
+				default:
+				}
+			}
+		}
+		require.NotNil(r, image, "%s", requests[len(requests)-1].Body)
+		assert.Equal(r, "image/png", image.Source.MediaType)
+		assert.NotEmpty(r, image.Source.Data)
+		require.Len(r, documents, 2)
+		assert.Equal(r, "the notes", documents[0].Source.Data)
+		assert.Equal(r, "application/pdf", documents[1].Source.MediaType)
+		assert.Equal(r, "spec.pdf", *documents[1].Title)
+	}
+	assert.Equal(r, "echo: again", r.mustAsk("again").Text)
+}
+
+// runsOnce: the id of a prompt is the caller's to choose, and the CLI does not run it twice, in no process.
+func runsOnce(r *rig) {
+	r.boot()
+	prompt := session.TextPrompt("hello")
+	prompt.UUID = uuid.NewString()
+	answer, err := r.AskPrompt(r.within(), prompt)
+	require.NoError(r, err)
+	assert.Equal(r, "echo: hello", answer.Text)
+	_, err = r.AskPrompt(r.within(), prompt)
+	require.ErrorIs(r, err, session.ErrDropped)
+	r.killIdle()
+	_, err = r.AskPrompt(r.within(), prompt)
+	require.ErrorIs(r, err, session.ErrDropped)
+	assert.Equal(r, "echo: again", r.mustAsk("again").Text)
+	assert.Equal(r, 2, r.Info().Turns)
 }

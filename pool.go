@@ -146,6 +146,11 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 // Query sends a prompt to an idle session of the pool, as session.Session.Query does. If there is none it
 // starts another, up to Max, or waits in the queue; if that is full it yields ErrBusy.
 func (p *Pool) Query(ctx context.Context, prompt string) iter.Seq2[protocol.Message, error] {
+	return p.QueryPrompt(ctx, session.TextPrompt(prompt))
+}
+
+// QueryPrompt is Query with a prompt that has images and documents, or an id of the caller's.
+func (p *Pool) QueryPrompt(ctx context.Context, prompt session.Prompt) iter.Seq2[protocol.Message, error] {
 	return func(yield func(protocol.Message, error) bool) {
 		for again := true; again; {
 			w, err := p.acquire(ctx)
@@ -160,10 +165,10 @@ func (p *Pool) Query(ctx context.Context, prompt string) iter.Seq2[protocol.Mess
 
 // query sends the prompt to one session. It reports whether to try another: this one was parked
 // before it did anything for the prompt.
-func (p *Pool) query(ctx context.Context, w *worker, prompt string, yield func(protocol.Message, error) bool) (again bool) {
+func (p *Pool) query(ctx context.Context, w *worker, prompt session.Prompt, yield func(protocol.Message, error) bool) (again bool) {
 	defer p.release(w)
 	begun := false
-	for m, err := range w.session.Query(ctx, prompt) {
+	for m, err := range w.session.QueryPrompt(ctx, prompt) {
 		if err != nil && !begun && !p.usable(w) && errors.Is(err, session.ErrFailed) {
 			return true
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/protocol"
 )
 
 // about fills in whose record it is.
@@ -45,7 +46,14 @@ func (l *loop) auditStarted() {
 }
 
 // promptDigest identifies a prompt without showing it.
-func promptDigest(prompt string) map[string]any {
-	sum := sha256.Sum256([]byte(prompt))
-	return map[string]any{"prompt_sha256": hex.EncodeToString(sum[:]), "prompt_bytes": len(prompt)}
+func promptDigest(prompt protocol.Content) map[string]any {
+	data := []byte(prompt.Text())
+	detail := map[string]any{}
+	if !prompt.IsText() {
+		data, _ = prompt.MarshalJSON() // it was written before
+		detail["prompt_blocks"] = len(prompt.Blocks())
+	}
+	sum := sha256.Sum256(data)
+	detail["prompt_sha256"], detail["prompt_bytes"] = hex.EncodeToString(sum[:]), len(data)
+	return detail
 }

@@ -67,7 +67,7 @@ func (l *loop) tellTurn() {
 	l.desk.update(func(_ *record, info *Info) { info.Turn, info.TurnSince = l.chronicle.turn, l.chronicle.began })
 	m := Moment{Kind: TurnStarted, Model: info.Model, Own: len(l.turns.owners) == 0}
 	if l.current != nil && !m.Own {
-		m.Prompt = l.current.prompt
+		m.Prompt = l.current.text
 	}
 	l.tell(m)
 }

@@ -73,6 +73,8 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 // it has nothing to do.
 func (l *loop) onSettled(c *actor.Context[message]) {
 	switch left := settleGrace - time.Since(l.heard); {
+	case l.unheard() && !l.atWork:
+		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrDropped))
 	case l.current != nil:
 	case !l.turns.open:
 		l.atWork = false

@@ -34,6 +34,9 @@ var (
 	// ErrDropped says that the CLI did not run a prompt, and gave no result: it was discarded, or had been
 	// answered before.
 	ErrDropped = errors.New("prompt was not run")
+	// ErrPrompt says that a prompt cannot be sent: it is empty, or has something in it that the CLI or the API
+	// would refuse. The error that wraps it has the reason.
+	ErrPrompt = errors.New("bad prompt")
 	// ErrNotRunning says that a control request needs a running CLI and there is none at the moment.
 	ErrNotRunning = errors.New("session is not running")
 )

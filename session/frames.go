@@ -266,10 +266,19 @@ func (l *loop) noteState(c *actor.Context[message], state string) {
 		l.after(c, settleDeadline, settleGrace)
 	case !l.atWork:
 		l.cancel(settleDeadline)
+		if l.unheard() {
+			l.after(c, settleDeadline, settleGrace)
+		}
 		l.pump(c)
 	case l.current == nil && !l.turns.open:
 		l.after(c, settleDeadline, settleGrace)
 	}
+}
+
+// unheard reports whether the CLI was sent a prompt and has said nothing of it. If it is idle then, and stays so, it
+// has dropped the prompt in silence: that is what it does with one that the same process has answered before.
+func (l *loop) unheard() bool {
+	return l.current != nil && l.current.sent && !l.current.taken && !l.turns.open
 }
 
 // pump gives the CLI the next prompt, one at a time and only when it is idle by its own word: it would
@@ -325,8 +334,8 @@ func (l *loop) prompt(c *actor.Context[message], q *query) {
 	l.after(c, stallDeadline, l.options.StallTimeout)
 	l.after(c, turnDeadline, l.options.TurnTimeout)
 	r, _ := l.desk.snapshot()
-	l.audit(audit.Record{Kind: audit.TurnStarted, Turn: r.Turns + 1, Detail: promptDigest(q.prompt)})
-	l.send(c, protocol.NewUserText(q.uuid, q.prompt))
+	l.audit(audit.Record{Kind: audit.TurnStarted, Turn: r.Turns + 1, Detail: q.digest})
+	l.write(c, q.line)
 }
 
 // endQuery ends the current query: with nil after a good result.

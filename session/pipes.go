@@ -78,8 +78,13 @@ func (l *loop) send(c *actor.Context[message], m protocol.Message) {
 		l.abort(c, fmt.Errorf("encode %s: %w", m.Kind(), err))
 		return
 	}
+	l.write(c, append(line, '\n'))
+}
+
+// write gives a line to the CLI.
+func (l *loop) write(c *actor.Context[message], line []byte) {
 	select {
-	case l.outbox <- append(line, '\n'):
+	case l.outbox <- line:
 	default:
 		l.abort(c, errors.New("it does not read its stdin"))
 	}

@@ -8,15 +8,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/understudy-run/understudy/session/protocol"
 )
 
 // query is a prompt and whoever waits for its turn.
 type query struct {
 	uuid   string
-	prompt string
+	digest map[string]any // of its prompt, for the audit log
+	line   []byte         // what the CLI is sent
+	text   string         // its text, for the history
 	stream *stream
 	gone   atomic.Bool // nobody takes the messages any more
 
@@ -40,21 +40,28 @@ type query struct {
 // Leaving the loop early, or the end of ctx, takes the prompt back: a queued one is forgotten, a running
 // turn is interrupted. A second iteration yields ErrConsumed.
 func (s *Session) Query(ctx context.Context, prompt string) iter.Seq2[protocol.Message, error] {
+	return s.QueryPrompt(ctx, TextPrompt(prompt))
+}
+
+// QueryPrompt is Query with a prompt that has images and documents, or an id of the caller's. Its content is read when
+// the iteration begins.
+func (s *Session) QueryPrompt(ctx context.Context, prompt Prompt) iter.Seq2[protocol.Message, error] {
 	var consumed atomic.Bool
 	return func(yield func(protocol.Message, error) bool) {
 		if consumed.Swap(true) {
 			yield(nil, fmt.Errorf("session %s: %w", s.name, ErrConsumed))
 			return
 		}
-		if strings.TrimSpace(prompt) == "" {
-			yield(nil, fmt.Errorf("session %s: empty prompt", s.name))
+		id, line, err := prompt.frame()
+		if err != nil {
+			yield(nil, fmt.Errorf("session %s: %w: %w", s.name, ErrPrompt, err))
 			return
 		}
 		if err := ctx.Err(); err != nil {
 			yield(nil, context.Cause(ctx))
 			return
 		}
-		q := &query{uuid: uuid.NewString(), prompt: prompt, stream: newStream()}
+		q := &query{uuid: id, line: line, text: prompt.Content.Text(), digest: promptDigest(prompt.Content), stream: newStream()}
 		ref, err := s.desk.enqueue(q)
 		if err != nil {
 			yield(nil, err)
@@ -115,6 +122,11 @@ type Answer struct {
 // is an error.
 func (s *Session) Ask(ctx context.Context, prompt string) (Answer, error) {
 	return Collect(s.Query(ctx, prompt))
+}
+
+// AskPrompt is Ask with a prompt that has images and documents, or an id of the caller's.
+func (s *Session) AskPrompt(ctx context.Context, prompt Prompt) (Answer, error) {
+	return Collect(s.QueryPrompt(ctx, prompt))
 }
 
 // Collect reads a query to its end.

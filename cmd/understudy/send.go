@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/signal"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor/debug"
 )
@@ -19,6 +22,7 @@ const promptArgument = "PROMPT"
 
 func newSend(at *place) *cobra.Command {
 	var asJSON bool
+	var files []string
 	cmd := &cobra.Command{
 		Use:   "send NAME PROMPT|-",
 		Short: "Send a prompt and stream the answer",
@@ -31,6 +35,7 @@ With --json the frames of the turn are printed, one a line, the last being the
 CLI's result frame. Exit code 3 says that the result is an error.`,
 		Example: `  understudy send reviewer "What does this repository do?"
   git diff | understudy send reviewer -
+  understudy send reviewer --file screenshot.png --file spec.pdf "What is wrong here?"
   understudy send --json reviewer "Hello" | tail -n 1`,
 		Args:              takes("NAME", promptArgument),
 		SuggestFor:        []string{"query", "prompt", "ask", "say"},
@@ -44,25 +49,56 @@ CLI's result frame. Exit code 3 says that the result is an error.`,
 				}
 				prompt = string(data)
 			}
-			if strings.TrimSpace(prompt) == "" {
+			if strings.TrimSpace(prompt) == "" && len(files) == 0 {
 				return usageError(errEmptyPrompt)
 			}
 			show := printFrames(cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if asJSON {
 				show = copyFrames(cmd.OutOrStdout())
 			}
-			return send(cmd.Context(), at.client(), args[0], prompt, show)
+			client := at.client()
+			if len(files) == 0 {
+				return send(cmd.Context(), client, args[0], func(ctx context.Context) iter.Seq2[json.RawMessage, error] {
+					return client.Query(ctx, args[0], prompt)
+				}, show)
+			}
+			content, err := contentOf(prompt, files)
+			if err != nil {
+				return err
+			}
+			return send(cmd.Context(), client, args[0], func(ctx context.Context) iter.Seq2[json.RawMessage, error] {
+				return client.QueryContent(ctx, args[0], content)
+			}, show)
 		},
 	}
+	cmd.Flags().StringArrayVar(&files, "file", nil, "send a file along: an image, a PDF or text; may be repeated")
+	cmd.Flags().StringArrayVar(&files, "image", nil, "the same as --file")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the frames of the turn, one a line")
 	return cmd
 }
 
+// contentOf is a prompt with files, the text last.
+func contentOf(prompt string, files []string) (json.RawMessage, error) {
+	var blocks []protocol.ContentBlock
+	for _, file := range files {
+		block, err := session.FileBlock(file)
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, block)
+	}
+	if strings.TrimSpace(prompt) != "" {
+		blocks = append(blocks, protocol.NewText(prompt))
+	}
+	return protocol.BlockContent(blocks...).MarshalJSON()
+}
+
 // send gives a prompt to a session, and every frame of the turn to show.
-func send(ctx context.Context, client *debug.Client, name, prompt string, show func(frame []byte) error) error {
+func send(ctx context.Context, client *debug.Client, name string, query func(context.Context) iter.Seq2[json.RawMessage, error],
+	show func(frame []byte) error) error {
 	listening, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	for frame, err := range client.Query(listening, name, prompt) {
+	for frame, err := range query(listening) {
 		switch {
 		case err != nil && listening.Err() != nil:
 			return errors.New("interrupted") // the daemon does that when we go

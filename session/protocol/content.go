@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -158,6 +159,23 @@ func (c Content) MarshalJSON() ([]byte, error) {
 	var e encoder
 	b := e.content(nil, c)
 	return b, e.err
+}
+
+// UnmarshalJSON reads a string or an array of blocks; null is no content.
+func (c *Content) UnmarshalJSON(data []byte) error {
+	d := decoder{scanner: scanner{b: bytes.Clone(data)}}
+	d.space()
+	*c = Content{}
+	if d.at() == 'n' {
+		d.literal("null")
+	} else if !contentCodec().decode(&d, reflect.ValueOf(c).Elem()) && d.msg == "" {
+		d.fail("expected a string or an array of content blocks")
+	}
+	if !d.end() {
+		*c = Content{}
+		return d.error()
+	}
+	return nil
 }
 
 // TextOf joins the text of all text blocks in a list.

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 )
@@ -87,4 +88,31 @@ func NewUserText(uuid, text string) *User {
 // NewUserBlocks makes a prompt of blocks, for images and documents.
 func NewUserBlocks(uuid string, blocks ...ContentBlock) *User {
 	return &User{Message: UserMessage{Role: "user", Content: BlockContent(blocks...)}, UUID: uuid}
+}
+
+// NewText makes a text block.
+func NewText(text string) *TextBlock { return &TextBlock{Text: text} }
+
+// NewImage makes an image block. The media type is image/png, image/jpeg, image/gif or image/webp.
+func NewImage(mediaType string, data []byte) *ImageBlock {
+	return &ImageBlock{Source: Source{Type: "base64", MediaType: mediaType, Data: base64.StdEncoding.EncodeToString(data)}}
+}
+
+// NewPDF makes a document block of a PDF. The title may be empty.
+func NewPDF(title string, data []byte) *DocumentBlock {
+	return &DocumentBlock{
+		Source: Source{Type: "base64", MediaType: "application/pdf", Data: base64.StdEncoding.EncodeToString(data)}, Title: optional(title),
+	}
+}
+
+// NewTextDocument makes a document block of text. The title may be empty.
+func NewTextDocument(title, text string) *DocumentBlock {
+	return &DocumentBlock{Source: Source{Type: "text", MediaType: "text/plain", Data: text}, Title: optional(title)}
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

@@ -59,6 +59,9 @@ type Request struct {
 	Tools    []string
 	Messages []Message
 	Status   int // what it was answered with
+	// Header and Body are the call as it came: what an option of the CLI does to it can be seen there.
+	Header http.Header
+	Body   json.RawMessage
 }
 
 // Text is the newest plain prompt of the conversation: what the scripted model acts on.
@@ -216,7 +219,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case a.key != "" && keyOf(r) != a.key && strings.HasPrefix(path, "/v1/"):
 		if path == "/v1/messages" {
-			a.record(r, parseRequest(body), http.StatusUnauthorized)
+			a.record(r, body, parseRequest(body), http.StatusUnauthorized)
 		}
 		writeError(w, http.StatusUnauthorized, "invalid x-api-key")
 	case path == "/v1/messages" && r.Method == http.MethodPost:
@@ -252,11 +255,13 @@ func parseRequest(body []byte) wireRequest {
 	return in
 }
 
-func (a *API) record(r *http.Request, in wireRequest, status int) Request {
+func (a *API) record(r *http.Request, body []byte, in wireRequest, status int) Request {
 	req := Request{
 		At: time.Now(), Path: r.URL.Path, Key: keyOf(r), Model: in.Model, Stream: in.Stream,
 		System: textOf(in.System), Messages: parseMessages(in.Messages), Status: status,
+		Header: r.Header.Clone(), Body: body,
 	}
+	req.Header.Del("X-Api-Key") // it is in Key
 	for _, t := range in.Tools {
 		req.Tools = append(req.Tools, t.Name)
 	}
@@ -273,7 +278,7 @@ func (a *API) message(w http.ResponseWriter, r *http.Request, body []byte) {
 	where := situate(parseMessages(in.Messages))
 	c := script(where.prompt, where.results, false)
 	status := a.statusFor(c, where)
-	a.record(r, in, max(status, http.StatusOK))
+	a.record(r, body, in, max(status, http.StatusOK))
 	if !a.wait(r.Context(), c.delay()) {
 		return
 	}

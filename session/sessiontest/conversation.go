@@ -93,12 +93,16 @@ const (
 	reminderTag     = "<system-reminder>"
 	notificationTag = "<task-notification>"
 	notificationEnd = "</task-notification>"
+	imageNote       = "[Image: source: " // and where it has put the image
 )
 
 // plainText is a text block without what the CLI added to it. The notice that a background task ended comes as a reminder
 // too; it is kept, being the prompt of the turn that the CLI starts for it.
 func plainText(text string) string {
 	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, imageNote) && strings.HasSuffix(text, "]") {
+		return ""
+	}
 	if !strings.HasPrefix(text, reminderTag) {
 		return text
 	}

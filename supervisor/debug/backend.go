@@ -81,3 +81,10 @@ func CodeOf(err error) Code {
 	}
 	return Internal
 }
+
+// ContentBackend is a Backend whose sessions take more than text.
+type ContentBackend interface {
+	Backend
+	// QueryContent is Query with a list of content blocks as JSON, as the Messages API has them.
+	QueryContent(ctx context.Context, name string, content json.RawMessage) iter.Seq2[json.RawMessage, error]
+}

@@ -129,13 +129,22 @@ func (c *Client) Audit(ctx context.Context, n int, follow bool) iter.Seq2[json.R
 // or after the first frame, is the last element; an *Error with the code ErrorResult comes after the
 // session's error result. To break out of the loop, or to end ctx, interrupts the turn.
 func (c *Client) Query(ctx context.Context, name, prompt string) iter.Seq2[json.RawMessage, error] {
+	return c.query(ctx, name, map[string]string{"prompt": prompt})
+}
+
+// QueryContent is Query with a list of content blocks, which may be text, images and documents.
+func (c *Client) QueryContent(ctx context.Context, name string, content json.RawMessage) iter.Seq2[json.RawMessage, error] {
+	return c.query(ctx, name, map[string]json.RawMessage{"content": content})
+}
+
+func (c *Client) query(ctx context.Context, name string, body any) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		address, err := sessionAddress(name, "/query")
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		for frame, err := range c.lines(ctx, http.MethodPost, address, map[string]string{"prompt": prompt}) {
+		for frame, err := range c.lines(ctx, http.MethodPost, address, body) {
 			if !yield(frame, err) {
 				return
 			}

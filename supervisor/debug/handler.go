@@ -109,7 +109,7 @@ type handler struct {
 //	GET  events                      server-sent {"seq":n,"paths":[…]} when something has changed
 //	GET  openapi.json                all this for programs
 //	POST sessions                    {"name":…,"options":["key=value",…]}
-//	POST sessions/{name}/query       {"prompt":…}; frames as application/x-ndjson
+//	POST sessions/{name}/query       {"prompt":…}, or {"content":[blocks]}; frames as application/x-ndjson
 //	POST sessions/{name}/restart     also interrupt, stop
 //
 // Errors are application/problem+json with a Code. In a stream that has begun, an error is its last line:

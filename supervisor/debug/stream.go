@@ -89,21 +89,34 @@ func (l *lines) flush() error {
 // such a limit. A client that goes away ends the backend's iteration.
 func (h *handler) query(w http.ResponseWriter, r *http.Request) {
 	var request struct {
-		Prompt string `json:"prompt"`
+		Prompt  string          `json:"prompt"`
+		Content json.RawMessage `json:"content"`
 	}
 	if err := h.body(w, r, &request); err != nil {
 		refuse(w, err)
 		return
 	}
-	if request.Prompt == "" {
+	content, takesContent := h.backend.(ContentBackend)
+	switch {
+	case request.Prompt == "" && request.Content == nil:
 		refuse(w, &Error{BadRequest, "the prompt is empty"})
+		return
+	case request.Prompt != "" && request.Content != nil:
+		refuse(w, &Error{BadRequest, "prompt and content exclude each other: text is a block of the content too"})
+		return
+	case request.Content != nil && !takesContent:
+		refuse(w, &Error{BadRequest, "sessions here take text only: use prompt"})
 		return
 	}
 	patient(w)
 	name := r.PathValue("name")
 	out := newLines(w)
 	var outcome error
-	for frame, err := range h.backend.Query(r.Context(), name, request.Prompt) {
+	frames := h.backend.Query(r.Context(), name, request.Prompt)
+	if request.Content != nil {
+		frames = content.QueryContent(r.Context(), name, request.Content)
+	}
+	for frame, err := range frames {
 		if err != nil {
 			outcome = err
 			break

@@ -41,8 +41,8 @@ var homes = map[string][]string{
 	"github.com/goccy/go-yaml":    {"config"},
 	"github.com/spf13/cobra":      {"cmd/understudy"},
 	"os/exec":                     {"session/process", "session/sessiontest"},
-	"net/http":                    {"supervisor/debug", "session/sessiontest", ""}, // the root: the type of DebugHandler
-	"os/signal":                   {"cmd/understudy", "session/sessiontest"},
+	"net/http":                    {"supervisor/debug", "session/sessiontest", ""},              // the root: the type of DebugHandler
+	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"}, // process: the first process of a pid namespace
 	"flag":                        {},
 	"log":                         {"supervisor/debug"}, // the type of http.Server.ErrorLog
 	"log/slog":                    {},

@@ -487,7 +487,7 @@ func selfTurnRace(r *rig) {
 		})
 		r.until("rest", func() bool { return r.Info().State == session.Idle })
 	}
-	assert.LessOrEqual(r, folded, rounds/2, "a prompt waits until the CLI says that it is idle")
+	assert.Less(r, folded, rounds/2, "a prompt waits until the CLI says that it is idle")
 	assert.Equal(r, 1, r.Info().Generation)
 }
 
@@ -912,6 +912,7 @@ func TestWhatLeftEverythingIsEnded(t *testing.T) {
 	}
 	require.NoError(t, process.BecomeSubreaper())
 	r := newRig(t, os.Getenv(orphanVariable) == "real")
+	r.spec.Containment.Without = []process.Layer{process.LayerPIDNamespace, process.LayerCgroup} // which leave nothing to be done
 	r.boot()
 	r.mustAsk(bash(`env -i setsid sh -c 'echo $$ > daemon; exec sleep 600' </dev/null >/dev/null 2>&1 & true`))
 	daemon := r.pidIn("daemon")

@@ -252,7 +252,36 @@ func (r *rig) pidIn(name string) int {
 		pid, err = strconv.Atoi(strings.TrimSpace(string(data)))
 		return err == nil
 	})
-	return pid
+	return outside(r.T, r.Info().PID, pid)
+}
+
+// outside is the pid that a process has here, which calls itself pid in the namespace of cli.
+func outside(t *testing.T, cli, pid int) int {
+	t.Helper()
+	namespace := func(pid string) string {
+		link, _ := os.Readlink("/proc/" + pid + "/ns/pid") // one of another user's, or gone
+		return link
+	}
+	theirs := namespace(strconv.Itoa(cli))
+	if theirs == namespace("self") {
+		return pid
+	}
+	statuses, err := filepath.Glob("/proc/[0-9]*/status")
+	require.NoError(t, err)
+	for _, status := range statuses {
+		data, _ := os.ReadFile(status) // gone meanwhile
+		for line := range strings.Lines(string(data)) {
+			f := strings.Fields(line)
+			here := filepath.Base(filepath.Dir(status))
+			if len(f) > 1 && f[0] == "NSpid:" && f[len(f)-1] == strconv.Itoa(pid) && namespace(here) == theirs {
+				n, err := strconv.Atoi(here)
+				require.NoError(t, err)
+				return n
+			}
+		}
+	}
+	require.FailNow(t, "no such process in the session's pid namespace", "%d of %s", pid, theirs)
+	return 0
 }
 
 // alive reports whether a process is there and no zombie, which its new parent may take its time to reap.

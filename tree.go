@@ -80,5 +80,8 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 	}
 	if !info.StartedAt.IsZero() && info.PID != 0 {
 		node.StartedAt = &info.StartedAt
+		for _, l := range info.Containment {
+			node.Containment = append(node.Containment, string(l))
+		}
 	}
 }

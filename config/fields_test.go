@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 )
@@ -59,9 +60,14 @@ func TestEveryOptionOfASession(t *testing.T) {
 		"env":                                {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
 		"inherit_env":                        {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
 		"api_key":                            {"sk-test", session.Secret("sk-test")},
-		"restart":                            {"transient", supervisor.Transient},
-		"shutdown":                           {"brutal_kill", supervisor.BrutalKill},
-		"include_partial_messages":           {"true", true},
+		"containment": {
+			"{require: [pid_namespace], without: [cgroup]}",
+			process.Containment{Require: []process.Layer{process.LayerPIDNamespace}, Without: []process.Layer{process.LayerCgroup}},
+		},
+		"limits":                   {"{memory: 1.5GiB, processes: 200, cpus: 1.5}", process.Limits{Memory: 1536 << 20, Processes: 200, CPUs: 1.5}},
+		"restart":                  {"transient", supervisor.Transient},
+		"shutdown":                 {"brutal_kill", supervisor.BrutalKill},
+		"include_partial_messages": {"true", true},
 		"extra_args": {
 			"{debug: , verbose: true, --effort: high, -max-thinking-tokens: 1000, price: 1.50, text: 'true'}",
 			map[string]*string{"debug": nil, "verbose": nil, "effort": text("high"), "max-thinking-tokens": text("1000"), "price": text("1.50"), "text": text("true")},

@@ -42,6 +42,7 @@ func (l *loop) auditStarted() {
 	slices.Sort(names)
 	l.audit(audit.Record{Kind: audit.SessionStarted, Detail: map[string]any{
 		"argv": strings.Join(argv, " "), "env": names, "cwd": l.options.CWD, "pid": l.process.PID(), "resumed": l.resumed,
+		"containment": l.process.Containment(),
 	}})
 }
 

@@ -88,5 +88,6 @@ func (o Options) Validate() error {
 	if o.Settings.Path != "" && o.Settings.Values != nil {
 		add("settings", o.Settings.Path, "either a file or values")
 	}
+	problems = append(problems, o.Containment.Validate(), o.Limits.Validate())
 	return errors.Join(problems...)
 }

@@ -2,6 +2,8 @@ package session
 
 import (
 	"time"
+
+	"github.com/understudy-run/understudy/session/process"
 )
 
 // State is what a session is doing.
@@ -30,6 +32,9 @@ type Info struct {
 	Model      string    // as asked for, or as the CLI reports it
 	Mode       string    // permission mode
 	CWD        string
+
+	// Containment are the layers that hold what the running process starts, weakest first.
+	Containment []process.Layer
 
 	Queue   int     // queries that wait
 	Mailbox int     // messages that wait in the actor's mailbox

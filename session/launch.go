@@ -87,7 +87,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	l.desk.mu.Unlock()
 	l.desk.update(func(r *record, info *Info) {
 		r.Ledger = l.record.Ledger
-		info.PID, info.StartedAt = p.PID(), p.StartedAt()
+		info.PID, info.StartedAt, info.Containment = p.PID(), p.StartedAt(), p.Containment()
 	})
 	l.tellStarted(p)
 	self := c.Self()
@@ -114,8 +114,7 @@ func (l *loop) initialize(c *actor.Context[message]) {
 			HookCallbackIDs: []string{intentHook}, Timeout: int(hookTimeout / time.Second), OnFailure: protocol.OnFailureBlock,
 		}},
 	}}
-	// startDeadline bounds it, and says more: it must be the first of the two also on a busy machine.
-	l.request(c, body, 2*l.options.StartTimeout, func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
+	l.request(c, body, l.options.StartTimeout, func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
 		if err == nil {
 			err = r.Err()
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 )
@@ -59,6 +60,13 @@ type Options struct {
 	InheritEnv []string          `json:"inherit_env,omitzero"`
 	// APIKey reaches the CLI by its environment only, and its tools not at all.
 	APIKey Secret `json:"api_key,omitzero"`
+
+	// Containment says what must hold together what the session starts, so that nothing outlives it, and what of that is
+	// not to be used; by default all that the host offers. Info.Containment says what a session got.
+	Containment process.Containment `json:"containment,omitzero"`
+	// Limits bound memory, processes and CPU of the session with all that it starts. One that this host cannot give is an
+	// error.
+	Limits process.Limits `json:"limits,omitzero"`
 
 	// Restart is permanent if empty. Shutdown is how long the session may take to end, 5 s by default.
 	Restart  supervisor.Restart  `json:"restart,omitzero"`

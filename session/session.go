@@ -316,6 +316,7 @@ func (s *Session) launch(r record) process.Launch {
 		IncludePartialMessages: o.IncludePartialMessages,
 		PermissionPromptStdio:  o.CanUseTool != nil, PermissionPromptsNone: o.CanUseTool == nil,
 		ExtraArgs: o.ExtraArgs, SessionID: r.SessionID, Resume: r.Begun && !o.NoSessionPersistence,
+		Containment: o.Containment, Limits: o.Limits,
 		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.APIKey.Reveal(),
 		Marker: fmt.Sprintf("%s/%s/%d", s.spec.Runtime, s.name, r.Generation),
 	}

@@ -318,7 +318,9 @@ func TestPermissionCallback(t *testing.T) {
 }
 
 func TestToolsOfAKilledSessionAreEnded(t *testing.T) {
-	b := start(t, spec(t, "a"))
+	sp := spec(t, "a")
+	sp.Options.Containment.Without = []process.Layer{process.LayerPIDNamespace} // so that the tool knows its pid
+	b := start(t, sp)
 	file := filepath.Join(b.Info().CWD, "pid")
 	first, rest := b.background(`[[tool:Bash {"command":"echo $$ > ` + file + `; exec tail -f /dev/null"}]]`)
 	<-first

@@ -90,6 +90,10 @@ type Launch struct {
 	// APIKey becomes ANTHROPIC_API_KEY in the child's environment, and appears nowhere else. (One of less than eight
 	// bytes is too common a text to be looked for in arguments and stderr.)
 	APIKey string
+	// Containment says how what the CLI starts must be held together, and Limits what all of it may take. Zero: as
+	// well as this host can, and without limits.
+	Containment Containment
+	Limits      Limits
 	// Marker identifies the processes of this launch, as "<runtime-id>/<session>/<generation>". It is in the
 	// environment of the CLI and of all it starts, and is what Sweep looks for. Required by Start. It must be unique
 	// to this launch: the sweep after the exit would end another process with the same marker.

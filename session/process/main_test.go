@@ -164,6 +164,13 @@ func launch(t *testing.T, role string) Launch {
 	}
 }
 
+// bare leaves out the pid namespace and the control group, for tests of what holds without them, and for those in which
+// the child says pids.
+func bare(l Launch) Launch {
+	l.Containment.Without = []Layer{LayerPIDNamespace, LayerCgroup}
+	return l
+}
+
 func marker(t *testing.T) string {
 	return fmt.Sprintf("test-%d/%s/%d", os.Getpid(), t.Name(), time.Now().UnixNano())
 }

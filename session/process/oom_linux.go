@@ -17,6 +17,17 @@ func watchOOM() func() bool {
 	}
 }
 
+// watchOOM is watchOOM for the session's own group, or nil if its memory is not counted.
+func (c *child) watchOOM() func() bool {
+	if c.group == nil || len(c.group.oom) == 0 {
+		return nil
+	}
+	if _, err := os.Stat(c.group.oom[0]); err != nil {
+		return nil
+	}
+	return func() bool { return c.group.oomKills() > 0 }
+}
+
 func oomKills() (int, bool) {
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {

@@ -1,8 +1,10 @@
 package process
 
 import (
+	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -11,6 +13,7 @@ import (
 // Process is one running CLI. Its methods may be called from any goroutine.
 type Process struct {
 	pid     int
+	layers  []Layer
 	marker  string
 	started time.Time
 	opts    Options
@@ -73,14 +76,17 @@ func spawn(path string, c command, o Options) (*Process, error) {
 		started: time.Now(),
 	}
 	argv := append([]string{path}, c.args...)
-	err := p.child.start(path, argv, &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: fds[:]})
+	err := p.child.start(path, argv, &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: fds[:]}, c.hold)
 	closeAll(theirs[:])
 	if err != nil {
 		closeAll(ours[:])
 		p.stderr.end()
 		return nil, err
 	}
-	p.pid = p.child.pid
+	p.pid, p.layers = p.child.cli, c.hold.layers
+	if inGroup := p.child.watchOOM(); inGroup != nil {
+		p.oomKill = inGroup // of this session alone
+	}
 	track(p)
 	errPipe := &outPipe{f: ours[2]}
 	errEnd := make(chan struct{})
@@ -99,7 +105,7 @@ func (p *Process) hold(errPipe *outPipe, errEnd <-chan struct{}) {
 	p.child.wait() // it is a zombie now: pid and group still belong to it
 	at := time.Now()
 	p.mu.Lock()
-	p.child.signalGroup(p.pid, syscall.SIGKILL) // helpers that stayed in the group; nothing else can be in it
+	p.child.signalGroup(syscall.SIGKILL) // helpers that stayed in the group; nothing else can be in it
 	code, sig := p.child.reap()
 	p.reaped = true
 	stopped := p.stop != nil
@@ -115,8 +121,10 @@ func (p *Process) hold(errPipe *outPipe, errEnd <-chan struct{}) {
 	p.mu.Unlock()
 	close(p.dead)
 
+	groupErr := p.child.endGroup(p.opts.SweepTimeout)
 	settleAdopted() // who was adopted at the exit is known now
 	report := p.sweep(p.opts.SweepTimeout)
+	report.Err = errors.Join(report.Err, groupErr)
 	settleAdopted() // and those that ended in between are reaped
 	<-errEnd
 	p.mu.Lock()
@@ -145,6 +153,9 @@ func (p *Process) Stderr() []string { return p.stderr.last() }
 
 // PID is the process id. It may belong to another process once Done is closed.
 func (p *Process) PID() int { return p.pid }
+
+// Containment are the layers that hold what the CLI starts, weakest first.
+func (p *Process) Containment() []Layer { return slices.Clone(p.layers) }
 
 // StartedAt is when the process was started.
 func (p *Process) StartedAt() time.Time { return p.started }
@@ -190,7 +201,7 @@ func (p *Process) signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		p.child.signalGroup(p.pid, sig)
+		p.child.signalGroup(sig)
 	}
 }
 

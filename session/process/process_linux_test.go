@@ -86,7 +86,7 @@ func TestOutputWrittenBeforeTheExitIsDelivered(t *testing.T) {
 
 func TestStdoutEndsThoughAGrandchildHoldsIt(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
-	l := launch(t, "holder")
+	l := bare(launch(t, "holder"))
 	l.Env["HOLDER_FILE"] = file
 	p := begin(t, l, Options{OutputGrace: 50 * time.Millisecond})
 	out, err := io.ReadAll(p.Stdout())
@@ -210,7 +210,7 @@ func TestConcurrentStopsJoinAndShorten(t *testing.T) {
 func TestStopEndsToolsThatLeftTheSession(t *testing.T) {
 	for _, how := range []string{"pause", "stdin"} {
 		t.Run(how, func(t *testing.T) {
-			p := begin(t, launch(t, "tree:"+how), Options{})
+			p := begin(t, bare(launch(t, "tree:"+how)), Options{})
 			tools := pids(t, line(t, p))
 			require.Len(t, tools, 2)
 			for _, pid := range tools {
@@ -228,7 +228,7 @@ func TestStopEndsToolsThatLeftTheSession(t *testing.T) {
 }
 
 func TestACrashSweepsTheTools(t *testing.T) {
-	p := begin(t, launch(t, "tree:pause"), Options{})
+	p := begin(t, bare(launch(t, "tree:pause")), Options{})
 	tools := pids(t, line(t, p))
 	defer func() { _ = syscall.Kill(tools[1], syscall.SIGKILL) }() // nothing but a subreaper finds this one
 	require.NoError(t, syscall.Kill(p.PID(), syscall.SIGKILL))

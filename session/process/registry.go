@@ -6,7 +6,7 @@ import "sync"
 // adopted, and must leave the exits of these to their own goroutine.
 var live struct {
 	mu   sync.Mutex
-	pids map[int]*Process
+	pids map[int]*Process // by the pid of the direct child
 }
 
 func track(p *Process) {
@@ -14,7 +14,7 @@ func track(p *Process) {
 	if live.pids == nil {
 		live.pids = map[int]*Process{}
 	}
-	live.pids[p.pid] = p
+	live.pids[p.child.pid] = p
 	live.mu.Unlock()
 	watchAdopted()
 }
@@ -22,8 +22,8 @@ func track(p *Process) {
 func untrack(p *Process) {
 	live.mu.Lock()
 	defer live.mu.Unlock()
-	if live.pids[p.pid] == p { // the pid may be somebody else's already
-		delete(live.pids, p.pid)
+	if live.pids[p.child.pid] == p { // the pid may be somebody else's already
+		delete(live.pids, p.child.pid)
 	}
 }
 

@@ -20,7 +20,7 @@ func lockThreadForGood() { runtime.LockOSThread() }
 func init() {
 	// runtime is a program that holds a CLI, to be killed.
 	roles["runtime"] = func(marker string) int {
-		p, err := Start(Launch{Path: self(), Marker: marker, Env: map[string]string{roleVariable: "tree:pause", "GORACE": "atexit_sleep_ms=0"}}, Options{})
+		p, err := Start(bare(Launch{Path: self(), Marker: marker, Env: map[string]string{roleVariable: "tree:pause", "GORACE": "atexit_sleep_ms=0"}}), Options{})
 		if err != nil {
 			fmt.Println(err)
 			return 1
@@ -75,7 +75,7 @@ func init() {
 		if err := short.Start(); err != nil {
 			return fail(err)
 		}
-		p, err := Start(Launch{Path: self(), Marker: marker, Env: map[string]string{roleVariable: "orphanage", "GORACE": "atexit_sleep_ms=0"}}, Options{})
+		p, err := Start(bare(Launch{Path: self(), Marker: marker, Env: map[string]string{roleVariable: "orphanage", "GORACE": "atexit_sleep_ms=0"}}), Options{})
 		if err != nil {
 			return fail(err)
 		}

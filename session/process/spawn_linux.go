@@ -47,16 +47,50 @@ func releaseLauncher() {
 	}
 }
 
-// child is the process as the kernel has it.
+// child is the process as the kernel has it: the CLI, or the first process of its pid namespace.
 type child struct {
 	pid   int
-	pidfd *os.File // nil on kernels without
+	cli   int       // the CLI: pid, or what the first process has started
+	pidfd *os.File  // nil on kernels without
+	link  *initLink // to the first process; nil if there is no namespace
+	group *cgroup   // nil for none
 }
 
-func (c *child) start(path string, argv []string, attr *syscall.ProcAttr) error {
-	jobs := acquireLauncher()
+func (c *child) start(path string, argv []string, attr *syscall.ProcAttr, h *holding) error {
+	group, err := h.makeGroup()
+	if err != nil {
+		return err
+	}
+	if h.ns != nil {
+		err = c.startInit(initOrder{Path: path, Args: argv, Env: attr.Env, Dir: attr.Dir}, attr, h)
+	} else {
+		attr.Sys = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		if err = c.fork(path, argv, attr, h); err == nil {
+			// A core file would hold the key. It runs already, but not for long enough to have dumped one.
+			_ = unix.Prlimit(c.pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil) // ESRCH: it has ended
+			c.cli = c.pid
+		}
+	}
+	if err != nil && group != nil {
+		group.remove()
+	}
+	c.group = group
+	return err
+}
+
+// fork starts a process from the thread that lives.
+func (c *child) fork(path string, argv []string, attr *syscall.ProcAttr, h *holding) error {
 	fd := -1
-	attr.Sys = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &fd}
+	attr.Sys.PidFD = &fd
+	if h.group != nil && h.group.v2 != "" {
+		dir, err := h.group.open()
+		if err != nil {
+			return err
+		}
+		defer dir.Close() // it was there for the clone
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(dir.Fd())
+	}
+	jobs := acquireLauncher()
 	var err error
 	forked := make(chan struct{})
 	jobs <- func() {
@@ -112,31 +146,44 @@ func (c *child) wait() {
 
 // reap takes the zombie away. Code and signal are as in Exit.
 func (c *child) reap() (int, syscall.Signal) {
-	var ws syscall.WaitStatus
-	for {
-		_, err := syscall.Wait4(c.pid, &ws, 0, nil)
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err != nil:
-			return -1, 0
-		case ws.Signaled():
-			return -1, ws.Signal()
-		}
-		return ws.ExitStatus(), 0
+	var ws unix.WaitStatus
+	_, err := unix.Wait4(c.pid, &ws, 0, nil)
+	for err == unix.EINTR {
+		_, err = unix.Wait4(c.pid, &ws, 0, nil)
 	}
+	if c.link != nil {
+		// The first process ends after the CLI; if it was killed itself, its own status is the news.
+		if cli, ok := c.link.exit(); ok {
+			ws, err = cli, nil
+		}
+	}
+	switch {
+	case err != nil:
+		return -1, 0
+	case ws.Signaled():
+		return -1, ws.Signal()
+	}
+	return ws.ExitStatus(), 0
 }
 
-// signalGroup sends to the child's process group; the child has not been reaped.
-func (c *child) signalGroup(pid int, sig syscall.Signal) {
-	if err := syscall.Kill(-pid, sig); err != nil {
-		_ = syscall.Kill(pid, sig) // the group can't be empty; this is for a child that left it
+// signalGroup sends to the CLI's process group; the child has not been reaped. SIGKILL goes to the first process of a
+// namespace, and the kernel sends it on to all in there.
+func (c *child) signalGroup(sig syscall.Signal) {
+	if c.link != nil && sig != syscall.SIGKILL {
+		c.link.signal(sig)
+		return
+	}
+	if err := syscall.Kill(-c.pid, sig); err != nil {
+		_ = syscall.Kill(c.pid, sig) // the group can't be empty; this is for a child that left it
 	}
 }
 
 func (c *child) release() {
 	if c.pidfd != nil {
 		_ = c.pidfd.Close() // only ever read
+	}
+	if c.link != nil {
+		_ = c.link.f.Close() // the other end is gone
 	}
 	releaseLauncher()
 }

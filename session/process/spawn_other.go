@@ -11,14 +11,15 @@ import (
 // child is the process as the kernel has it.
 type child struct {
 	pid    int
+	cli    int
 	status syscall.WaitStatus
 	lost   bool
 }
 
-func (c *child) start(path string, argv []string, attr *syscall.ProcAttr) error {
+func (c *child) start(path string, argv []string, attr *syscall.ProcAttr, _ *holding) error {
 	attr.Sys = &syscall.SysProcAttr{Setpgid: true}
 	pid, err := syscall.ForkExec(path, argv, attr)
-	c.pid = pid
+	c.pid, c.cli = pid, pid
 	return err
 }
 
@@ -44,8 +45,8 @@ func (c *child) reap() (int, syscall.Signal) {
 }
 
 // signalGroup sends to the child's process group.
-func (c *child) signalGroup(pid int, sig syscall.Signal) {
-	_ = syscall.Kill(-pid, sig) // ESRCH: there is none any more
+func (c *child) signalGroup(sig syscall.Signal) {
+	_ = syscall.Kill(-c.pid, sig) // ESRCH: there is none any more
 }
 
 func (c *child) release() {}

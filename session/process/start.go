@@ -108,6 +108,7 @@ func Start(l Launch, o Options) (*Process, error) {
 	}
 	return start(command{
 		path: l.program(), args: args, env: env, dir: l.Dir, marker: l.Marker, secrets: l.secrets(), parent: o.Parent,
+		containment: l.Containment, limits: l.Limits,
 	}, o)
 }
 
@@ -120,6 +121,10 @@ type command struct {
 	marker  string
 	secrets []string
 	parent  []string
+
+	containment Containment
+	limits      Limits
+	hold        *holding // what of it is had
 }
 
 func start(c command, o Options) (*Process, error) {
@@ -136,6 +141,9 @@ func start(c command, o Options) (*Process, error) {
 			se.Dir = c.dir
 		}
 		return nil, err
+	}
+	if c.hold, err = hold(c, o); err != nil {
+		return nil, refusal(c, err)
 	}
 	p, err := spawn(path, c, o)
 	if err != nil {
@@ -227,6 +235,10 @@ func executable(path string) error {
 // that "no such file" is about what the program needs.
 func explainExec(path string, c command, err error) error {
 	e := &StartError{Class: ClassRequest, Path: path, Dir: c.dir, Err: err}
+	if c.hold.failed(err) { // not the program's fault
+		e.Class = ClassResources
+		return e
+	}
 	var no syscall.Errno
 	if !errors.As(err, &no) {
 		return e

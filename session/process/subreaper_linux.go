@@ -59,7 +59,7 @@ func SweepOrphans() SweepReport {
 		}
 		clis := map[int]bool{}
 		for _, p := range liveProcesses() {
-			clis[p.pid] = true
+			clis[p.child.pid] = true
 		}
 		orphans := descendants{procs: map[procID]bool{}}
 		for pid, s := range t {
@@ -128,7 +128,7 @@ func lookAtAdopted() {
 	procs := liveProcesses()
 	children := map[int]bool{}
 	for _, p := range procs {
-		children[p.pid] = true
+		children[p.child.pid] = true
 		p.mu.Lock()
 		p.recordFrom(t)
 		p.mu.Unlock()

@@ -8,11 +8,13 @@ import (
 
 // SweepReport is what a sweep found.
 type SweepReport struct {
-	Killed []Swept       // what it sent SIGKILL to and saw end, in the order found
-	Left   []Swept       // what was still there at its deadline
-	Rounds int           // how often it looked; the last two found nothing, unless Left says otherwise
-	Took   time.Duration // how long it took
-	Err    error         // why it did not finish
+	Killed []Swept // what it sent SIGKILL to and saw end, in the order found
+	Left   []Swept // what was still there at its deadline
+	// InGroups is how many it ended beyond those because they were in a session's control group.
+	InGroups int
+	Rounds   int           // how often it looked; the last two found nothing, unless Left says otherwise
+	Took     time.Duration // how long it took
+	Err      error         // why it did not finish
 }
 
 // Swept is one process of a sweep.
@@ -31,7 +33,7 @@ func Sweep(marker string) SweepReport {
 	if marker == "" {
 		return SweepReport{Err: errors.New("sweep: the marker is empty")}
 	}
-	return sweep(func(m string) bool { return m == marker }, nil, sweepTimeout)
+	return sweepAll(func(m string) bool { return m == marker })
 }
 
 // SweepPrefix is Sweep for all markers that begin with prefix, such as "<runtime-id>/" for what a runtime that was
@@ -40,7 +42,16 @@ func SweepPrefix(prefix string) SweepReport {
 	if prefix == "" {
 		return SweepReport{Err: errors.New("sweep: the prefix is empty, which would end the sessions of every runtime")}
 	}
-	return sweep(func(m string) bool { return strings.HasPrefix(m, prefix) }, nil, sweepTimeout)
+	return sweepAll(func(m string) bool { return strings.HasPrefix(m, prefix) })
+}
+
+// sweepAll sweeps by marker, and then what is in the control groups of those markers, whatever it has done to its environment.
+func sweepAll(match func(marker string) bool) SweepReport {
+	began := time.Now()
+	r := sweep(match, nil, sweepTimeout)
+	inGroups, err := sweepGroups(match, began.Add(2*sweepTimeout))
+	r.InGroups, r.Err, r.Took = inGroups, errors.Join(r.Err, err), time.Since(began)
+	return r
 }
 
 // sweep ends what is left of p's tree.

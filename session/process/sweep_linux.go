@@ -45,12 +45,12 @@ func (p *Process) recordFrom(t procTable) {
 		}
 	}
 	if !p.reaped {
-		if self, ok := t[p.pid]; ok {
+		if self, ok := t[p.child.pid]; ok {
 			found[self.procID] = true
 		}
 	}
 	t.below(found)
-	maps.DeleteFunc(found, func(id procID, _ bool) bool { return id.pid == p.pid && !p.reaped })
+	maps.DeleteFunc(found, func(id procID, _ bool) bool { return id.pid == p.child.pid && !p.reaped })
 	if len(found) > maxDescendants {
 		return
 	}

@@ -19,6 +19,8 @@ func SweepOrphans() SweepReport { return SweepReport{} }
 
 func sweep(func(string) bool, *descendants, time.Duration) SweepReport { return SweepReport{} }
 
+func sweepGroups(func(string) bool, time.Time) (int, error) { return 0, nil }
+
 func watchAdopted() {}
 
 func settleAdopted() {}

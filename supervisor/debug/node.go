@@ -30,22 +30,24 @@ type Node struct {
 
 // SessionFields are what a Node of kind session has beyond the others.
 type SessionFields struct {
-	SessionID  string     `json:"session_id"`
-	PID        int        `json:"pid"`        // of the CLI; 0 if there is none
-	Generation int        `json:"generation"` // 1, 2, … per process
-	Queue      int        `json:"queue"`      // queries that wait
-	Turns      int        `json:"turns"`
-	CostUSD    float64    `json:"cost_usd"`
-	BudgetUSD  float64    `json:"budget_usd"` // 0: no limit
-	Model      string     `json:"model"`
-	Mode       string     `json:"permission_mode"`
-	CWD        string     `json:"cwd"`
-	CLIVersion string     `json:"cli_version"`
-	StartedAt  *time.Time `json:"started_at,omitempty"` // of the process
-	Tool       string     `json:"tool,omitempty"`       // what it is using right now
-	ToolArg    string     `json:"tool_arg,omitempty"`   // its main argument, cut
-	Unknown    uint64     `json:"unknown_frames"`
-	APIRetries uint64     `json:"api_retries"` // requests to the model that the CLI tried again
+	SessionID  string  `json:"session_id"`
+	PID        int     `json:"pid"`        // of the CLI; 0 if there is none
+	Generation int     `json:"generation"` // 1, 2, … per process
+	Queue      int     `json:"queue"`      // queries that wait
+	Turns      int     `json:"turns"`
+	CostUSD    float64 `json:"cost_usd"`
+	BudgetUSD  float64 `json:"budget_usd"` // 0: no limit
+	Model      string  `json:"model"`
+	Mode       string  `json:"permission_mode"`
+	CWD        string  `json:"cwd"`
+	// Containment are the layers that hold what the process starts, weakest first.
+	Containment []string   `json:"containment,omitempty"`
+	CLIVersion  string     `json:"cli_version"`
+	StartedAt   *time.Time `json:"started_at,omitempty"` // of the process
+	Tool        string     `json:"tool,omitempty"`       // what it is using right now
+	ToolArg     string     `json:"tool_arg,omitempty"`   // its main argument, cut
+	Unknown     uint64     `json:"unknown_frames"`
+	APIRetries  uint64     `json:"api_retries"` // requests to the model that the CLI tried again
 
 	Turn      int        `json:"turn,omitempty"`       // the one that runs
 	TurnSince *time.Time `json:"turn_since,omitempty"` // when that began

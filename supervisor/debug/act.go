@@ -110,8 +110,18 @@ func (h *handler) act(action string, do func(ctx context.Context, name string) e
 			refuse(w, err)
 			return
 		}
-		w.WriteHeader(http.StatusNoContent)
+		done(w, r, "../"+url.PathEscape(name))
 	}
+}
+
+// done answers an action that has nothing to say: a form of the page is led back to one.
+func done(w http.ResponseWriter, r *http.Request, page string) {
+	if prefers(r, "text/html", "application/json") {
+		w.Header().Set("Location", page) // http.Redirect would lose the prefix that the handler is mounted under
+		w.WriteHeader(http.StatusSeeOther)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // acted has the action recorded, also when the client has gone away meanwhile.

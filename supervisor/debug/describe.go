@@ -21,6 +21,7 @@ var looks = map[string]look{
 	"busy":       {"▶", "busy"},
 	"waiting":    {"◆", "warn"},
 	"restarting": {"↻", "warn"},
+	"hibernated": {"☾", "calm"},
 	"draining":   {"◑", "calm"},
 	"stopping":   {"◓", "calm"},
 	"stopped":    {"■", "calm"},
@@ -37,41 +38,53 @@ func lookOf(state string) look {
 // inTrouble reports whether somebody may have to do something about a node.
 func inTrouble(n Node) bool { return n.State == "failed" || n.State == "restarting" }
 
-// troubled gives the nodes in trouble at or below n: those that failed first.
-func troubled(n Node) []Node {
-	var failed, others []Node
-	var walk func(Node)
-	walk = func(n Node) {
-		switch {
+// troubled gives the nodes in trouble at or below root: those that failed first, then those that are tried again, then
+// those whose next restart is too many.
+func troubled(root *Node) []spot {
+	var failed, retried, brink []spot
+	var walk func(n *Node, path string)
+	walk = func(n *Node, path string) {
+		switch r := (spot{node: n, path: path}); {
 		case n.State == "failed":
-			failed = append(failed, n)
-		case inTrouble(n):
-			others = append(others, n)
+			failed = append(failed, r)
+		case inTrouble(*n):
+			retried = append(retried, r)
+		case onTheBrink(*n):
+			brink = append(brink, r)
 		}
-		for _, child := range n.Children {
-			walk(child)
+		for i := range n.Children {
+			walk(&n.Children[i], path+"/"+n.Children[i].Name)
 		}
 	}
-	walk(n)
-	return append(failed, others...)
+	walk(root, root.Name)
+	return append(append(failed, retried...), brink...)
 }
 
 // trouble says in words what is wrong with a node and what comes next; "" if nothing is.
 func trouble(n Node, now time.Time) string {
-	if !inTrouble(n) {
+	switch {
+	case !inTrouble(n):
 		return ""
+	case n.State == "failed":
+		return why(n) + "; not tried again until it is restarted"
 	}
-	why := n.Reason
-	if why == "" && n.LastExit != nil {
-		why = n.LastExit.Reason
+	return why(n) + "; " + nextTry(n, now)
+}
+
+// why is the reason of a node's trouble.
+func why(n Node) string {
+	switch {
+	case n.Reason != "":
+		return n.Reason
+	case n.LastExit != nil && n.LastExit.Reason != "":
+		return n.LastExit.Reason
 	}
-	if why == "" {
-		why = "no reason is known"
-	}
-	if n.State == "failed" {
-		return why + "; not tried again until it is restarted"
-	}
-	return why + "; " + nextTry(n, now)
+	return "no reason is known"
+}
+
+// onTheBrink reports whether one more restart of a node is too many.
+func onTheBrink(n Node) bool {
+	return n.Intensity != nil && n.Intensity.MaxRestarts > 0 && n.Intensity.Used >= n.Intensity.MaxRestarts && n.State != "failed" && n.State != "stopped"
 }
 
 func nextTry(n Node, now time.Time) string {

@@ -23,6 +23,15 @@
 // names that the endpoint does not have, and those that a browser makes for a page of another site, are
 // refused. A GET changes nothing. Each action is told to [Backend.Acted], with who asked and how it went.
 //
+// # The page
+//
+// It answers, in this order: what needs somebody; what is broken, and is it tried again; how close is a supervisor to
+// giving up; why did it end; what is it doing; what does it cost. It is made on the server and works without a script,
+// which keeps it fresh: one stream of events says what has changed, and what shows that is fetched again. Filter, order and
+// place in the tree are in the address, and so is every detail. Where Actions are on it has buttons.
+//
+// Nothing is measured or compared while nobody looks, which includes a page in a tab that is not seen.
+//
 // # Lifetime
 //
 // A [Handler] holds nothing: while event streams are open one goroutine looks for changes, and ends with

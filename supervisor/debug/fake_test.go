@@ -109,6 +109,18 @@ func samplePast() History {
 	}
 }
 
+// sampleRecords are some of the audit log.
+func sampleRecords() []step {
+	return []step{
+		{frame: `{"v":1,"seq":1,"kind":"session.started","time":"2026-11-23T11:19:00Z","session":"reviewer","generation":5,"detail":{"resumed":true,"argv":"--x"}}`},
+		{frame: `{"v":1,"seq":2,"kind":"tool.intent","time":"2026-11-23T11:40:00Z","session":"reviewer","turn":37,"tool":"Bash","input":{"command":"rm -rf build/"}}`},
+		{frame: `{"v":1,"seq":3,"kind":"tool.decision","time":"2026-11-23T11:40:01Z","session":"reviewer","turn":37,"tool":"Bash","decision":{"outcome":"deny","by":"alice","reason":"not here"}}`},
+		{frame: `{"v":1,"seq":4,"kind":"tool.result","time":"2026-11-23T11:40:02Z","session":"writer","turn":3,"tool":"Read","is_error":false,"detail":{"duration_ms":34}}`},
+		{frame: `{"v":1,"seq":5,"kind":"session.crashed","time":"2026-11-23T11:59:54Z","session":"nightly","exit":{"reason":"exit status 1","code":1}}`},
+		{frame: `{"v":1,"seq":6,"kind":"admin.action","time":"2026-11-23T11:59:59Z","session":"nightly","principal":"uid 1000","detail":{"action":"restart"}}`},
+	}
+}
+
 type step struct {
 	frame string
 	err   error

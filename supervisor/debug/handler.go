@@ -108,6 +108,7 @@ type handler struct {
 //	GET  sessions/{name}/frames      everything its CLI says, as application/x-ndjson; for those who may act
 //	GET  events                      server-sent {"seq":n,"paths":[…]} when something has changed
 //	GET  openapi.json                all this for programs
+//	GET  ./, budgets                 pages, as audit and sessions/{name} are for a browser
 //	POST sessions                    {"name":…,"options":["key=value",…]}
 //	POST sessions/{name}/query       {"prompt":…}, or {"content":[blocks]}; frames as application/x-ndjson
 //	POST sessions/{name}/restart     also interrupt, stop
@@ -144,6 +145,7 @@ func newHandler(b Backend, o Options) *handler {
 	h.get(Path+"sessions/{name}/events", h.life)
 	h.get(Path+"sessions/{name}/frames", h.frames)
 	h.get(Path+"openapi.json", h.openapi)
+	h.get(Path+"budgets", h.budgets)
 	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.sessions, http.MethodPost: h.spawn})
 	h.post(Path+"sessions/{name}/query", h.query)
 	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))

@@ -1,10 +1,12 @@
 package debug
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,12 +19,17 @@ import (
 var html = header("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
 
 func TestPagesAreAsRecorded(t *testing.T) {
-	h := fixed(newFake(), Options{Version: "v0.1.0"})
+	f := newFake()
+	f.past = samplePast()
+	f.records = sampleRecords()
+	h := fixed(f, Options{Version: "v0.1.0", Actions: true, Socket: true})
 	for name, target := range map[string]string{
 		"page.html":         Path,
 		"page-part.html":    Path + "?part=main",
 		"session.html":      Path + "sessions/reviewer",
 		"session-fail.html": Path + "sessions/importer?part=main",
+		"audit.html":        Path + "audit?part=main",
+		"budgets.html":      Path + "budgets?part=main",
 	} {
 		w := ask(h, "GET", target, "", html)
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
@@ -34,7 +41,7 @@ func TestPagesAreAsRecorded(t *testing.T) {
 // TestPagesShowTroubleFirst pins down the order: what failed, what is being tried again, then the tree.
 func TestPagesShowTroubleFirst(t *testing.T) {
 	body := ask(fixed(newFake(), Options{}), "GET", Path, "", html).Body.String()
-	failed, again, tree := strings.Index(body, "not tried again"), strings.Index(body, "next try in 3s"), strings.Index(body, "<table>")
+	failed, again, tree := strings.Index(body, "not tried again"), strings.Index(body, "next try in "), strings.Index(body, "<table")
 	assert.Positive(t, failed)
 	assert.Less(t, failed, again)
 	assert.Less(t, again, tree)
@@ -45,6 +52,17 @@ func TestPagesShowTroubleFirst(t *testing.T) {
 func TestPagesShowWhatOthersWroteAsText(t *testing.T) {
 	const evil = `"><script>alert(1)</script><img src=x onerror=alert(1)>'&`
 	f := newFake()
+	f.past = samplePast()
+	for i := range f.past.Generations {
+		f.past.Generations[i].Exit = evil
+	}
+	for i := range f.past.Tools {
+		f.past.Tools[i].ID, f.past.Tools[i].Name, f.past.Tools[i].Argument, f.past.Tools[i].Outcome = evil, evil, evil, evil
+	}
+	f.past.LastWords = []string{evil}
+	encoded, err := json.Marshal(map[string]any{"seq": 1, "kind": evil, "session": evil, "tool": evil, "principal": evil, "detail": map[string]any{"error": evil}})
+	require.NoError(t, err)
+	f.records = []step{{frame: string(encoded)}, {frame: "no JSON " + evil}}
 	f.stderr = []string{evil, "</pre><script>alert(1)</script>"}
 	for i := range f.root.Children[1].Children {
 		n := &f.root.Children[1].Children[i]
@@ -57,31 +75,34 @@ func TestPagesShowWhatOthersWroteAsText(t *testing.T) {
 	h := fixed(f, Options{Version: evil})
 	name := f.root.Children[1].Children[0].Name
 	session := "sessions/" + regexpEscape(name)
-	for _, target := range []string{Path, Path + session} {
+	for _, target := range []string{Path, Path + session, Path + "audit", Path + "budgets", Path + "?sort=cost&q=" + url.QueryEscape(evil) + "&under=" + url.QueryEscape(evil) + "&state=" + url.QueryEscape(evil)} {
 		w := ask(h, "GET", target, "", html)
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 		body := w.Body.String()
 		assert.Equal(t, 1, strings.Count(body, "<script"), "ours only")
-		assert.NotContains(t, body, "<img")
+		assert.Equal(t, 1, strings.Count(body, "<img"), "ours only")
 		assert.NotContains(t, body, " onerror=alert(1)>")
 		assert.NotContains(t, body, `href="javascript`)
 		for _, href := range regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(body, -1) {
-			assert.Regexp(t, `^(\./|\.\./)?(style\.css|icon\.svg|script\.js|sessions/[^/?#<>\s]+(/stderr)?|)$`, href[1])
+			assert.Regexp(t, `^(#main|(\./|\.\./)?(style\.css|icon\.svg|script\.js|openapi\.json|budgets|audit(\?[^<>\s]*)?|(\?[^<>\s]*)|sessions/[^/?#<>\s]+(/stderr|/setup|#stderr)?|))$`, href[1])
 		}
 		assert.NotContains(t, body, "style=", "the content policy forbids inline style")
 	}
 }
 
 func regexpEscape(name string) string {
-	return strings.ReplaceAll(itemOf(Node{Name: name, Kind: KindSession}, noon, "").Href, "sessions/", "")
+	return url.PathEscape(name)
 }
 
 // TestPagesAreWellFormed reads them as XML, but for the few elements that have no end in HTML.
 func TestPagesAreWellFormed(t *testing.T) {
-	h := fixed(newFake(), Options{})
-	for _, target := range []string{Path, Path + "sessions/reviewer", Path + "sessions/writer", Path + "sessions/importer"} {
+	f := newFake()
+	f.past = samplePast()
+	f.records = sampleRecords()
+	h := fixed(f, Options{Actions: true, Socket: true})
+	for _, target := range []string{Path, Path + "sessions/reviewer", Path + "sessions/writer", Path + "sessions/importer", Path + "audit", Path + "budgets", Path + "?sort=rss&page=1&faults=1"} {
 		body := ask(h, "GET", target, "", html).Body.String()
-		body = regexp.MustCompile(`<(meta|link)([^>]*)>`).ReplaceAllString(body, "<$1$2/>")
+		body = regexp.MustCompile(`<(meta|link|img|input|col)( [^>]*)?>`).ReplaceAllString(body, "<$1$2/>")
 		body = strings.NewReplacer("<!doctype html>", "", " defer>", ">").Replace(body)
 		decoder := xml.NewDecoder(strings.NewReader(body))
 		for {
@@ -105,7 +126,7 @@ func TestPageOfNothing(t *testing.T) {
 	f.root = Node{Name: "root", Kind: "supervisor", State: "starting"}
 	w := ask(fixed(f, Options{}), "GET", Path, "", html)
 	assert.Equal(t, http.StatusOK, w.Code)
-	assert.Contains(t, w.Body.String(), "<strong>0</strong> sessions")
+	assert.Contains(t, w.Body.String(), "<b>0 sessions</b>")
 }
 
 func TestAge(t *testing.T) {

@@ -177,6 +177,11 @@ func (h *handler) audit(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	w.Header().Set("Vary", "Accept")
+	if !follow && prefers(r, "text/html", "application/x-ndjson") {
+		h.auditPage(w, r, n)
+		return
+	}
 	ctx := r.Context()
 	out := newLines(w)
 	if follow {

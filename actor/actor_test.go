@@ -284,8 +284,8 @@ func TestMonitorGivesExactlyOneDown(t *testing.T) {
 
 	second := spawn(t, s, "target", &probe{})
 	ask(t, watcher, func(c *actor.Context[message]) int {
-		demonitor := c.Monitor(second.PID, func(d actor.Down) message { return func(*actor.Context[message]) { downs <- d } })
-		demonitor()
+		monitor := c.Monitor(second.PID, func(d actor.Down) message { return func(*actor.Context[message]) { downs <- d } })
+		monitor.Stop()
 		return 0
 	})
 	second.Stop(nil)
@@ -454,13 +454,14 @@ func TestLinkedActorsEndWithTheirOwnerAndBeforeItsEndIsReported(t *testing.T) {
 			bound, free := spawn(t, s, "bound", &probe{}), spawn(t, s, "free", &probe{})
 			owner.Link(bound.PID)
 			twice := owner.Link(bound.PID)
-			twice() // one of two
-			owner.Link(free.PID)()
-			owner.Link(actor.PID{})()
+			twice.Cut() // one of two
+			twice.Cut()
+			owner.Link(free.PID).Cut()
+			owner.Link(actor.PID{}).Cut()
 			late := owner.Link(bound.PID)
 			end.end(owner)
 			wait(t, owner.PID)
-			late()
+			late.Cut()
 			assert.False(t, bound.Alive())
 			assert.ErrorIs(t, bound.Reason(), actor.ErrKilled)
 			assert.True(t, free.Alive())

@@ -4,6 +4,7 @@ package actor
 type calls interface {
 	started() error
 	receive(message any)
+	down(m *Monitor, d Down) any
 	traps() bool
 	exiting(reason error) // only if it traps
 	stopped(reason error)
@@ -27,6 +28,11 @@ func (b *callbacks[M]) receive(message any) {
 	// value of M through.
 	typed, _ := message.(M)
 	b.actor.Receive(&b.context, typed)
+}
+
+func (b *callbacks[M]) down(m *Monitor, d Down) any {
+	wrap, _ := m.wrap.(func(Down) M) // what Context[M].Monitor put there
+	return wrap(d)
 }
 
 func (b *callbacks[M]) traps() bool {

@@ -28,8 +28,9 @@ type cell struct {
 	closed  bool          // no message is taken any more
 	told    bool          // those who watch have been told of the end
 	over    bool          // ctx is cancelled, or will be when it is made
-	watched *monitor      // the first of them
-	linked  map[*cell]int // how many links there are to each
+	watched *Monitor      // the first of them
+	links   *Link         // the first of them: those that end with this one
+	done    chan struct{} // closed when all is over
 
 	// Under mu too, and nil until somebody asks for them: most actors have no goroutines.
 	ctx    context.Context // the actor's own: cancelled when it ends
@@ -51,7 +52,7 @@ type cell struct {
 	started  atomic.Bool
 	stopping atomic.Bool
 
-	done chan struct{} // closed when all is over; reason may be read then
+	gone atomic.Bool // all is over; reason may be read then
 
 	depth    atomic.Int64
 	handled  atomic.Uint64
@@ -72,7 +73,7 @@ type (
 	nudge   struct{} // look at stop and killed
 	fired   struct{ timer *Timer }
 	arrived struct {
-		monitor *monitor
+		monitor *Monitor
 		down    Down
 	}
 	returned struct{ message any } // a goroutine's result
@@ -88,7 +89,7 @@ func newCell(s *System, spec Spec) *cell {
 	}
 	c := &cell{
 		system: s, name: spec.Name, born: time.Now(),
-		slots: make(chan struct{}, bound), done: make(chan struct{}),
+		slots: make(chan struct{}, bound),
 	}
 	c.inbox.cell, c.inbox.messages = c, ringbuffer.New[hollywood.Envelope](inboxSize)
 	return c
@@ -142,12 +143,10 @@ func (c *cell) put(message any) error {
 func (c *cell) putReturned(message any) { _ = c.put(returned{message}) }
 
 func (c *cell) stoppedError() error {
-	select {
-	case <-c.done:
+	if c.gone.Load() {
 		return &StoppedError{Name: c.name, Reason: c.reason}
-	default:
-		return &StoppedError{Name: c.name}
 	}
+	return &StoppedError{Name: c.name}
 }
 
 // Invoke handles a batch of messages. hollywood calls it.
@@ -204,7 +203,7 @@ func (c *cell) step(message any) {
 		}
 	case arrived:
 		if m.monitor.live.CompareAndSwap(true, false) {
-			c.handle(m.monitor.wrap(m.down))
+			c.handle(c.calls.down(m.monitor, m.down))
 		}
 	case returned:
 		c.handle(m.message)
@@ -304,12 +303,10 @@ func (c *cell) finish(killed bool) {
 	}
 	c.mu.Lock()
 	c.closed = true
-	linked := c.linked
-	c.linked = nil
+	links := c.links
+	c.links = nil
 	c.mu.Unlock()
-	if len(linked) > 0 {
-		killLinked(linked)
-	}
+	linked := kill(links)
 	if !killed && c.working {
 		// A goroutine that ignores its context holds this up. Whoever waits kills the actor then, and this
 		// goroutine goes on alone.
@@ -319,8 +316,11 @@ func (c *cell) finish(killed bool) {
 		awaitLinked(linked)
 	}
 	c.system.release(c)
-	close(c.done)
+	c.gone.Store(true)
 	c.mu.Lock()
+	if c.done != nil {
+		close(c.done)
+	}
 	watched := c.watched
 	c.watched, c.told = nil, true
 	c.mu.Unlock()
@@ -338,10 +338,14 @@ func (c *cell) stopTimers() {
 	}
 }
 
-func killLinked(linked map[*cell]int) {
-	for other := range linked {
-		PID{other}.Kill()
+// kill ends those that a list of links leads to, and returns them.
+func kill(links *Link) []PID {
+	var linked []PID
+	for l := links; l != nil; l = l.next {
+		linked = append(linked, PID{l.to})
+		PID{l.to}.Kill()
 	}
+	return linked
 }
 
 // await returns when the actor's goroutines have ended, or when the actor is killed.
@@ -370,12 +374,12 @@ const linkGrace = 5 * time.Second
 
 // awaitLinked returns when the others have ended, or after linkGrace: one that is deaf, or that itself
 // waits for this actor, must not keep its end from being seen.
-func awaitLinked(linked map[*cell]int) {
+func awaitLinked(linked []PID) {
 	grace := time.NewTimer(linkGrace)
 	defer grace.Stop()
-	for other := range linked {
+	for _, other := range linked {
 		select {
-		case <-other.done:
+		case <-other.Done():
 		case <-grace.C:
 			return
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	hollywood "github.com/anthdm/hollywood/actor"
@@ -87,76 +86,6 @@ func (t *Timer) Stop() {
 	}
 	t.timer.Stop()
 	delete(t.cell.timers, t)
-}
-
-// Down says that a monitored actor has ended.
-type Down struct {
-	PID    PID
-	Reason error
-}
-
-type monitor struct {
-	watcher *cell
-	wrap    func(Down) any
-	live    atomic.Bool
-
-	previous, next *monitor // of the same actor, under its mu
-}
-
-func (m *monitor) tell(d Down) { _ = m.watcher.put(arrived{m, d}) }
-
-// Monitor sends the actor one message, made by wrap, when pid ends, at once if it has ended already. wrap
-// runs as part of the watching actor. The returned function takes the monitor back: after it, no such
-// message is handled any more.
-func (c *Context[M]) Monitor(pid PID, wrap func(Down) M) (demonitor func()) {
-	m := &monitor{watcher: c.cell, wrap: func(d Down) any { return wrap(d) }}
-	m.live.Store(true)
-	if pid.c == nil {
-		m.tell(Down{PID: pid, Reason: ErrStopped})
-	} else if !pid.c.watch(m) {
-		m.tell(Down{PID: pid, Reason: pid.c.reason})
-	}
-	return func() {
-		m.live.Store(false)
-		if pid.c != nil {
-			pid.c.unwatch(m)
-		}
-	}
-}
-
-// watch has the monitor told of the actor's end. It reports whether that is still to come.
-func (c *cell) watch(m *monitor) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.told {
-		return false
-	}
-	m.next = c.watched
-	if m.next != nil {
-		m.next.previous = m
-	}
-	c.watched = m
-	return true
-}
-
-func (c *cell) unwatch(m *monitor) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.told { // the list is being walked through
-		return
-	}
-	switch {
-	case m.previous != nil:
-		m.previous.next = m.next
-	case c.watched == m:
-		c.watched = m.next
-	default: // taken back already
-		return
-	}
-	if m.next != nil {
-		m.next.previous = m.previous
-	}
-	m.previous, m.next = nil, nil
 }
 
 func envelopeOf(message any) hollywood.Envelope { return hollywood.Envelope{Msg: message} }

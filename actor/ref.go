@@ -79,6 +79,14 @@ func (p PID) Done() <-chan struct{} {
 	if p.c == nil {
 		return closedChannel
 	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.c.done == nil {
+		if p.c.gone.Load() {
+			return closedChannel
+		}
+		p.c.done = make(chan struct{}) // few actors are waited for
+	}
 	return p.c.done
 }
 
@@ -87,22 +95,15 @@ func (p PID) Reason() error {
 	if p.c == nil {
 		return ErrStopped
 	}
-	select {
-	case <-p.c.done:
+	if p.c.gone.Load() {
 		return p.c.reason
-	default:
-		return nil
 	}
+	return nil
 }
 
 // Alive reports whether Done is open.
 func (p PID) Alive() bool {
-	select {
-	case <-p.Done():
-		return false
-	default:
-		return true
-	}
+	return p.c != nil && !p.c.gone.Load()
 }
 
 // Stop asks the actor to end, ahead of its waiting messages, and returns at once; wait for Done. Only the
@@ -139,45 +140,6 @@ func (p PID) Kill() {
 	_ = p.c.put(nudge{}) // an error says that it has ended already
 }
 
-// Link ties the life of other to that of p, in this direction only: when p ends, however it ends, other is
-// killed, and p's end is reported when other has ended too, or after 5 s if it is deaf. If p has ended
-// already, other is killed at once. The returned function takes the link back.
-func (p PID) Link(other PID) (unlink func()) {
-	if other.c == nil {
-		return func() {}
-	}
-	if p.c == nil || !p.c.link(other.c) {
-		other.Kill()
-		return func() {}
-	}
-	return func() { p.c.unlink(other.c) }
-}
-
-func (c *cell) link(other *cell) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return false
-	}
-	if c.linked == nil {
-		c.linked = make(map[*cell]int)
-	}
-	c.linked[other]++
-	return true
-}
-
-func (c *cell) unlink(other *cell) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch c.linked[other] {
-	case 0: // it has ended
-	case 1:
-		delete(c.linked, other)
-	default:
-		c.linked[other]--
-	}
-}
-
 // Send puts a message into the mailbox. It never waits: ErrMailboxFull, ErrStopped.
 func (r Ref[M]) Send(message M) error {
 	if r.c == nil {
@@ -200,7 +162,12 @@ func (r Ref[M]) SendWait(ctx context.Context, message M) error {
 	select {
 	case r.c.slots <- struct{}{}:
 		return r.c.deliver(message)
-	case <-r.c.done:
+	default:
+	}
+	select {
+	case r.c.slots <- struct{}{}:
+		return r.c.deliver(message)
+	case <-r.Done():
 		return r.c.stoppedError()
 	case <-ctx.Done():
 		return fmt.Errorf("actor %s: %w: %w", r.c.name, ErrMailboxFull, context.Cause(ctx))

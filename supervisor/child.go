@@ -15,15 +15,16 @@ type child struct {
 
 	state       State
 	since       time.Time
-	incarnation int       // of the last start, from 1
-	initial     bool      // one of the supervisor's first children, not up yet
-	fresh       bool      // it has never been up, and has not been kept for another reason
-	automatic   bool      // its start, or the next if it is queued, is the supervisor's own decision
-	queued      bool      // it waits for its turn to be started
-	deferred    bool      // it ended while its group was busy: see incident
-	start       *launch   // not nil while Start is at work
-	pid         actor.PID // zero unless it is up
-	untie       func()    // takes the monitor and the link of pid back
+	incarnation int            // of the last start, from 1
+	initial     bool           // one of the supervisor's first children, not up yet
+	fresh       bool           // it has never been up, and has not been kept for another reason
+	automatic   bool           // its start, or the next if it is queued, is the supervisor's own decision
+	queued      bool           // it waits for its turn to be started
+	deferred    bool           // it ended while its group was busy: see incident
+	start       *launch        // not nil while Start is at work
+	pid         actor.PID      // zero unless it is up
+	monitor     *actor.Monitor // of pid
+	link        *actor.Link    // to pid
 	upSince     time.Time
 
 	restarts int

@@ -10,7 +10,9 @@ import (
 func (l *loop) onDown(c *actor.Context[message], child *child, reason error) {
 	pid := child.pid
 	child.pid = actor.PID{}
-	child.untie()
+	child.monitor.Stop()
+	child.link.Cut()
+	child.monitor, child.link = nil, nil
 	if child.state == Stopping {
 		if !child.killed && !actor.Clean(reason) { // it died of its own while it was being stopped
 			child.note(reason)

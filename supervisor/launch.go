@@ -40,7 +40,7 @@ func (s *launch) Run(context.Context) message {
 	if m.err == nil {
 		// Here and not in onStarted: a supervisor that is killed meanwhile does not get that far, and its
 		// children must not outlive it.
-		m.unlink = s.supervisor.Link(m.pid)
+		m.link = s.supervisor.Link(m.pid)
 	}
 	return m
 }
@@ -87,7 +87,7 @@ func (s *launch) Failed(reason error) message {
 // Late kills what an abandoned start has started after all.
 func (s *launch) Late(m message) {
 	if late, ok := m.(started); ok && late.err == nil {
-		late.unlink()
+		late.link.Cut()
 		late.pid.Kill()
 	}
 }

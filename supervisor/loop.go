@@ -256,8 +256,8 @@ func (l *loop) onStarted(c *actor.Context[message], m started) {
 	child.pid = m.pid
 	child.upSince = time.Now()
 	incarnation := child.incarnation
-	demonitor := c.Monitor(m.pid, func(d actor.Down) message { return down{child, incarnation, d.PID, d.Reason} })
-	child.untie = func() { demonitor(); m.unlink() }
+	child.link = m.link
+	child.monitor = c.Monitor(m.pid, func(d actor.Down) message { return down{child, incarnation, d.PID, d.Reason} })
 	if child.state == Stopping { // asked to while it started
 		l.askToStop(c, child)
 		return

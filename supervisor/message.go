@@ -63,7 +63,7 @@ type (
 		child       *child
 		incarnation int
 		pid         actor.PID
-		unlink      func()
+		link        *actor.Link
 		err         error
 	}
 	down struct {

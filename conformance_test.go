@@ -40,7 +40,7 @@ func TestConformance(t *testing.T) {
 		{"killed while the model thinks", killedInAModelCall},
 		{"money is counted over all kinds of ends", money},
 		{"permission callback", permissionCallback},
-		{"without a callback what must be asked is denied", nobodyToAsk},
+		{"with nobody to ask what must be asked is denied", nobodyToAsk},
 		{"intent is on disk before the tool runs", intentFirst},
 		{"a cut turn is charged", cutTurnCosts},
 		{"max turns", maxTurns},
@@ -293,6 +293,7 @@ func (r *rig) settled(id string) []audit.Record {
 
 func nobodyToAsk(r *rig) {
 	r.spec.AllowedTools = nil
+	r.spec.PermissionPrompts = session.PromptsNone
 	r.boot()
 	answer := r.mustAsk(bash("touch file"))
 	assert.Len(r, answer.Result.PermissionDenials, 1)

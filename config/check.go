@@ -68,6 +68,15 @@ func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool 
 		return d.checkLimit(path, key, n, owner)
 	case *Pool:
 		return d.checkPool(path, key, n, owner)
+	case *session.Plugin:
+		if key == "path" {
+			out, ok := d.resolve(path, n, owner.Path)
+			if _, err := d.stat(out); ok && err != nil {
+				return d.problem(path, n, "expected a directory or a .zip file: "+reason(err), d.where(n, owner.Path))
+			}
+			owner.Path = out
+			return ok
+		}
 	case *supervisor.Backoff:
 		return d.checkBackoff(path, key, n, owner)
 	case *Audit:
@@ -182,6 +191,14 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 		return d.each(path, n, o.Roots, func(path string, n *node, dir *string) bool {
 			return d.directory(path, n, dir)
 		})
+	case "project_config_root":
+		return o.ProjectConfigRoot == "" || d.directory(path, n, &o.ProjectConfigRoot)
+	case "mcp_config":
+		return o.MCPConfig == "" || d.regularFile(path, n, &o.MCPConfig)
+	case "debug_file":
+		out, ok := d.resolve(path, n, o.DebugFile)
+		o.DebugFile = out
+		return ok
 	case "setting_sources":
 		return d.each(path, n, o.SettingSources, func(path string, n *node, source *string) bool {
 			return d.word(path, n, *source, settingSources)
@@ -221,6 +238,7 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 				return d.mismatch(join(path, "permissions"), inner, "a mapping", "")
 			}
 		}
+	case "max_thinking_tokens": // 0 has a meaning; the rest is Validate's
 	case "env":
 		return d.environment(path, n)
 	case "inherit_env":
@@ -340,7 +358,7 @@ func (d *decoder) environment(path string, n *node) bool {
 // set: in a session, only if the session sets one of them.
 func (d *decoder) combination(path string, n *node, o session.Options) bool {
 	allowed, disallowed := n.entry("allowed_tools"), n.entry("disallowed_tools")
-	ok := d.privileges(path, n, o)
+	ok := d.problems(path, n, o)
 	if allowed == nil && disallowed == nil {
 		return ok
 	}
@@ -362,19 +380,29 @@ func (d *decoder) combination(path string, n *node, o session.Options) bool {
 	return ok
 }
 
-// privileges looks at options that need each other. What defaults lack may come from the session, and what a pair of the
-// command line lacks from the next.
-func (d *decoder) privileges(path string, n *node, o session.Options) bool {
-	if path == "defaults" || path == "" {
+// problems reports what the options themselves find wrong. What defaults lack may come from the session, and what a pair of the
+// command line lacks from the next. What is wrong by itself is reported where it is written.
+func (d *decoder) problems(path string, n *node, o session.Options) bool {
+	if path == "" {
 		return true
 	}
 	ok := true
 	for _, p := range o.Problems() {
-		if at := n.at(p.Path); p.Combination && at.kind != brokenNode {
-			ok = d.explained(path+"."+p.Path, at, p.Message) && ok
+		at := n.at(p.Path)
+		switch {
+		case at.kind == brokenNode, p.Combination && path == "defaults", !p.Combination && (at == n || d.reported(join(path, p.Path))):
+		default:
+			ok = d.explained(join(path, p.Path), at, p.Message)
 		}
 	}
 	return ok
+}
+
+// reported says whether something about that place was reported already.
+func (d *decoder) reported(path string) bool {
+	return slices.ContainsFunc(d.list, func(other Diagnostic) bool {
+		return other.Path == path || strings.HasPrefix(other.Path, path+".") || strings.HasPrefix(other.Path, path+"[")
+	})
 }
 
 // reason is an error of the operating system without the path, which may hold what ${env:…} stands for.

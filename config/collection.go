@@ -112,6 +112,9 @@ func (d *decoder) outline(path string, n *node, v reflect.Value) (later map[refl
 // structure fills a struct's fields by their json names.
 func (d *decoder) structure(path string, n *node, v reflect.Value) bool {
 	if n.kind != mappingNode {
+		if v.Type() == optionsType {
+			return d.mismatch(path, n, "a mapping with options of a session", "")
+		}
 		return d.mismatch(path, n, "a mapping with the keys "+strings.Join(keysOf(v.Type()), ", "), "")
 	}
 	ok := true

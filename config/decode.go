@@ -96,7 +96,7 @@ func (d *decoder) secret(path string) bool {
 	if i := strings.IndexByte(last, '['); i > 0 {
 		last = last[:i]
 	}
-	return secretKey.MatchString(last) || strings.HasPrefix(path, "env.") || strings.Contains(path, ".env.")
+	return secretKey.MatchString(last) || strings.HasPrefix(path, "env.") || strings.Contains(path, ".env.") || strings.Contains(path, ".headers.")
 }
 
 // text is a scalar's text after expansion, and whether any of it came from the environment.

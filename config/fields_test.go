@@ -17,85 +17,149 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
+// optionRows are a value of each option, as it is written and as it arrives.
+var optionRows = map[string]struct {
+	yaml string
+	want any
+}{
+	"model":                         {"claude-x", "claude-x"},
+	"system_prompt":                 {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
+	"append_system_prompt":          {`"a\tb # c"`, "a\tb # c"},
+	"cwd":                           {"/srv", "/srv"},
+	"add_dir":                       {"[/a, b]", []string{"/a", "/etc/b"}},
+	"permission_mode":               {"accept_edits", protocol.ModeAcceptEdits},
+	"allowed_tools":                 {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},
+	"disallowed_tools":              {"\n      - Write\n      - Bash(rm:*)", []string{"Write", "Bash(rm:*)"}},
+	"tools":                         {"[]", []string{}},
+	"fallback_model":                {"'sonnet,haiku'", "sonnet,haiku"},
+	"append_subagent_system_prompt": {"x", "x"},
+	"exclude_dynamic_sections":      {"true", true},
+	"system_prompt_snapshot":        {"false", new(false)},
+	"plan_mode_instructions":        {"x", "x"},
+	"thinking":                      {"{type: enabled, budget_tokens: 4000, display: omitted}", session.Thinking{Type: "enabled", BudgetTokens: 4000, Display: "omitted"}},
+	"max_thinking_tokens":           {"0", new(0)},
+	"effort":                        {"xhigh", session.EffortXHigh},
+	"betas":                         {"[context-1m-2025-08-07]", []string{"context-1m-2025-08-07"}},
+	"output_format":                 {"{type: json_schema, schema: {type: object, required: [a]}}", session.OutputFormat{Type: "json_schema", Schema: map[string]any{"type": "object", "required": []any{"a"}}}},
+	"agents": {
+		"{r: {description: d, prompt: p, tools: [Read], permission_mode: plan, max_turns: 3, effort: low, mcp_servers: [x], omit_claude_md: true}}",
+		map[string]session.Agent{"r": {Description: "d", Prompt: "p", Tools: []string{"Read"}, PermissionMode: protocol.ModePlan, MaxTurns: 3, Effort: "low", MCPServers: []string{"x"}, OmitClaudeMD: true}},
+	},
+	"agent":   {"r", "r"},
+	"skills":  {"[all]", []string{"all"}},
+	"plugins": {"[{path: /a, skip_mcp_discovery: true}, {path: b}]", []session.Plugin{{Path: "/a", SkipMCPDiscovery: true}, {Path: "/etc/b"}}},
+	"mcp_servers": {
+		"{a: {command: x, args: [y], env: {T: s}}, b: {type: http, url: 'http://h/p', headers: {Authorization: 'Bearer t'}, timeout: 2s, always_load: true}}",
+		map[string]session.MCPServer{
+			"a": {Command: "x", Args: []string{"y"}, Env: map[string]session.Secret{"T": "s"}},
+			"b": {Type: "http", URL: "http://h/p", Headers: map[string]session.Secret{"Authorization": "Bearer t"}, Timeout: 2 * time.Second, AlwaysLoad: new(true)},
+		},
+	},
+	"mcp_config":                   {"m.json", "/etc/m.json"},
+	"strict_mcp_config":            {"false", new(false)},
+	"project_config_root":          {"/a", "/a"},
+	"worktree":                     {"true", session.Toggle{On: true}},
+	"file":                         {"['file_1:a.txt']", []string{"file_1:a.txt"}},
+	"enable_file_checkpointing":    {"true", true},
+	"permission_prompts":           {"none", session.PromptsNone},
+	"permission_prompt_tool":       {"mcp__a__b", "mcp__a__b"},
+	"dangerously_skip_permissions": {"true", true},
+	"tool_aliases":                 {"{Bash: mcp__box__bash}", map[string]string{"Bash": "mcp__box__bash"}},
+	"tool_config":                  {"{ask_user_question: {preview_format: html}}", toolConfig("html")},
+	"disable_slash_commands":       {"true", true},
+	"task_budget":                  {"20000", 20000},
+	"session_id":                   {"f47ac10b-58cc-4372-a567-0e02b2c3d479", "f47ac10b-58cc-4372-a567-0e02b2c3d479"},
+	"resume":                       {"my talk", "my talk"},
+	"continue":                     {"true", true},
+	"from_pr":                      {"'12'", "12"},
+	"fork_session":                 {"true", true},
+	"resume_session_at":            {"x", "x"},
+	"resume_drops_turn":            {"x", "x"},
+	"title":                        {"x", "x"},
+	"managed_settings":             {"{permissions: {deny: [Bash]}}", map[string]any{"permissions": map[string]any{"deny": []any{"Bash"}}}},
+	"include_hook_events":          {"true", true},
+	"forward_subagent_text":        {"true", true},
+	"replay_user_messages":         {"true", true},
+	"prompt_suggestions":           {"true", true},
+	"agent_progress_summaries":     {"true", true},
+	"per_task_stop_affordance":     {"true", true},
+	"verbatim_prompts":             {"true", true},
+	"debug":                        {"'hooks,mcp'", session.Toggle{On: true, Value: "hooks,mcp"}},
+	"debug_file":                   {"d.log", "/etc/d.log"},
+	"max_line_bytes":               {"1048576", 1048576},
+	"max_turns":                    {"10", 10},
+	"max_budget_usd":               {"1.50", 1.5},
+	"no_session_persistence":       {"true", true},
+	"sandbox": {
+		"{enabled: true, network: {allowedDomains: [go.dev], strictAllowlist: true, httpProxyPort: 80}, filesystem: {denyRead: [~/.ssh]}, " +
+			"credentials: {envVars: [{name: A, mode: deny}]}, excludedCommands: [], ignoreViolations: {'*': [/x]}, ripgrep: {command: rg}}",
+		session.Sandbox{
+			Enabled: new(true), Network: session.SandboxNetwork{AllowedDomains: []string{"go.dev"}, StrictAllowlist: new(true), HTTPProxyPort: 80},
+			Filesystem:       session.SandboxFilesystem{DenyRead: []string{"~/.ssh"}},
+			Credentials:      session.SandboxCredentials{EnvVars: []session.SandboxCredentialVariable{{Name: "A", Mode: "deny"}}},
+			ExcludedCommands: []string{}, IgnoreViolations: map[string][]string{"*": {"/x"}}, Ripgrep: &session.SandboxRipgrep{Command: "rg"},
+		},
+	},
+	"profile":                            {"review", session.ProfileReview},
+	"trust_workspace":                    {"true", true},
+	"claude_md":                          {"[CLAUDE.md]", []string{"CLAUDE.md"}},
+	"allow_dangerously_skip_permissions": {"true", true},
+	"confine_files":                      {"false", new(false)},
+	"roots":                              {"[/srv]", []string{"/srv"}},
+	"isolate_home":                       {"true", new(true)},
+	"unset_env":                          {"[TERM]", []string{"TERM"}},
+	"sensitive":                          {"true", true},
+	"settings":                           {"{permissions: {deny: [Read]}}", session.Settings{Values: map[string]any{"permissions": map[string]any{"deny": []any{"Read"}}}}},
+	"setting_sources":                    {"[user]", []string{"user"}},
+	"env":                                {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
+	"inherit_env":                        {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
+	"api_key":                            {"sk-test", session.Secret("sk-test")},
+	"restart":                            {"transient", supervisor.Transient},
+	"shutdown":                           {"brutal_kill", supervisor.BrutalKill},
+	"include_partial_messages":           {"true", true},
+	"extra_args": {
+		"{debug: , verbose: true, --effort: high, -max-thinking-tokens: 1000, price: 1.50, text: 'true'}",
+		map[string]*string{"debug": nil, "verbose": nil, "effort": new("high"), "max-thinking-tokens": new("1000"), "price": new("1.50"), "text": new("true")},
+	},
+	"start_timeout":      {"1m30s", 90 * time.Second},
+	"stall_timeout":      {"-1s", -time.Second},
+	"turn_timeout":       {"500ms", 500 * time.Millisecond},
+	"control_timeout":    {"'10s'", 10 * time.Second},
+	"permission_timeout": {"1h", time.Hour},
+	"containment": {
+		"{require: [pid_namespace], without: [cgroup]}",
+		process.Containment{Require: []process.Layer{process.LayerPIDNamespace}, Without: []process.Layer{process.LayerCgroup}},
+	},
+	"limits":            {"{memory: 1.5GiB, processes: 200, cpus: 1.5}", process.Limits{Memory: 1536 << 20, Processes: 200, CPUs: 1.5}},
+	"redeliver":         {"true", true},
+	"interrupt_grace":   {"3s", 3 * time.Second},
+	"idle_timeout":      {"15m", 15 * time.Minute},
+	"resume_attempts":   {"4", 4},
+	"on_resume_failure": {"fresh", session.ResumeFresh},
+	"budgets":           {"[team, day]", []string{"team", "day"}},
+	"max_queue":         {"7", 7},
+}
+
+// besideRows are what some options are nothing without.
+var besideRows = map[string]string{
+	"file": "env: {CLAUDE_CODE_SESSION_ACCESS_TOKEN: t}", "fork_session": "continue: true",
+	"dangerously_skip_permissions": "allow_dangerously_skip_permissions: true\n    sandbox: {enabled: true}",
+	"resume_session_at":            "resume: x", "resume_drops_turn": "resume: x\n    resume_session_at: y",
+}
+
 // Every field of a session that has a json name can be written in a file, and arrives.
 func TestEveryOptionOfASession(t *testing.T) {
-	text := func(s string) *string { return &s }
-	rows := map[string]struct {
-		yaml string
-		want any
-	}{
-		"model":                  {"claude-x", "claude-x"},
-		"system_prompt":          {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
-		"append_system_prompt":   {`"a\tb # c"`, "a\tb # c"},
-		"cwd":                    {"/srv", "/srv"},
-		"add_dir":                {"[/a, b]", []string{"/a", "/etc/b"}},
-		"permission_mode":        {"accept_edits", protocol.ModeAcceptEdits},
-		"allowed_tools":          {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},
-		"disallowed_tools":       {"\n      - Write\n      - Bash(rm:*)", []string{"Write", "Bash(rm:*)"}},
-		"tools":                  {"[]", []string{}},
-		"max_turns":              {"10", 10},
-		"max_budget_usd":         {"1.50", 1.5},
-		"no_session_persistence": {"true", true},
-		"sandbox": {
-			"{enabled: true, network: {allowedDomains: [go.dev], strictAllowlist: true, httpProxyPort: 80}, filesystem: {denyRead: [~/.ssh]}, " +
-				"credentials: {envVars: [{name: A, mode: deny}]}, excludedCommands: [], ignoreViolations: {'*': [/x]}, ripgrep: {command: rg}}",
-			session.Sandbox{
-				Enabled: new(true), Network: session.SandboxNetwork{AllowedDomains: []string{"go.dev"}, StrictAllowlist: new(true), HTTPProxyPort: 80},
-				Filesystem:       session.SandboxFilesystem{DenyRead: []string{"~/.ssh"}},
-				Credentials:      session.SandboxCredentials{EnvVars: []session.SandboxCredentialVariable{{Name: "A", Mode: "deny"}}},
-				ExcludedCommands: []string{}, IgnoreViolations: map[string][]string{"*": {"/x"}}, Ripgrep: &session.SandboxRipgrep{Command: "rg"},
-			},
-		},
-		"profile":                            {"review", session.ProfileReview},
-		"trust_workspace":                    {"true", true},
-		"claude_md":                          {"[CLAUDE.md]", []string{"CLAUDE.md"}},
-		"allow_dangerously_skip_permissions": {"true", true},
-		"confine_files":                      {"false", new(false)},
-		"roots":                              {"[/srv]", []string{"/srv"}},
-		"isolate_home":                       {"true", new(true)},
-		"unset_env":                          {"[TERM]", []string{"TERM"}},
-		"sensitive":                          {"true", true},
-		"settings":                           {"{permissions: {deny: [Read]}}", session.Settings{Values: map[string]any{"permissions": map[string]any{"deny": []any{"Read"}}}}},
-		"setting_sources":                    {"[user]", []string{"user"}},
-		"env":                                {"{LANG: C.UTF-8, PORT: '8080', EMPTY: ''}", map[string]string{"LANG": "C.UTF-8", "PORT": "8080", "EMPTY": ""}},
-		"inherit_env":                        {"[LC_*, TZ]", []string{"LC_*", "TZ"}},
-		"api_key":                            {"sk-test", session.Secret("sk-test")},
-		"containment": {
-			"{require: [pid_namespace], without: [cgroup]}",
-			process.Containment{Require: []process.Layer{process.LayerPIDNamespace}, Without: []process.Layer{process.LayerCgroup}},
-		},
-		"limits":                   {"{memory: 1.5GiB, processes: 200, cpus: 1.5}", process.Limits{Memory: 1536 << 20, Processes: 200, CPUs: 1.5}},
-		"restart":                  {"transient", supervisor.Transient},
-		"shutdown":                 {"brutal_kill", supervisor.BrutalKill},
-		"include_partial_messages": {"true", true},
-		"extra_args": {
-			"{debug: , verbose: true, --effort: high, -max-thinking-tokens: 1000, price: 1.50, text: 'true'}",
-			map[string]*string{"debug": nil, "verbose": nil, "effort": text("high"), "max-thinking-tokens": text("1000"), "price": text("1.50"), "text": text("true")},
-		},
-		"start_timeout":      {"1m30s", 90 * time.Second},
-		"stall_timeout":      {"-1s", -time.Second},
-		"turn_timeout":       {"500ms", 500 * time.Millisecond},
-		"control_timeout":    {"'10s'", 10 * time.Second},
-		"permission_timeout": {"1h", time.Hour},
-		"redeliver":          {"true", true},
-		"interrupt_grace":    {"3s", 3 * time.Second},
-		"idle_timeout":       {"15m", 15 * time.Minute},
-		"resume_attempts":    {"4", 4},
-		"on_resume_failure":  {"fresh", session.ResumeFresh},
-		"budgets":            {"[team, day]", []string{"team", "day"}},
-		"max_queue":          {"7", 7},
-	}
 	options := reflect.TypeFor[session.Options]()
 	seen := map[string]bool{}
 	for i := range options.NumField() {
 		f := options.Field(i)
 		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if key == "-" {
-			assert.Equal(t, reflect.Func, f.Type.Kind(), "%s has no json name", f.Name)
+			assert.Contains(t, []reflect.Kind{reflect.Func, reflect.Struct}, f.Type.Kind(), "%s has no json name", f.Name)
 			continue
 		}
 		require.NotEmpty(t, key, "%s has no json name and no -", f.Name)
-		r, ok := rows[key]
+		r, ok := optionRows[key]
 		require.True(t, ok, "no row for %s", key)
 		seen[key] = true
 		for _, place := range []string{
@@ -103,10 +167,14 @@ func TestEveryOptionOfASession(t *testing.T) {
 			"templates:\n one:\n    %s: %s\n", "pools:\n one:\n  options:\n    %s: %s\n", "pools: {one: {template: t}}\ntemplates:\n t:\n    %s: %s\n",
 		} {
 			around := directories()
-			if key == "settings" {
-				around = machine("", "")
+			if key == "settings" || key == "mcp_config" {
+				around = machine("", "/etc/m.json")
 			}
-			c, err := parseFile("/etc/understudy.yaml", fmt.Appendf(nil, "budgets: {team: {limit_usd: 1}, day: {limit_usd: 1}}\n"+place, key, r.yaml), around)
+			yaml := r.yaml
+			if besideRows[key] != "" {
+				yaml += "\n    " + besideRows[key]
+			}
+			c, err := parseFile("/etc/understudy.yaml", fmt.Appendf(nil, "budgets: {team: {limit_usd: 1}, day: {limit_usd: 1}}\n"+place, key, yaml), around)
 			require.NoError(t, err, key)
 			got := c.Defaults
 			switch all := c.AllSessions(); {
@@ -119,11 +187,13 @@ func TestEveryOptionOfASession(t *testing.T) {
 			}
 			v := reflect.ValueOf(&got).Elem()
 			assert.Equal(t, r.want, v.Field(i).Interface(), key)
-			v.Field(i).SetZero()
-			assert.Zero(t, got, "%s fills its own field alone", key)
+			if besideRows[key] == "" {
+				v.Field(i).SetZero()
+				assert.Zero(t, got, "%s fills its own field alone", key)
+			}
 		}
 	}
-	assert.Len(t, rows, len(seen), "a row for a key that is none")
+	assert.Len(t, optionRows, len(seen), "a row for a key that is none")
 
 	keys := SessionKeys()
 	assert.Len(t, keys, len(seen))
@@ -181,6 +251,11 @@ func TestEveryKeyOfSupervisorsAndPools(t *testing.T) {
 	}
 }
 
+func toolConfig(format string) (c session.ToolConfig) {
+	c.AskUserQuestion.PreviewFormat = format
+	return c
+}
+
 func changed(change func(*Supervisor)) Supervisor {
 	s := defaultSupervisor()
 	change(&s)
@@ -221,7 +296,7 @@ func TestSecretsAreKnownByTheirKeys(t *testing.T) {
 
 // Words that are suggested are words that are taken.
 func TestSuggestedWords(t *testing.T) {
-	for _, typ := range []reflect.Type{reflect.TypeFor[protocol.PermissionMode](), reflect.TypeFor[session.Profile](), reflect.TypeFor[supervisor.Restart](), shutdownType} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[protocol.PermissionMode](), reflect.TypeFor[session.Profile](), reflect.TypeFor[supervisor.Restart](), shutdownType, reflect.TypeFor[session.Effort](), reflect.TypeFor[session.PermissionPrompts]()} {
 		words := wordsOf(typ)
 		require.NotEmpty(t, words)
 		for _, w := range words {

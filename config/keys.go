@@ -80,6 +80,9 @@ func elsewhere(t reflect.Type, e entry) string {
 	case in(poolType):
 		return fmt.Sprintf("%s belongs to a pool: under pools and its name", key)
 	}
+	if t == optionsType { // too many to read in an error
+		return "the options of a session are in docs/options.md"
+	}
 	return "expected one of: " + listed(keysOf(t))
 }
 
@@ -95,13 +98,25 @@ func wordsOf(t reflect.Type) []string {
 	case reflect.TypeFor[supervisor.Restart]():
 		return []string{string(supervisor.Permanent), string(supervisor.Transient), string(supervisor.Temporary)}
 	case reflect.TypeFor[session.Profile]():
-		var out []string
-		for _, p := range session.Profiles() {
-			out = append(out, string(p))
-		}
-		return out
+		return words(session.Profiles())
+	case reflect.TypeFor[session.Effort]():
+		return words(session.Efforts())
+	case reflect.TypeFor[session.ThinkingType]():
+		return words(session.ThinkingTypes())
+	case reflect.TypeFor[session.ThinkingDisplay]():
+		return words(session.ThinkingDisplays())
+	case reflect.TypeFor[session.PermissionPrompts]():
+		return words(session.PermissionPromptsWords())
 	case shutdownType:
 		return []string{supervisor.BrutalKill.String(), supervisor.Infinity.String(), "a duration such as " + supervisor.DefaultShutdown.String()}
 	}
 	return nil
+}
+
+func words[W ~string](from []W) []string {
+	out := make([]string, len(from))
+	for i, w := range from {
+		out[i] = string(w)
+	}
+	return out
 }

@@ -1,7 +1,11 @@
 package session
 
 import (
+	"fmt"
+	"runtime/debug"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
@@ -166,7 +170,20 @@ func toolOutcome(isError, denied bool) string {
 }
 
 // heardStderr is called for each line that a process of the session writes to stderr, by the goroutine that reads
-// it. The line is cut and redacted already.
-func heardStderr(d *desk, generation int) func(string) {
-	return func(line string) { d.tell(Moment{Kind: StderrLine, Generation: generation, Detail: line}) }
+// it. The line is cut and redacted already. callback is the embedder's: a panic of it is logged, once per process.
+func heardStderr(d *desk, generation int, callback func(string), log zerolog.Logger) func(string) {
+	panicked := false
+	return func(line string) {
+		d.tell(Moment{Kind: StderrLine, Generation: generation, Detail: line})
+		if callback == nil || panicked {
+			return
+		}
+		defer func() {
+			if v := recover(); v != nil {
+				panicked = true
+				log.Error().Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("stderr callback panicked: it is not called any more")
+			}
+		}()
+		callback(line)
+	}
 }

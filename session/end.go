@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -56,6 +57,10 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	}
 	if crash.Cause != nil && class == process.ClassStopped {
 		crash.Class = process.ClassProtocol
+	}
+	if l.joining && class == process.ClassNoConversation {
+		crash.Class = process.ClassRequest // it would not be there the next time either
+		crash.Cause = errors.New("there is no such conversation (resume, continue, from_pr)")
 	}
 	switch {
 	case !l.ready:

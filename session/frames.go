@@ -81,6 +81,7 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 		l.desk.update(func(_ *record, info *Info) {
 			info.Model, info.Mode, info.Version = m.Model, string(m.PermissionMode), m.ClaudeCodeVersion
 		})
+		l.join(c, m.SessionID)
 		l.follow(c, m.SessionID)
 	case *protocol.SessionStateChanged:
 		l.noteState(c, m.State)
@@ -144,6 +145,17 @@ func (l *loop) follow(c *actor.Context[message], id string) {
 	}
 	l.log.Warn().Str("from", r.SessionID).Str("to", id).Msg("the conversation goes on under another id")
 	l.desk.update(func(r *record, info *Info) { r.SessionID, info.SessionID = id, id })
+	l.keeper.save(c, l, nil)
+}
+
+// join notes that the conversation which the options name is the session's from now on.
+func (l *loop) join(c *actor.Context[message], id string) {
+	if _, err := uuid.Parse(id); err != nil || !l.joining {
+		return
+	}
+	l.joining = false
+	l.log.Info().Str("session_id", id).Msg("joined a conversation")
+	l.desk.update(func(r *record, info *Info) { r.SessionID, info.SessionID, r.Joined, r.Begun = id, id, true, true })
 	l.keeper.save(c, l, nil)
 }
 

@@ -39,11 +39,12 @@ func (l *loop) launch(c *actor.Context[message]) {
 		return
 	}
 	spec := l.session.launch(l.record)
-	l.resumed = spec.Resume
+	l.resumed = spec.Resume || spec.ResumeFrom != "" || spec.Continue || spec.FromPR != ""
+	l.joining = l.resumed && !spec.Resume
 	options := l.options
 	alive := &l.session.alive
 	alive.enter()
-	heard := heardStderr(l.desk, l.record.Generation)
+	heard := heardStderr(l.desk, l.record.Generation, l.options.Stderr, l.log)
 	c.Go("start CLI", func(ctx context.Context) message {
 		if err := options.prepare(&spec); err != nil {
 			alive.leave()
@@ -91,7 +92,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	})
 	l.tellStarted(p)
 	self := c.Self()
-	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p) })
+	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p, l.options.MaxLineBytes) })
 	outbox := make(chan []byte, 256)
 	l.outbox = outbox
 	c.Go("write CLI", func(ctx context.Context) message { return write(ctx, outbox, p) })
@@ -109,12 +110,13 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 // initialize sends the handshake. No prompt is sent before it is answered, so that no tool runs before
 // the hooks are in place.
 func (l *loop) initialize(c *actor.Context[message]) {
-	body := &protocol.Initialize{Hooks: map[string][]protocol.HookMatcher{
-		protocol.HookPreToolUse: {{
-			HookCallbackIDs: []string{intentHook}, Timeout: int(hookTimeout / time.Second), OnFailure: protocol.OnFailureBlock,
-		}},
-	}}
-	l.request(c, body, l.options.StartTimeout, func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
+	body, err := l.options.handshake()
+	if err != nil {
+		l.abort(c, fmt.Errorf("handshake: %w", err))
+		return
+	}
+	// startDeadline bounds it, and says more: it must be the first of the two also on a busy machine.
+	l.request(c, body, 2*l.options.StartTimeout, func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
 		if err == nil {
 			err = r.Err()
 		}
@@ -128,9 +130,33 @@ func (l *loop) initialize(c *actor.Context[message]) {
 		case answer.HooksApplied == nil || !*answer.HooksApplied:
 			// It would go on without them, and tools would run unseen.
 			l.abort(c, errors.New("handshake: the CLI did not apply the hooks that tools are audited by; its version may be too old"))
+		case body.MCPServers != nil && (answer.MCPServersApplied == nil || !*answer.MCPServersApplied):
+			l.abort(c, errors.New("handshake: the CLI did not take the MCP servers of the session; its version may be too old"))
+		case l.joining:
+			l.baseline(c, func(c *actor.Context[message]) { l.becomeReady(c, answer) })
 		default:
 			l.becomeReady(c, answer)
 		}
+	})
+}
+
+// baseline asks what the conversation has cost before it became the session's: the CLI's total goes on from there, and
+// that money is not the session's.
+func (l *loop) baseline(c *actor.Context[message], then func(*actor.Context[message])) {
+	l.request(c, &protocol.GetUsage{}, l.options.ControlTimeout, func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
+		var usage *protocol.UsageResponse
+		if err == nil {
+			usage, err = r.Usage()
+		}
+		switch {
+		case l.process == nil: // it ended meanwhile, and that is reported
+			return
+		case err != nil:
+			l.log.Warn().Err(err).Msg("what the conversation has cost so far is not known: it counts as the session's")
+		default:
+			l.record.Ledger.Last = usage.Session.TotalCostUSD
+		}
+		then(c)
 	})
 }
 
@@ -167,6 +193,10 @@ func (l *loop) otherLaunch(c *actor.Context[message], class process.ExitClass) b
 	switch {
 	case class != process.ClassNoConversation && class != process.ClassSessionInUse:
 		return false
+	case l.joining && class == process.ClassNoConversation:
+		return false // a new one is not what the options ask for
+	case l.joining: // the copy was made already, and that was not noted down
+		begun, what = true, "copied before: resumed"
 	case l.retried:
 		l.renamed = true
 		id, what = uuid.NewString(), "unusable: a new one under another id"
@@ -185,6 +215,7 @@ func (l *loop) otherLaunch(c *actor.Context[message], class process.ExitClass) b
 	}
 	l.desk.update(func(r *record, info *Info) {
 		r.Begun, r.SessionID, info.SessionID = begun, id, id
+		r.Joined = r.Joined || l.joining
 		l.record = *r
 	})
 	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })

@@ -25,6 +25,7 @@ type loop struct {
 	waiting []actor.Reply[struct{}] // for it to be ready
 	ready   bool
 	resumed bool
+	joining bool // with a conversation that was not the session's before
 	retried bool // the other of --session-id and --resume was tried
 	renamed bool // neither worked, and another session id was taken
 

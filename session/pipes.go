@@ -18,8 +18,8 @@ const maxNoise = 100
 
 // read turns stdout into messages, and the process's end into the last of them. It never waits for a
 // consumer, only for the actor.
-func read(ctx context.Context, self actor.Ref[message], p *process.Process) message {
-	reader := protocol.NewReader(p.Stdout(), protocol.DefaultMaxLine)
+func read(ctx context.Context, self actor.Ref[message], p *process.Process, maxLine int) message {
+	reader := protocol.NewReader(p.Stdout(), maxLine)
 	var trouble error
 	for {
 		line, err := reader.Next()

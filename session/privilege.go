@@ -26,7 +26,7 @@ type Problem struct {
 
 func (p Problem) Error() string { return fmt.Sprintf("%s %q: %s", p.Path, cut(p.Value, 80), p.Message) }
 
-// Problems is what is wrong with the options that say what a session may do: what Validate reports of them, with places.
+// Problems is what is wrong with the options: what Validate reports, with places.
 func (o Options) Problems() []Problem {
 	o = o.Effective()
 	var problems []Problem
@@ -53,8 +53,12 @@ func (o Options) Problems() []Problem {
 	for _, p := range o.Sandbox.Problems() {
 		add("sandbox."+p.Path, p.Value, "%s", p.Message)
 	}
-	if err := o.mayBypass(o.PermissionMode); err != nil {
-		together("permission_mode", o.PermissionMode, "%v", err)
+	option, mode := "permission_mode", o.PermissionMode
+	if o.DangerouslySkipPermissions {
+		option, mode = "dangerously_skip_permissions", protocol.ModeBypassPermissions
+	}
+	if err := o.mayBypass(mode); err != nil {
+		together(option, mode, "%v", err)
 	}
 	if !o.TrustWorkspace {
 		for i, source := range o.SettingSources {
@@ -85,7 +89,13 @@ func (o Options) Problems() []Problem {
 			add("settings.permissions", "", "expected an object")
 		}
 	}
-	return problems
+	if err := o.Containment.Validate(); err != nil {
+		add("containment", "", "%s", strings.TrimPrefix(err.Error(), "containment: "))
+	}
+	if err := o.Limits.Validate(); err != nil {
+		add("limits", "", "%s", strings.TrimPrefix(err.Error(), "limits: "))
+	}
+	return append(problems, o.faults()...)
 }
 
 // mayBypass says why a session may not be in a permission mode.

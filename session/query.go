@@ -52,6 +52,8 @@ func (s *Session) QueryPrompt(ctx context.Context, prompt Prompt) iter.Seq2[prot
 			yield(nil, fmt.Errorf("session %s: %w", s.name, ErrConsumed))
 			return
 		}
+		prompt := prompt // iterated once, and not the caller's to see changed
+		prompt.Literal = prompt.Literal || s.spec.Options.VerbatimPrompts
 		id, line, err := prompt.frame()
 		if err != nil {
 			yield(nil, fmt.Errorf("session %s: %w: %w", s.name, ErrPrompt, err))

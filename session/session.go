@@ -1,11 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"github.com/understudy-run/understudy/actor"
@@ -71,6 +74,14 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 	}
 	s := &Session{name: spec.Name, spec: spec, system: system, store: store{spec.StateDir}}
 	kept, err := s.store.load(spec.Name)
+	if kept.Generation == 0 && spec.Options.SessionID != "" {
+		kept.SessionID = spec.Options.SessionID
+	}
+	if kept.Generation == 0 && spec.Options.joins() && !spec.Options.ForkSession {
+		if _, bad := uuid.Parse(spec.Options.Resume); bad == nil {
+			kept.SessionID = spec.Options.Resume
+		}
+	}
 	if err != nil {
 		err = &StateError{Session: spec.Name, Cause: err}
 	}
@@ -308,18 +319,41 @@ func (s *Session) launch(r record) process.Launch {
 	o := s.spec.Options
 	l := process.Launch{
 		Path: s.spec.CLI.Path, PrefixArgs: s.spec.CLI.Args, Dir: o.CWD,
-		Model: o.Model, SystemPrompt: o.SystemPrompt, AppendSystemPrompt: o.AppendSystemPrompt,
-		AddDir: o.AddDir, PermissionMode: string(o.PermissionMode),
-		AllowedTools: o.AllowedTools, DisallowedTools: o.DisallowedTools, Tools: o.Tools,
+		Model: o.Model, FallbackModel: o.FallbackModel, Agent: o.Agent,
+		Thinking: string(o.Thinking.Type), ThinkingDisplay: string(o.Thinking.Display), MaxThinkingTokens: o.MaxThinkingTokens,
+		Effort: string(o.Effort), Betas: o.Betas, TaskBudget: o.TaskBudget,
+		SystemPrompt: short(o.SystemPrompt), AppendSystemPrompt: short(o.AppendSystemPrompt),
+		AppendSubagentSystemPrompt: o.AppendSubagentSystemPrompt,
+		AddDir:                     o.AddDir, ProjectConfigRoot: o.ProjectConfigRoot, Files: o.File, PermissionMode: string(o.PermissionMode),
+		SkipPermissions: o.DangerouslySkipPermissions, AllowSkipPermissions: o.AllowDangerouslySkipPermissions,
+		AllowedTools: slices.Concat(o.AllowedTools, o.skillRules()), DisallowedTools: o.DisallowedTools, Tools: o.Tools,
 		MaxTurns: o.MaxTurns, NoSessionPersistence: o.NoSessionPersistence,
 		Settings: o.Settings.Values, SettingsPath: o.Settings.Path,
-		IncludePartialMessages: o.IncludePartialMessages,
-		PermissionPromptStdio:  o.CanUseTool != nil, PermissionPromptsNone: o.CanUseTool == nil,
-		ExtraArgs: o.ExtraArgs, SessionID: r.SessionID, Resume: r.Begun && !o.NoSessionPersistence,
-		Containment: o.Containment, Limits: o.Limits,
+		ManagedSettings: o.ManagedSettings,
+		MCPConfig:       o.MCPConfig, OtherMCPServers: o.StrictMCPConfig != nil && !*o.StrictMCPConfig,
+		IncludePartialMessages: o.IncludePartialMessages, IncludeHookEvents: o.IncludeHookEvents,
+		ReplayUserMessages: o.ReplayUserMessages, DisableSlashCommands: o.DisableSlashCommands,
+		FileCheckpointing: o.EnableFileCheckpointing, QuestionPreview: o.ToolConfig.AskUserQuestion.PreviewFormat,
+		Debug: o.Debug.On, DebugFilter: o.Debug.Value, DebugFile: o.DebugFile,
+		PermissionPromptStdio: o.asksHost(), PermissionPromptsNone: o.PermissionPrompts == PromptsNone,
+		PermissionPromptTool: o.PermissionPromptTool,
+		ExtraArgs:            o.ExtraArgs, Containment: o.Containment, Limits: o.Limits,
 		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.APIKey.Reveal(),
 		Marker: fmt.Sprintf("%s/%s/%d", s.spec.Runtime, s.name, r.Generation),
 	}
+	if schema, err := o.schema(); err == nil { // Validate has seen to that
+		l.JSONSchema = short(schema)
+	}
+	for _, p := range o.Plugins {
+		l.Plugins = append(l.Plugins, process.Plugin{Path: p.Path, NoMCP: p.SkipMCPDiscovery})
+	}
+	if o.Worktree.On {
+		l.Worktree = cmp.Or(o.Worktree.Value, s.name) // without a name the CLI makes another one at each start
+	}
+	if o.Thinking.BudgetTokens > 0 {
+		l.MaxThinkingTokens = &o.Thinking.BudgetTokens
+	}
+	o.conversation(r, &l)
 	switch {
 	case r.ModelChosen && r.Model == "":
 		l.Model = defaultModel
@@ -343,6 +377,36 @@ func (s *Session) launch(r record) process.Launch {
 const defaultModel = "default"
 
 const smallestBudget = 0.000001
+
+// short is a text that fits into an argument; a longer one travels in the handshake.
+func short(text string) string {
+	if len(text) >= longText {
+		return ""
+	}
+	return text
+}
+
+// asksHost reports whether permission questions come to this program.
+func (o Options) asksHost() bool {
+	return o.PermissionPrompts != PromptsNone && o.PermissionPromptTool == ""
+}
+
+// conversation says which conversation the next process has. Until the first one has begun a turn, the options that
+// name another conversation to go on with are in force; from then on it is the session's own.
+func (o Options) conversation(r record, l *process.Launch) {
+	if o.joins() && !r.Joined {
+		l.ResumeFrom, l.Continue, l.FromPR, l.Fork = o.Resume, o.Continue, o.FromPR, o.ForkSession
+		l.ResumeAt, l.ResumeDropsTurn = o.ResumeSessionAt, o.ResumeDropsTurn
+		if o.ForkSession {
+			l.SessionID = r.SessionID
+		}
+		return
+	}
+	l.SessionID, l.Resume = r.SessionID, r.Begun && !o.NoSessionPersistence
+}
+
+// joins reports whether the session goes on with a conversation that is not its own.
+func (o Options) joins() bool { return o.Resume != "" || o.Continue || o.FromPR != "" }
 
 // Launch is what the session's next process would be started with, for showing: printing it shows no
 // secrets.

@@ -19,8 +19,9 @@ type record struct {
 	Version    int    `json:"version"`
 	Name       string `json:"name"`
 	SessionID  string `json:"session_id"`
-	Generation int    `json:"generation"` // processes started so far
-	Begun      bool   `json:"begun"`      // a prompt was sent, so that there is a conversation to resume
+	Generation int    `json:"generation"`       // processes started so far
+	Begun      bool   `json:"begun"`            // a prompt was sent, so that there is a conversation to resume
+	Joined     bool   `json:"joined,omitempty"` // the conversation that the options name was gone on with; it is the session's now
 	Turns      int    `json:"turns"`
 	Ledger     ledger `json:"ledger"`
 

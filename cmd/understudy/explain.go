@@ -24,6 +24,7 @@ type explanation struct {
 	CWD         string          `json:"cwd"`         // empty: the daemon's
 	Environment []string        `json:"environment"` // names only
 	Settings    json.RawMessage `json:"settings,omitempty"`
+	Initialize  json.RawMessage `json:"initialize"` // the first frame, without secrets
 }
 
 func newExplain() *cobra.Command {
@@ -33,8 +34,8 @@ func newExplain() *cobra.Command {
 		Use:   "explain NAME",
 		Short: "Show what would be started for a session, without secrets",
 		Long: `Shows what would be started for a session of the file: program, arguments as a
-shell would want them, directory, the names of the environment variables, and
-the settings. It starts nothing, and shows no value of a variable. The session
+shell would want them, directory, the names of the environment variables, the
+settings, and the first frame (hooks, agents, MCP servers). It starts nothing, and shows no value of a variable. The session
 id is chosen at the first start.
 
 NAME may be a session, in a group or not, or a pool or a template: then it is
@@ -110,7 +111,11 @@ func explain(name string, cli session.CLI, options session.Options) (*explanatio
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", name, err)
 	}
-	e := &explanation{Name: name, Path: launch.Path, Argv: argv, CWD: launch.Dir, Settings: json.RawMessage(settings)}
+	handshake, err := s.Handshake()
+	if err != nil {
+		return nil, fmt.Errorf("session %s: %w", name, err)
+	}
+	e := &explanation{Name: name, Path: launch.Path, Argv: argv, CWD: launch.Dir, Settings: json.RawMessage(settings), Initialize: handshake}
 	if e.Path == "" {
 		e.Path = "claude"
 	}
@@ -119,7 +124,7 @@ func explain(name string, cli session.CLI, options session.Options) (*explanatio
 		e.Environment = append(e.Environment, variable)
 	}
 	for i, arg := range e.Argv {
-		if strings.HasPrefix(arg, "--session-id=") {
+		if strings.HasPrefix(arg, "--session-id=") && options.SessionID == "" {
 			e.Argv[i] = "--session-id=UUID"
 		}
 	}
@@ -150,6 +155,7 @@ func (e *explanation) print(out io.Writer) error {
 	if len(e.Settings) > 0 {
 		row("settings", string(e.Settings))
 	}
+	row("first frame", string(e.Initialize))
 	_, err := io.WriteString(out, terminalOf(out).shown(b.String()))
 	return err
 }

@@ -27,8 +27,10 @@ const maxArg = 128<<10 - 1
 // that names the option: the CLI would end at once on most of them, and would ignore the others.
 func (l Launch) Argv() ([]string, error) {
 	args := append([]string{}, l.PrefixArgs...)
-	args = append(args, "--print", "--verbose", "--input-format=stream-json", "--output-format=stream-json")
-	if !l.WorkspaceMCP {
+	// --await-initialize: the hooks and servers of the first frame are in place before anything else, also before what a
+	// resumed conversation left unfinished; and MCP servers may be in that frame, whose secrets do not belong here.
+	args = append(args, "--print", "--verbose", "--input-format=stream-json", "--output-format=stream-json", "--await-initialize")
+	if !l.OtherMCPServers && !l.WorkspaceMCP {
 		args = append(args, "--strict-mcp-config")
 	}
 
@@ -39,17 +41,11 @@ func (l Launch) Argv() ([]string, error) {
 	}
 	args = append(args, "--setting-sources="+strings.Join(l.SettingSources, ","))
 
-	switch {
-	case l.SessionID == "" && l.Resume:
-		return nil, fmt.Errorf("resume: no session id to resume; set it")
-	case l.SessionID == "":
-	case !isUUID(l.SessionID):
-		return nil, fmt.Errorf("session_id: %q is not a UUID (8-4-4-4-12 hexadecimal digits)", cut(l.SessionID, 80))
-	case l.Resume:
-		args = append(args, "--resume="+l.SessionID)
-	default:
-		args = append(args, "--session-id="+l.SessionID)
+	conversation, err := l.conversationFlags()
+	if err != nil {
+		return nil, err
 	}
+	args = append(args, conversation...)
 
 	flag := func(name, value string) {
 		if value != "" {
@@ -57,19 +53,36 @@ func (l Launch) Argv() ([]string, error) {
 		}
 	}
 	flag("model", l.Model)
+	model, err := l.modelFlags()
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, model...)
 	flag("system-prompt", l.SystemPrompt)
 	flag("append-system-prompt", l.AppendSystemPrompt)
+	flag("append-subagent-system-prompt", l.AppendSubagentSystemPrompt)
 	for _, dir := range l.AddDir {
 		if dir == "" {
 			return nil, fmt.Errorf("add_dir: an empty path; remove it")
 		}
 		flag("add-dir", dir)
 	}
+	places, err := l.placeFlags()
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, places...)
 	if l.PermissionMode != "" && !slices.Contains(PermissionModes(), l.PermissionMode) {
 		return nil, fmt.Errorf("permission_mode: unknown mode %q; use one of %s",
 			cut(l.PermissionMode, 80), strings.Join(PermissionModes(), ", "))
 	}
 	flag("permission-mode", l.PermissionMode)
+	if l.SkipPermissions {
+		args = append(args, "--dangerously-skip-permissions")
+	}
+	if l.AllowSkipPermissions {
+		args = append(args, "--allow-dangerously-skip-permissions")
+	}
 
 	for _, list := range []struct {
 		option, flag string
@@ -108,19 +121,33 @@ func (l Launch) Argv() ([]string, error) {
 		return nil, err
 	}
 	flag("settings", settings)
-	if l.IncludePartialMessages {
-		args = append(args, "--include-partial-messages")
+	managed, err := l.managedFlag()
+	if err != nil {
+		return nil, err
 	}
-	if l.PermissionPromptStdio && l.PermissionPromptsNone {
-		return nil, fmt.Errorf("permission prompts: asking the host and denying all questions exclude each other; choose one")
+	flag("managed-settings", managed)
+	for _, p := range l.Plugins {
+		name := "plugin-dir"
+		if p.NoMCP {
+			name = "plugin-dir-no-mcp"
+		}
+		path, err := l.inDir(p.Path)
+		if err != nil || p.Path == "" {
+			return nil, fmt.Errorf("plugins: %q is no path", p.Path)
+		}
+		flag(name, path)
 	}
-	if l.PermissionPromptStdio {
-		args = append(args, "--permission-prompt-tool=stdio")
+	frames, err := l.frameFlags()
+	if err != nil {
+		return nil, err
 	}
-	if l.PermissionPromptsNone {
-		args = append(args, "--permission-prompts=none")
+	args = append(args, frames...)
+	prompts, err := l.promptFlags()
+	if err != nil {
+		return nil, err
 	}
-	extra, err := l.extraFlags()
+	args = append(args, prompts...)
+	extra, err := l.extraFlags(args[len(l.PrefixArgs):])
 	if err != nil {
 		return nil, err
 	}
@@ -156,21 +183,24 @@ func (l Launch) checkArgs(args []string) error {
 // ownFlags are the flags that ExtraArgs may not give, with what to do instead. A second --print or another
 // output format would break the protocol; a second value of the others would silently win or lose.
 var ownFlags = map[string]string{
-	"print": "it is always sent", "verbose": "it is always sent", "strict-mcp-config": "it is always sent",
+	"print": "it is always sent", "verbose": "it is always sent", "await-initialize": "it is always sent",
 	"input-format": "the runtime speaks stream-json only", "output-format": "the runtime speaks stream-json only",
-	"session-id": "the runtime chooses the session id", "resume": "the runtime resumes by itself",
-	"continue": "the runtime resumes by itself", "from-pr": "the runtime resumes by itself",
-	"fork-session":    "the runtime follows one session id",
-	"setting-sources": "use setting_sources", "settings": "use settings", "model": "use model",
-	"system-prompt": "use system_prompt", "append-system-prompt": "use append_system_prompt", "add-dir": "use add_dir",
-	"permission-mode": "use permission_mode", "dangerously-skip-permissions": "use permission_mode",
+	"session-id": "use session_id", "resume": "use resume", "continue": "use continue", "from-pr": "use from_pr",
+	"fork-session": "use fork_session", "resume-session-at": "use resume_session_at", "resume-drops-turn": "use resume_drops_turn",
+	"session-mirror":  "the runtime would not read its frames",
+	"setting-sources": "use setting_sources", "settings": "use settings", "managed-settings": "use managed_settings",
+	"managed-settings-in-initialize": "use managed_settings", "initialize-fields": "the runtime writes that frame",
+	"model": "use model", "strict-mcp-config": "use strict_mcp_config",
+	"allow-dangerously-skip-permissions": "use allow_dangerously_skip_permissions",
+	"system-prompt":                      "use system_prompt", "append-system-prompt": "use append_system_prompt", "add-dir": "use add_dir",
+	"permission-mode": "use permission_mode", "dangerously-skip-permissions": "use dangerously_skip_permissions",
 	"allowedTools": "use allowed_tools", "allowed-tools": "use allowed_tools",
 	"disallowedTools": "use disallowed_tools", "disallowed-tools": "use disallowed_tools", "tools": "use tools",
 	"max-turns": "use max_turns", "max-budget-usd": "use max_budget_usd",
 	"no-session-persistence":   "use no_session_persistence",
 	"include-partial-messages": "use include_partial_messages",
-	"permission-prompt-tool":   "the runtime answers permission questions",
-	"permission-prompts":       "the runtime answers permission questions",
+	"permission-prompt-tool":   "use permission_prompt_tool",
+	"permission-prompts":       "use permission_prompts",
 	"help":                     "the CLI would print its help and end", "version": "the CLI would print its version and end",
 	"bg": "the CLI would leave the runtime's control", "background": "the CLI would leave the runtime's control",
 	"cloud": "the session would run elsewhere", "teleport": "the session would run elsewhere",
@@ -179,7 +209,8 @@ var ownFlags = map[string]string{
 	"sdk-url": "the runtime talks over stdin and stdout",
 }
 
-func (l Launch) extraFlags() ([]string, error) {
+// extraFlags are ExtraArgs as flags. given are the flags that other options have become.
+func (l Launch) extraFlags(given []string) ([]string, error) {
 	seen := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(l.ExtraArgs)) {
 		name := strings.TrimPrefix(key, "--")
@@ -189,6 +220,9 @@ func (l Launch) extraFlags() ([]string, error) {
 		}
 		if why, ours := ownFlags[name]; ours {
 			return nil, fmt.Errorf("extra_args: --%s can't be given here: %s", name, why)
+		}
+		if slices.ContainsFunc(given, func(arg string) bool { return arg == "--"+name || strings.HasPrefix(arg, "--"+name+"=") }) {
+			return nil, fmt.Errorf("extra_args: --%s is given by an option of its own already; remove one of them", name)
 		}
 		if _, twice := seen[name]; twice {
 			return nil, fmt.Errorf("extra_args: --%s is given twice, with and without dashes", name)

@@ -45,7 +45,7 @@ var causes = []cause{
 	{ClassAuth, regexp.MustCompile(`(?i)invalid (x-)?api[ -]?key|authentication_error|not logged in|please run /login|` +
 		`oauth (token|session).*(expired|revoked|invalid)|missing api key|no api key|api key (is )?(missing|required|disabled)|unauthorized`),
 		"check the API key"},
-	{ClassProtocol, regexp.MustCompile(`(?i)error parsing streaming input|expected message (role|type)|error: expected .*(control|message)`),
+	{ClassProtocol, regexp.MustCompile(`(?i)error parsing streaming input|--await-initialize requires the initialize|expected message (role|type)|error: expected .*(control|message)`),
 		"the runtime sent something the CLI can't read; report this"},
 	{ClassMemory, regexp.MustCompile(`(?i)out of memory|outofmemory|cannot allocate memory|heap limit|std::bad_alloc`),
 		"give the session more memory or run fewer sessions"},

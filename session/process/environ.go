@@ -42,6 +42,7 @@ var reservedNames = []string{MarkerVariable, "CLAUDE_CODE_EMIT_SESSION_STATE_EVE
 //	CLAUDE_CODE_ENTRYPOINT=sdk-go
 //	DISABLE_AUTOUPDATER=1
 //	CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS=1  (reserved)
+//	CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING=true and CLAUDE_CODE_QUESTION_PREVIEW_FORMAT, for their options
 //	UNDERSTUDY_SESSION                       Marker (reserved)
 //	PWD                                      Dir, if set
 //
@@ -67,6 +68,12 @@ func (l Launch) Environ(parent []string) ([]string, error) {
 	env["CLAUDE_CODE_ENTRYPOINT"] = "sdk-go"
 	env["DISABLE_AUTOUPDATER"] = "1"
 	env["CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS"] = "1"
+	if l.FileCheckpointing {
+		env["CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING"] = "true"
+	}
+	if l.QuestionPreview != "" {
+		env["CLAUDE_CODE_QUESTION_PREVIEW_FORMAT"] = l.QuestionPreview
+	}
 	if l.Dir != "" {
 		dir, err := l.inDir(".")
 		if err != nil {

@@ -49,6 +49,7 @@ func ExampleLaunch_Argv() {
 	// --verbose
 	// --input-format=stream-json
 	// --output-format=stream-json
+	// --await-initialize
 	// --strict-mcp-config
 	// --setting-sources=
 	// --model=sonnet

@@ -27,15 +27,41 @@ type Launch struct {
 
 	// Model is an alias or a full model name. Empty leaves the choice to the CLI.
 	Model string
+	// FallbackModel are models that are tried when Model is overloaded, separated by commas.
+	FallbackModel string
+	// Agent is the agent that the main conversation runs as.
+	Agent string
+	// Thinking is adaptive, enabled or disabled; ThinkingDisplay is summarized, omitted or highlights; MaxThinkingTokens
+	// bounds it, 0 for none. Empty and nil leave it to the CLI.
+	Thinking, ThinkingDisplay string
+	MaxThinkingTokens         *int
+	// Effort is one of Efforts. The CLI ignores others with a warning on stderr.
+	Effort string
+	// Betas are beta features of the API, by the name of their header.
+	Betas []string
+	// JSONSchema is the shape of answers.
+	JSONSchema string
+	// TaskBudget is how many tokens the model is told it has. 0: it is told nothing.
+	TaskBudget int
 	// SystemPrompt replaces the CLI's own system prompt. Empty keeps the CLI's own.
 	SystemPrompt string
 	// AppendSystemPrompt is added to the end of the system prompt.
 	AppendSystemPrompt string
+	// AppendSubagentSystemPrompt is added to the system prompt of every subagent.
+	AppendSubagentSystemPrompt string
 	// AddDir are further directories that the agent may use. The CLI accepts a missing directory in
 	// silence; so does Argv, since it may be created later.
 	AddDir []string
+	// ProjectConfigRoot is where project settings, .mcp.json and .claude are read from instead of Dir. Absolute.
+	ProjectConfigRoot string
+	// Worktree has the CLI work in a git worktree of that name, which it makes if need be.
+	Worktree string
+	// Files are downloaded at the start: file_id:relative_path.
+	Files []string
 	// PermissionMode is one of PermissionModes, in the CLI's spelling. Empty means the CLI's default.
 	PermissionMode string
+	// SkipPermissions starts in bypassPermissions; AllowSkipPermissions lets the session change to it later.
+	SkipPermissions, AllowSkipPermissions bool
 	// AllowedTools are permission rules, such as "Read" or "Bash(git *)", that need no question.
 	AllowedTools []string
 	// DisallowedTools are permission rules that are always refused.
@@ -59,6 +85,9 @@ type Launch struct {
 	SettingsPath string
 	// Sandbox is merged over the key "sandbox" of the settings; see SettingsJSON.
 	Sandbox map[string]any
+	// ManagedSettings are settings of the policy tier. The CLI takes what restricts, and drops the rest. Like Settings
+	// they are on the command line.
+	ManagedSettings map[string]any
 	// SettingSources are the settings files of the machine that the CLI may load: "user", "project",
 	// "local". nil and empty mean none: a working directory is not trusted.
 	SettingSources []string
@@ -66,12 +95,32 @@ type Launch struct {
 	// not trusted otherwise: --strict-mcp-config is sent.
 	WorkspaceMCP bool
 
-	// IncludePartialMessages asks for stream_event frames.
-	IncludePartialMessages bool
+	// MCPConfig is a file with MCP servers (relative to Dir). OtherMCPServers lets the CLI use those that it finds
+	// elsewhere too: in settings, plugins and the working directory.
+	MCPConfig       string
+	OtherMCPServers bool
+	// Plugins are loaded from directories or .zip files.
+	Plugins []Plugin
+
+	// IncludePartialMessages asks for stream_event frames, IncludeHookEvents for those of hooks in settings,
+	// ReplayUserMessages for each prompt back.
+	IncludePartialMessages, IncludeHookEvents, ReplayUserMessages bool
+	// DisableSlashCommands takes away all skills and commands.
+	DisableSlashCommands bool
+	// FileCheckpointing keeps copies of files before they are changed, so that they can be rewound.
+	FileCheckpointing bool
+	// QuestionPreview is the markup of previews in AskUserQuestion: markdown or html. Empty: the CLI's default.
+	QuestionPreview string
+	// Debug turns debug output on; DebugFilter is what of it, such as "hooks,mcp"; DebugFile is where it goes (relative to
+	// Dir), and turns it on too.
+	Debug                  bool
+	DebugFilter, DebugFile string
 	// PermissionPromptStdio has permission questions sent to the host as control requests.
 	PermissionPromptStdio bool
-	// PermissionPromptsNone has whatever would ask denied. It excludes PermissionPromptStdio.
+	// PermissionPromptsNone has whatever would ask denied. It excludes the other two.
 	PermissionPromptsNone bool
+	// PermissionPromptTool is the MCP tool that answers permission questions.
+	PermissionPromptTool string
 	// ExtraArgs are further flags, keyed by their long name with or without the leading dashes. A nil
 	// value is a flag without a value. Flags that Launch itself decides are refused.
 	ExtraArgs map[string]*string
@@ -80,6 +129,15 @@ type Launch struct {
 	SessionID string
 	// Resume continues the conversation SessionID instead of creating it.
 	Resume bool
+	// ResumeFrom continues another conversation: an id, a title or the path of a transcript; Continue the latest one in
+	// Dir, or begins one if there is none; FromPR the one that belongs to a pull request. At most one of them, and with
+	// SessionID only if Fork makes a copy, under that id.
+	ResumeFrom string
+	Continue   bool
+	FromPR     string
+	Fork       bool
+	// ResumeAt ends the conversation that is resumed at that entry; ResumeDropsTurn is the prompt whose turn is meant to be lost.
+	ResumeAt, ResumeDropsTurn string
 
 	// Env is set in the child and wins over inherited variables.
 	Env map[string]string
@@ -98,6 +156,12 @@ type Launch struct {
 	// environment of the CLI and of all it starts, and is what Sweep looks for. Required by Start. It must be unique
 	// to this launch: the sweep after the exit would end another process with the same marker.
 	Marker string
+}
+
+// Plugin is a plugin of the CLI.
+type Plugin struct {
+	Path  string // a directory, a folder of plugins or a .zip file; relative to Dir
+	NoMCP bool   // its MCP servers are left out
 }
 
 // DefaultPath is the program that is started when Launch.Path is empty.

@@ -17,7 +17,7 @@ import (
 
 const someID = "550e8400-e29b-41d4-a716-446655440000"
 
-var baseFlags = []string{"--print", "--verbose", "--input-format=stream-json", "--output-format=stream-json", "--strict-mcp-config"}
+var baseFlags = []string{"--print", "--verbose", "--input-format=stream-json", "--output-format=stream-json", "--await-initialize", "--strict-mcp-config"}
 
 func TestArgv(t *testing.T) {
 	for _, tc := range []struct {
@@ -46,6 +46,51 @@ func TestArgv(t *testing.T) {
 				"--permission-prompt-tool=stdio", "--bare", "--betas=", "--debug-file=-x",
 			},
 		},
+		{
+			"the model",
+			Launch{
+				Model: "opus", FallbackModel: "sonnet,haiku", Agent: "reviewer", Thinking: "enabled", ThinkingDisplay: "omitted", MaxThinkingTokens: new(4000),
+				Effort: "high", JSONSchema: `{"type":"object"}`, Betas: []string{"b-1", "b-2"}, TaskBudget: 20000, AppendSubagentSystemPrompt: "s",
+			},
+			[]string{
+				"--setting-sources=", "--model=opus", "--fallback-model=sonnet,haiku", "--agent=reviewer", "--thinking=enabled",
+				"--thinking-display=omitted", "--max-thinking-tokens=4000", "--effort=high", `--json-schema={"type":"object"}`, "--betas=b-1",
+				"--betas=b-2", "--task-budget=20000", "--append-subagent-system-prompt=s",
+			},
+		},
+		{"thinking is off", Launch{MaxThinkingTokens: new(0)}, []string{"--setting-sources=", "--max-thinking-tokens=0"}},
+		{
+			"places",
+			Launch{
+				Dir: "/d", ProjectConfigRoot: "/trusted", Worktree: "w", Files: []string{"file_1:a b.txt"}, MCPConfig: "m.json", DebugFile: "debug",
+				Plugins: []Plugin{{Path: "p"}, {Path: "/q.zip", NoMCP: true}}, Debug: true,
+			},
+			[]string{
+				"--setting-sources=", "--project-config-root=/trusted", "--worktree=w", "--file=file_1:a b.txt", "--mcp-config=/d/m.json",
+				"--plugin-dir=/d/p", "--plugin-dir-no-mcp=/q.zip", "--debug", "--debug-file=/d/debug",
+			},
+		},
+		{
+			"frames and permissions",
+			Launch{
+				SkipPermissions: true, AllowSkipPermissions: true, ManagedSettings: map[string]any{"b": 1, "a": "<"}, IncludeHookEvents: true,
+				ReplayUserMessages: true, DisableSlashCommands: true, Debug: true, DebugFilter: "hooks,mcp", PermissionPromptTool: "mcp__a__b",
+			},
+			[]string{
+				"--setting-sources=", "--dangerously-skip-permissions", "--allow-dangerously-skip-permissions", `--managed-settings={"a":"<","b":1}`,
+				"--include-hook-events", "--replay-user-messages", "--disable-slash-commands", "--debug=hooks,mcp", "--permission-prompt-tool=mcp__a__b",
+			},
+		},
+		{
+			"another conversation", Launch{ResumeFrom: "-a title", ResumeAt: "e", ResumeDropsTurn: "p"},
+			[]string{"--setting-sources=", "--resume=-a title", "--resume-session-at=e", "--resume-drops-turn=p"},
+		},
+		{
+			"a copy of it", Launch{ResumeFrom: "t", Fork: true, SessionID: someID},
+			[]string{"--setting-sources=", "--resume=t", "--session-id=" + someID, "--fork-session"},
+		},
+		{"the latest one", Launch{Continue: true}, []string{"--setting-sources=", "--continue"}},
+		{"one of a pull request", Launch{FromPR: "12"}, []string{"--setting-sources=", "--from-pr=12"}},
 		{"nobody answers", Launch{PermissionPromptsNone: true}, []string{"--setting-sources=", "--permission-prompts=none"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -89,6 +134,25 @@ func TestArgvRefuses(t *testing.T) {
 		{Launch{ExtraArgs: map[string]*string{"----x": nil}}, "not the long name"},
 		{Launch{ExtraArgs: map[string]*string{"x=y": nil}}, "not the long name"},
 		{Launch{ExtraArgs: map[string]*string{"bare": nil, "--bare": nil}}, "given twice"},
+		{Launch{Effort: "high", ExtraArgs: map[string]*string{"effort": new("low")}}, "--effort is given by an option of its own already"},
+		{Launch{Effort: "hi"}, "use one of low, medium, high, xhigh, max"},
+		{Launch{Thinking: "on"}, "use one of adaptive, enabled, disabled"},
+		{Launch{ThinkingDisplay: "on"}, "use one of summarized, omitted, highlights"},
+		{Launch{MaxThinkingTokens: new(-1)}, "max_thinking_tokens: -1"},
+		{Launch{TaskBudget: -1}, "task_budget: -1"},
+		{Launch{Betas: []string{"a,b"}}, "write one name an entry"},
+		{Launch{ProjectConfigRoot: "rel"}, "not absolute"},
+		{Launch{Files: []string{"file_1"}}, "file_id:relative_path"},
+		{Launch{Plugins: []Plugin{{}}}, "plugins"},
+		{Launch{ManagedSettings: map[string]any{"f": func() {}}}, "managed_settings:"},
+		{Launch{PermissionPromptStdio: true, PermissionPromptTool: "mcp__a__b"}, "exclude each other"},
+		{Launch{PermissionPromptsNone: true, PermissionPromptTool: "mcp__a__b"}, "exclude each other"},
+		{Launch{ResumeFrom: "a", Continue: true}, "choose one"},
+		{Launch{ResumeFrom: "a", Resume: true, SessionID: someID}, "choose one"},
+		{Launch{ResumeFrom: "a", SessionID: someID}, "fork_session"},
+		{Launch{Fork: true}, "nothing to copy"},
+		{Launch{ResumeAt: "a", Continue: true}, "nothing to resume"},
+		{Launch{ResumeFrom: "a", ResumeDropsTurn: "a"}, "resume_session_at"},
 		{Launch{SystemPrompt: "a\x00b"}, "NUL byte"},
 		{Launch{SystemPrompt: strings.Repeat("x", 200<<10)}, `argument "--system-prompt": 204816 bytes`},
 		{Launch{SystemPrompt: "use " + key, APIKey: key}, "contains the API key"},

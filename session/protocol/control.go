@@ -35,10 +35,12 @@ type ControlBody interface {
 // serve then. A misspelt event name is accepted in silence.
 type Initialize struct {
 	wire
-	Hooks                  map[string][]HookMatcher   `json:"hooks,omitempty"`         // by event, such as HookPreToolUse
-	SDKMCPServers          []string                   `json:"sdkMcpServers,omitempty"` // names of servers that live in the host
+	Hooks                  map[string][]HookMatcher   `json:"hooks,omitempty"`               // by event, such as HookPreToolUse
+	SDKMCPServers          []string                   `json:"sdkMcpServers,omitempty"`       // names of servers that live in the host
+	SDKMCPServerConfigs    map[string]json.RawMessage `json:"sdkMcpServerConfigs,omitempty"` // SDKMCPServerConfig by name
 	SystemPrompt           []string                   `json:"systemPrompt,omitempty"`
 	AppendSystemPrompt     string                     `json:"appendSystemPrompt,omitempty"`
+	SystemPromptSnapshot   *bool                      `json:"systemPromptSnapshot,omitempty"`
 	PlanModeInstructions   string                     `json:"planModeInstructions,omitempty"`
 	JSONSchema             json.RawMessage            `json:"jsonSchema,omitempty"`
 	Agents                 map[string]json.RawMessage `json:"agents,omitempty"`
@@ -77,7 +79,8 @@ type SetPermissionMode struct {
 // SetMaxThinkingTokens bounds the model's reasoning; nil takes the bound away.
 type SetMaxThinkingTokens struct {
 	wire
-	MaxThinkingTokens *int `json:"max_thinking_tokens"`
+	MaxThinkingTokens *int    `json:"max_thinking_tokens"`
+	ThinkingDisplay   *string `json:"thinking_display,omitempty"` // summarized, omitted, highlights
 }
 
 // MCPStatus asks for the state of the MCP servers.
@@ -228,10 +231,10 @@ var (
 func init() {
 	unknownRequest = planOf(reflect.TypeFor[UnknownRequest]())
 	bodyPlans = map[string]*plan{}
-	for _, r := range []ControlBody{
+	for _, r := range append(hostRequests(),
 		&Initialize{}, &Interrupt{}, &SetModel{}, &SetPermissionMode{}, &SetMaxThinkingTokens{}, &MCPStatus{},
 		&MCPSetServers{}, &StopTask{}, &EndSession{}, &CanUseTool{}, &HookCallback{}, &MCPMessage{}, &Elicitation{}, &UserDialog{},
-	} {
+	) {
 		bodyPlans[r.RequestSubtype()] = planOf(reflect.TypeOf(r).Elem())
 	}
 }

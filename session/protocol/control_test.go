@@ -12,9 +12,9 @@ import (
 )
 
 func TestControlRequestsBuilt(t *testing.T) {
-	raw, err := protocol.NewRequest("rename_session", map[string]any{"title": "a<b", "subtype": "no"})
+	raw, err := protocol.NewRequest("rename_thing", map[string]any{"title": "a<b", "subtype": "no"})
 	require.NoError(t, err)
-	plain, err := protocol.NewRequest("get_settings", nil)
+	plain, err := protocol.NewRequest("get_thing", nil)
 	require.NoError(t, err)
 	for want, body := range map[string]protocol.ControlBody{
 		`{"subtype":"interrupt"}`:                                          &protocol.Interrupt{},
@@ -29,8 +29,8 @@ func TestControlRequestsBuilt(t *testing.T) {
 		`{"subtype":"end_session"}`:                                        &protocol.EndSession{},
 		`{"subtype":"initialize"}`:                                         &protocol.Initialize{},
 		`{"subtype":"mcp_message","server_name":"c","message":{}}`:         &protocol.MCPMessage{ServerName: "c", Message: json.RawMessage(`{}`)},
-		`{"subtype":"rename_session","title":"a<b"}`:                       raw,
-		`{"subtype":"get_settings"}`:                                       plain,
+		`{"subtype":"rename_thing","title":"a<b"}`:                         raw,
+		`{"subtype":"get_thing"}`:                                          plain,
 		`{"subtype":"initialize","hooks":{"PostToolUse":[{"matcher":null,"hookCallbackIds":[]}],"PreToolUse":[{"matcher":"Bash","hookCallbackIds":["h0"],"timeout":60,"onFailure":"block"}]},"sdkMcpServers":["calc"],"appendSystemPrompt":"x"}`: &protocol.Initialize{
 			Hooks: map[string][]protocol.HookMatcher{
 				protocol.HookPreToolUse:  {{Matcher: new("Bash"), HookCallbackIDs: []string{"h0"}, Timeout: 60, OnFailure: protocol.OnFailureBlock}},

@@ -149,6 +149,8 @@ func buildPlan(t reflect.Type) *plan {
 	zero := reflect.New(t).Interface()
 	if c, ok := zero.(constants); ok {
 		p.consts = c.constants()
+	} else if r, ok := zero.(ControlBody); ok && r.RequestSubtype() != "" {
+		p.consts = kindOfRequest(r)
 	}
 	_, p.checks = zero.(checker)
 	for i := range t.NumField() {

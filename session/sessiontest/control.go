@@ -15,6 +15,7 @@ func newUUID() string { return uuid.NewString() }
 type controlRequest struct {
 	Subtype     string          `json:"subtype"`
 	Hooks       json.RawMessage `json:"hooks"`
+	MCPServers  json.RawMessage `json:"mcpServers"`
 	Mode        string          `json:"mode"`
 	Model       *string         `json:"model"`
 	CancelQueue bool            `json:"cancel_queued"`
@@ -35,6 +36,14 @@ func (s *simulation) control(id string, raw json.RawMessage) {
 		s.setModel(id, r.Model)
 	case "mcp_status":
 		s.succeed(id, frame{"mcpServers": []any{}})
+	case "get_usage":
+		s.succeed(id, frame{
+			"session": frame{
+				"total_cost_usd": s.baseline + s.spent, "total_api_duration_ms": s.apiTime.Milliseconds(), "total_duration_ms": 0,
+				"total_lines_added": 0, "total_lines_removed": 0, "model_usage": frame{},
+			},
+			"subscription_type": nil, "rate_limits_available": false, "rate_limits": nil, "behaviors": nil,
+		})
 	case "get_binary_version":
 		s.succeed(id, frame{"version": version})
 	case "set_max_thinking_tokens", "set_has_subscribers", "rename_session", "apply_flag_settings":
@@ -95,6 +104,9 @@ func (s *simulation) initialize(id string, r controlRequest) {
 	}
 	if r.Hooks != nil && string(r.Hooks) != "null" {
 		payload["hooks_applied"] = true
+	}
+	if r.MCPServers != nil {
+		payload["mcp_servers_applied"] = s.inv.awaitInitialize
 	}
 	s.emit(frame{"type": "control_response", "response": frame{
 		"subtype": "success", "request_id": id, "response": payload,

@@ -72,6 +72,7 @@ type invocation struct {
 	resuming        bool
 	continuing      bool
 	fork            bool
+	awaitInitialize bool
 	warnings        []string
 }
 
@@ -231,6 +232,8 @@ func (inv *invocation) set(name string, values []string) error {
 		inv.continuing = true
 	case "fork-session":
 		inv.fork = true
+	case "await-initialize":
+		inv.awaitInitialize = true
 	case "setting-sources":
 		for source := range strings.SplitSeq(value, ",") {
 			if source = strings.TrimSpace(source); source != "" && !slices.Contains([]string{"user", "project", "local"}, source) {

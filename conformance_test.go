@@ -317,9 +317,11 @@ func intentFirst(r *rig) {
 		e := <-events
 		assert.Equal(r, fmt.Sprintf("round %d\n%d", n, n), strings.TrimSpace(e.Result))
 		story := r.settled(e.ToolUseID)
-		require.Len(r, story, 2)
-		intent, result := story[0], story[1]
+		require.Len(r, story, 3)
+		intent, decision, result := story[0], story[1], story[2]
 		assert.Equal(r, audit.ToolIntent, intent.Kind)
+		assert.Equal(r, audit.ToolDecision, decision.Kind)
+		assert.Equal(r, &audit.Decision{Outcome: audit.Allow, By: "rule", Rule: "Bash", Reason: decision.Decision.Reason}, decision.Decision)
 		assert.Equal(r, audit.ToolResult, result.Kind)
 		assert.Equal(r, "Bash", intent.Tool)
 		assert.Equal(r, "worker", intent.Session)

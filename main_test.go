@@ -1,9 +1,16 @@
 package understudy_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
-func TestMain(m *testing.M) { sessiontest.Main(m) }
+func TestMain(m *testing.M) {
+	if log := os.Getenv(lookVariable); log != "" {
+		serveLook(os.Stdin, os.Stdout, log)
+		return
+	}
+	sessiontest.Main(m)
+}

@@ -85,4 +85,7 @@ type AuditOptions struct {
 	Dir string
 	// Mode is audit.Required by default: a tool whose intent cannot be recorded is denied.
 	Mode audit.Mode
+	// Redact are secret values that must not be in the log, beside those that the runtime knows: API keys, and
+	// what stands under names of secrets in the environment of sessions and of this program.
+	Redact []string
 }

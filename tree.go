@@ -78,6 +78,9 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 		Turn: info.Turn, TurnSince: known(info.TurnSince),
 		Tokens: debug.Tokens(info.Tokens), ContextTokens: info.ContextTokens, ContextWindow: info.ContextWindow,
 	}
+	if info.Refusing != nil {
+		node.Refusing = info.Refusing.Error()
+	}
 	if !info.StartedAt.IsZero() && info.PID != 0 {
 		node.StartedAt = &info.StartedAt
 		for _, l := range info.Containment {

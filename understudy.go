@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -227,7 +229,12 @@ func (rt *Runtime) auditDir() string {
 
 // secrets are the values that must not get into the audit log.
 func (rt *Runtime) secrets() []string {
-	var values []string
+	values := slices.Clone(rt.options.Audit.Redact)
+	for _, variable := range os.Environ() { // what the program itself was given, and may pass on
+		if name, value, _ := strings.Cut(variable, "="); process.SecretName(name) {
+			values = append(values, value)
+		}
+	}
 	for _, s := range rt.options.Sessions {
 		values = append(values, secretsOf(s.Options)...)
 	}

@@ -17,7 +17,8 @@ type disk interface {
 	Rename(from, to string) error
 	Remove(path string) error
 	SyncDir(path string) error
-	Lock(f file) error // errLocked if somebody else has it
+	Lock(f file) error              // errLocked if somebody else has it
+	Same(f file, path string) error // errReplaced if the path leads to another file by now
 }
 
 // file is an open file. *os.File is one.
@@ -32,7 +33,10 @@ type file interface {
 	Fd() uintptr
 }
 
-var errLocked = errors.New("locked")
+var (
+	errLocked   = errors.New("locked")
+	errReplaced = errors.New("another file is in its place")
+)
 
 type realDisk struct{}
 
@@ -70,6 +74,21 @@ func (realDisk) Lock(f file) error {
 			return err
 		}
 	}
+}
+
+func (realDisk) Same(f file, path string) error {
+	ours, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(ours, there) {
+		return errReplaced
+	}
+	return nil
 }
 
 // unlock gives up a lock by name and not only by closing the file: a child that the program is forking at this

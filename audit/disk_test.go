@@ -86,6 +86,10 @@ func (d *testDisk) Mkdir(path string) error {
 	return d.do("mkdir", path, func() error { return d.realDisk.Mkdir(path) })
 }
 
+func (d *testDisk) Same(f file, path string) error {
+	return d.do("same", path, func() error { return d.realDisk.Same(f.(*testFile).file, path) })
+}
+
 func (d *testDisk) SyncDir(path string) error {
 	return d.do("syncdir", path, func() error { return d.realDisk.SyncDir(path) })
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -64,7 +65,7 @@ func lastFrame(content []byte) int {
 
 // copyLog copies a log, with other content in its first segment unless that is nil.
 func copyLog(t *testing.T, from string, content []byte) string {
-	dir := filepath.Join(t.TempDir(), "audit")
+	dir := filepath.Join(scratch(t), "audit")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	require.NoError(t, os.CopyFS(dir, os.DirFS(from)))
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -196,7 +197,7 @@ func verify(t *testing.T, dir string) *Report {
 // story is what the fault table breaks: a torn log is opened, five records are appended one by one and five
 // are posted, the actor is stopped. Whatever fails is begun again as a supervisor and a stubborn caller do.
 func story(t *testing.T, d disk, mode Mode, from string, content []byte) (*Trail, []int) {
-	dir := filepath.Join(t.TempDir(), "audit")
+	dir := filepath.Join(scratch(t), "audit")
 	if content != nil {
 		dir = copyLog(t, from, content)
 		require.NoError(t, os.Chmod(filepath.Join(dir, segment1), 0o644))
@@ -444,4 +445,41 @@ func TestPanicOfTheDisk(t *testing.T) {
 	require.NoError(t, trail.Append(context.Background(), turn(2)))
 	stop(t, pid)
 	assert.Equal(t, []int{2}, turns(read(t, trail.options.Dir)))
+}
+
+// TestMovedAway: a log whose directory is removed or moved away acknowledges nothing more, and goes on when it is
+// put back.
+func TestMovedAway(t *testing.T) {
+	for _, mode := range []Mode{Required, BestEffort} {
+		t.Run(mode.String(), func(t *testing.T) {
+			trail := newTrail(t, Options{Mode: mode}, nil)
+			trail.retry = time.Millisecond
+			pid := start(t, trail)
+			require.NoError(t, trail.Append(deadline(t), turn(1)))
+			dir := trail.options.Dir
+			require.NoError(t, os.Rename(dir, dir+".away"))
+			require.ErrorIs(t, trail.Append(deadline(t), turn(2)), fs.ErrNotExist)
+			require.ErrorIs(t, trail.Health(), fs.ErrNotExist)
+			var changed *ChangedError
+			if mode == Required {
+				<-pid.Done()
+				_, err := trail.Start(deadline(t))
+				require.ErrorAs(t, err, &changed, "a log that begins anew would look as if nothing had been before")
+			} else {
+				require.Eventually(t, func() bool { return errors.As(trail.Health(), &changed) }, 20*time.Second, time.Millisecond)
+			}
+			assert.NoDirExists(t, dir)
+			require.NoError(t, os.Rename(dir+".away", dir))
+			if mode == Required {
+				pid = start(t, trail)
+			} else {
+				require.Eventually(t, func() bool { return trail.Health() == nil }, 20*time.Second, time.Millisecond)
+			}
+			require.NoError(t, trail.Append(deadline(t), turn(3)))
+			stop(t, pid)
+			assert.Equal(t, []int{1, 3}, turns(read(t, dir)))
+			code := map[Mode]int{Required: 0, BestEffort: 3}[mode]
+			assert.Equal(t, code, verify(t, dir).Code())
+		})
+	}
 }

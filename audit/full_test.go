@@ -33,6 +33,8 @@ func (d *fullDisk) Open(path string, flag int) (file, error) {
 
 func (d *fullDisk) Rename(from, to string) error { return d.realDisk.Rename(from, to) }
 
+func (d *fullDisk) Same(f file, path string) error { return d.realDisk.Same(f.(*fullFile).file, path) }
+
 func (d *fullDisk) Lock(f file) error { return d.realDisk.Lock(f.(*fullFile).file) }
 
 func (d *fullDisk) Remove(path string) error {

@@ -81,6 +81,10 @@ func (d *journalDisk) SyncDir(path string) error {
 	return d.realDisk.SyncDir(path)
 }
 
+func (d *journalDisk) Same(f file, path string) error {
+	return d.realDisk.Same(f.(*journalFile).file, path)
+}
+
 func (d *journalDisk) Lock(f file) error { return d.realDisk.Lock(f.(*journalFile).file) }
 
 type journalFile struct {
@@ -204,7 +208,7 @@ func TestPowerCut(t *testing.T) {
 		}
 	}
 	stop(t, pid)
-	parent := t.TempDir()
+	parent := scratch(t)
 	for n := range len(d.ops) + 1 {
 		for seed := range uint64(3) {
 			dir := filepath.Join(parent, fmt.Sprintf("%d-%d", n, seed))

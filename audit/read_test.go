@@ -15,12 +15,12 @@ import (
 
 func TestReadNothing(t *testing.T) {
 	n := 0
-	for _, err := range Read(filepath.Join(t.TempDir(), "none")) {
+	for _, err := range Read(filepath.Join(scratch(t), "none")) {
 		n++
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 	assert.Equal(t, 1, n)
-	for range Read(t.TempDir()) {
+	for range Read(scratch(t)) {
 		t.Fatal("an empty directory has no record")
 	}
 }
@@ -57,7 +57,7 @@ func expect(t *testing.T, found <-chan Record, kind Kind, turn int) {
 }
 
 func TestFollow(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "audit")
+	dir := filepath.Join(scratch(t), "audit")
 	found := following(t, dir, 0) // before there is a log
 	trail := newTrail(t, Options{Dir: dir}, nil)
 	pid := start(t, trail)

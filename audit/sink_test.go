@@ -35,7 +35,7 @@ func (c *collected) has(n uint64) bool {
 }
 
 func TestSinks(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "audit")
+	dir := filepath.Join(scratch(t), "audit")
 	var good, flaky collected
 	failing := 0
 	stuck := make(chan struct{})
@@ -105,7 +105,7 @@ func TestSinks(t *testing.T) {
 }
 
 func TestAnchors(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "anchored")
+	file := filepath.Join(scratch(t), "anchored")
 	tries := 0
 	trail := newTrail(t, Options{CheckpointRecords: 2, Anchors: []Anchor{FileAnchor(file), {Name: "flaky", Publish: func(context.Context, []byte) error {
 		tries++

@@ -62,9 +62,23 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
+// scratch is a directory in memory, where there is such a file system: a sync costs nothing there, and what it
+// promises, faults and power cuts, is played by the disks of these tests.
+func scratch(t testing.TB) string {
+	if _, err := os.Stat("/dev/shm"); err != nil || os.Getenv("UNDERSTUDY_TEST_DISK") != "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "understudy-audit-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
 func newTrail(t *testing.T, o Options, d disk) *Trail {
 	if o.Dir == "" {
-		o.Dir = filepath.Join(t.TempDir(), "audit")
+		o.Dir = filepath.Join(scratch(t), "audit")
 	}
 	if o.Reserve == 0 {
 		o.Reserve = 4096
@@ -258,7 +272,7 @@ func TestOrderOfASender(t *testing.T) {
 }
 
 func TestReopenContinues(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "deep", "audit")
+	dir := filepath.Join(scratch(t), "deep", "audit")
 	for i := range 3 {
 		trail := newTrail(t, Options{Dir: dir}, nil)
 		pid := start(t, trail)
@@ -493,7 +507,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 // TestKilledProcess ends a writing process with SIGKILL, again and again, at any point of its work: in the
 // course of rotations, checkpoints and openings.
 func TestKilledProcess(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "audit")
+	dir := filepath.Join(scratch(t), "audit")
 	self, err := os.Executable()
 	require.NoError(t, err)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -615,7 +629,7 @@ func TestPlaces(t *testing.T) {
 		}, "signed with another key"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "audit")
+			dir := filepath.Join(scratch(t), "audit")
 			test.make(t, dir)
 			trail := newTrail(t, Options{Dir: dir}, nil)
 			pid, err := trail.Start(deadline(t))
@@ -635,7 +649,7 @@ func TestPlaces(t *testing.T) {
 		})
 	}
 	t.Run("below a file", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "file")
+		path := filepath.Join(scratch(t), "file")
 		require.NoError(t, os.WriteFile(path, nil, 0o600))
 		_, err := newTrail(t, Options{Dir: filepath.Join(path, "audit")}, nil).Start(deadline(t))
 		assert.ErrorContains(t, err, "a part of the path is a file")
@@ -644,7 +658,7 @@ func TestPlaces(t *testing.T) {
 		if os.Geteuid() == 0 {
 			t.Skip("root may write everywhere; the fault table has it")
 		}
-		dir := filepath.Join(t.TempDir(), "audit")
+		dir := filepath.Join(scratch(t), "audit")
 		require.NoError(t, os.Mkdir(dir, 0o500))
 		_, err := newTrail(t, Options{Dir: dir}, nil).Start(deadline(t))
 		require.ErrorIs(t, err, fs.ErrPermission)
@@ -664,7 +678,7 @@ func begin(t *testing.T, dir string) {
 func TestNameInUse(t *testing.T) {
 	trail := newTrail(t, Options{}, nil)
 	start(t, trail)
-	other := New(trail.system, Options{Dir: filepath.Join(t.TempDir(), "other")})
+	other := New(trail.system, Options{Dir: filepath.Join(scratch(t), "other")})
 	_, err := other.Start(deadline(t))
 	require.ErrorIs(t, err, actor.ErrNameTaken)
 	// Nothing is left open: another name will do.

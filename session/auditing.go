@@ -1,12 +1,21 @@
 package session
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 )
 
@@ -14,6 +23,7 @@ import (
 func (l *loop) about(r audit.Record) audit.Record {
 	kept, _ := l.desk.snapshot()
 	r.Actor, r.Session, r.SessionID, r.Generation = l.session.spec.Path, l.session.name, kept.SessionID, kept.Generation
+	r.Policy = l.policy.of(l.options, kept)
 	if r.Turn == 0 && l.turns.open {
 		r.Turn = kept.Turns + 1
 	}
@@ -27,23 +37,105 @@ func (l *loop) audit(r audit.Record) {
 	}
 }
 
+// auditFirst has a record made durable and sends what the outcome makes of it. Without a log, or with one that
+// holds nothing up, that is at once.
+func (l *loop) auditFirst(c *actor.Context[message], what string, r audit.Record, kept func(error) message) {
+	trail := l.session.spec.Audit
+	if trail == nil || trail.Mode() == audit.BestEffort {
+		l.audit(r)
+		c.Post(kept(nil))
+		return
+	}
+	r = l.about(r)
+	c.Go(what, func(ctx context.Context) message {
+		wait := auditWait
+		if trail.Health() != nil {
+			wait = auditDownWait
+		}
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		return kept(trail.Append(ctx, r))
+	})
+}
+
+// unaudited says why no turn may begin: the log that has to have it cannot be written. nil: it may.
+func (s *Session) unaudited() error {
+	trail := s.spec.Audit
+	if trail == nil || trail.Mode() != audit.Required {
+		return nil
+	}
+	if err := trail.Health(); err != nil {
+		return fmt.Errorf("session %s: %w: %w", s.name, ErrAuditUnavailable, err)
+	}
+	return nil
+}
+
+// policy is the digest of the options in force, which change with the model and the permission mode.
+type policy struct {
+	model  string
+	mode   protocol.PermissionMode
+	digest string
+}
+
+func (p *policy) of(o Options, r record) string {
+	if p.digest == "" || p.model != r.Model || p.mode != r.PermissionMode {
+		o.Model, o.PermissionMode = cmp.Or(r.Model, o.Model), cmp.Or(r.PermissionMode, o.PermissionMode)
+		*p = policy{r.Model, r.PermissionMode, o.Digest()}
+	}
+	return p.digest
+}
+
+// Digest identifies options without showing them: the SHA-256, in hexadecimal, of their JSON with defaults filled in. Of the API
+// key, and of variables whose names are those of secrets, only that they are there is in it; of Go functions too.
+func (o Options) Digest() string {
+	o = o.withDefaults()
+	o.Env = maps.Clone(o.Env)
+	for name := range o.Env {
+		if process.SecretName(name) {
+			o.Env[name] = redacted
+		}
+	}
+	data, err := json.Marshal(struct {
+		Options
+		CanUseTool   bool `json:"can_use_tool"`
+		ToolCallback bool `json:"tool_callback"`
+	}{o, o.CanUseTool != nil, o.ToolCallback != nil})
+	if err != nil { // a value in Sandbox or Settings that is no JSON: it could not be given to the CLI either
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
 // auditStarted records what the process was started with: arguments, and names of the environment, which
 // hold no secret.
-func (l *loop) auditStarted() {
+func (l *loop) auditStarted(id process.Identity) {
 	launch := l.session.launch(l.record)
 	argv, err := launch.Argv()
 	if err != nil { // it was started with them
 		argv = []string{err.Error()}
 	}
-	var names []string
-	for name := range l.options.Env {
+	environ, err := launch.Environ(os.Environ())
+	if err != nil {
+		environ = []string{err.Error()}
+	}
+	names := make([]string, 0, len(environ))
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
 		names = append(names, name)
 	}
-	slices.Sort(names)
-	l.audit(audit.Record{Kind: audit.SessionStarted, Detail: map[string]any{
-		"argv": strings.Join(argv, " "), "env": names, "cwd": l.options.CWD, "pid": l.process.PID(), "resumed": l.resumed,
-		"containment": l.process.Containment(),
-	}})
+	cwd, err := filepath.Abs(l.options.CWD)
+	if err != nil {
+		cwd = l.options.CWD
+	}
+	detail := map[string]any{
+		"argv": append(slices.Clone(launch.PrefixArgs), argv...), "env": names, "cwd": cwd, "pid": l.process.PID(), "resumed": l.resumed,
+		"cli": cmp.Or(id.Path, launch.Path), "cli_version": id.Version, "cli_sha256": id.SHA256, "containment": l.process.Containment(),
+	}
+	if launch.Sandbox != nil {
+		detail["sandbox"] = launch.Sandbox
+	}
+	l.audit(audit.Record{Kind: audit.SessionStarted, Detail: detail})
 }
 
 // promptDigest identifies a prompt without showing it.
@@ -57,4 +149,40 @@ func promptDigest(prompt protocol.Content) map[string]any {
 	sum := sha256.Sum256(data)
 	detail["prompt_sha256"], detail["prompt_bytes"] = hex.EncodeToString(sum[:]), len(data)
 	return detail
+}
+
+// decided is what the CLI says about a tool use in the words of the audit log: who allowed or denied it, and by which of the
+// configured rules, if only one is about the tool.
+func (l *loop) cliDecision(tool string, denied bool, source, reasonType, reason string) *audit.Decision {
+	d := &audit.Decision{Outcome: audit.Allow, By: "default", Reason: reason}
+	rules := l.options.AllowedTools
+	if denied {
+		d.Outcome, rules = audit.Deny, l.options.DisallowedTools
+	}
+	switch {
+	case source == "hook" || reasonType == "hook":
+		d.By = "hook"
+	case strings.HasPrefix(source, "user_"):
+		d.By = "callback" // the host's answer to the CLI's question
+	case reasonType == "mode":
+		d.By = "mode"
+		d.Reason = cmp.Or(reason, string(cmp.Or(l.record.PermissionMode, l.options.PermissionMode)))
+	case reasonType == "rule":
+		d.By = "rule"
+	}
+	if d.By == "rule" {
+		var about []string
+		for _, rule := range rules {
+			if name, _, _ := strings.Cut(rule, "("); name == tool {
+				about = append(about, rule)
+			}
+		}
+		if len(about) == 1 {
+			d.Rule = about[0]
+		}
+	}
+	if d.Reason == "" && (source != "" || reasonType != "") {
+		d.Reason = strings.TrimSuffix("the CLI says: "+source+"/"+reasonType, "/")
+	}
+	return d
 }

@@ -69,6 +69,8 @@ const (
 	intentHook  = "understudy-intent"
 	hookTimeout = 60 * time.Second // after which the CLI does not run the tool
 	auditWait   = 30 * time.Second // after which we say so ourselves
+	// auditDownWait is the same when the log is known to be down. A log that can be opened again is, within that.
+	auditDownWait = time.Second
 )
 
 // onQuestion handles a control request of the CLI. Each is answered exactly once: silence would hang it.
@@ -108,23 +110,10 @@ func (l *loop) onHook(c *actor.Context[message], id string, body *protocol.HookC
 	}
 	use := l.beginTool(in.ToolUseID, in.ToolName, in.ToolInput, "", in.AgentID)
 	use.audited = true
-	r := l.about(audit.Record{
+	l.auditFirst(c, "audit tool intent", audit.Record{
 		Kind: audit.ToolIntent, Tool: in.ToolName, ToolUseID: in.ToolUseID, ParentToolUseID: use.parent,
-		AgentID: in.AgentID, Input: in.ToolInput,
-	})
-	trail := l.session.spec.Audit
-	if trail == nil || trail.Mode() == audit.BestEffort {
-		if trail != nil {
-			trail.Post(r)
-		}
-		l.reply(c, id, protocol.Empty())
-		return
-	}
-	c.Go("audit tool intent", func(ctx context.Context) message {
-		ctx, cancel := context.WithTimeout(ctx, auditWait)
-		defer cancel()
-		return intentKept{id, trail.Append(ctx, r)}
-	})
+		AgentID: in.AgentID, Input: in.ToolInput, Detail: map[string]any{"permission_mode": string(in.PermissionMode)},
+	}, func(err error) message { return intentKept{id, in.ToolUseID, err} })
 }
 
 func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
@@ -134,7 +123,12 @@ func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
 	}
 	l.log.Error().Err(m.err).Msg("tool denied: its intent cannot be audited")
 	// An explicit deny: an error reply would let the tool run.
-	l.reply(c, m.requestID, protocol.DenyTool("the audit log cannot be written, and no tool may run unrecorded: "+m.err.Error()))
+	reason := "the audit log cannot be written, and no tool may run unrecorded: " + m.err.Error()
+	if use := l.tools[m.toolUse]; use != nil {
+		use.audited = false
+		l.auditDecision(m.toolUse, use.name, use.agent, &audit.Decision{Outcome: audit.Deny, By: "hook", Reason: reason})
+	}
+	l.reply(c, m.requestID, protocol.DenyTool(reason))
 }
 
 // onPermission has the embedder's callback answer a permission question.
@@ -201,13 +195,7 @@ func (l *loop) onDecided(c *actor.Context[message], m decided) {
 	case protocol.Deny:
 		decision.Reason = result.Message
 	}
-	if use := l.tools[m.question.ToolUseID]; use != nil {
-		use.denied = decision.Outcome == audit.Deny
-	}
-	l.audit(audit.Record{
-		Kind: audit.ToolDecision, Tool: m.question.ToolName, ToolUseID: m.question.ToolUseID,
-		AgentID: m.question.AgentID, Decision: decision,
-	})
+	l.auditDecision(m.question.ToolUseID, m.question.ToolName, m.question.AgentID, decision)
 	l.reply(c, m.requestID, m.result)
 }
 

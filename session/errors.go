@@ -37,6 +37,9 @@ var (
 	// ErrPrompt says that a prompt cannot be sent: it is empty, or has something in it that the CLI or the API
 	// would refuse. The error that wraps it has the reason.
 	ErrPrompt = errors.New("bad prompt")
+	// ErrAuditUnavailable says that no turn is begun since the audit log, which is required, cannot be written. It
+	// is tried again all the time; the error that wraps it has the reason.
+	ErrAuditUnavailable = errors.New("the audit log cannot be written, and no turn may run unrecorded")
 	// ErrNotRunning says that a control request needs a running CLI and there is none at the moment.
 	ErrNotRunning = errors.New("session is not running")
 )

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -105,10 +106,8 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 			l.noteResults(c, m)
 		}
 	case *protocol.PermissionDenied:
-		l.audit(audit.Record{
-			Kind: audit.ToolDecision, Tool: m.ToolName, ToolUseID: m.ToolUseID, AgentID: m.AgentID,
-			Decision: &audit.Decision{Outcome: "deny", By: "cli", Rule: m.DecisionReasonType, Reason: m.DecisionReason},
-		})
+		l.auditDecision(m.ToolUseID, m.ToolName, m.AgentID,
+			l.cliDecision(m.ToolName, true, "", m.DecisionReasonType, cmp.Or(m.DecisionReason, m.Message)))
 	case *protocol.APIRetry:
 		l.log.Warn().Int("attempt", m.Attempt).Str("error", m.Error).Msg("API request is tried again")
 		l.desk.update(func(_ *record, info *Info) { info.APIRetries++ })
@@ -309,6 +308,10 @@ func (l *loop) pump(c *actor.Context[message]) {
 			q.stream.close(err)
 			continue
 		}
+		if err := l.session.unaudited(); err != nil {
+			q.stream.close(err)
+			continue
+		}
 		r, _ := l.desk.snapshot()
 		l.setCurrent(q)
 		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
@@ -333,11 +336,35 @@ func (l *loop) setCurrent(q *query) {
 
 // prompt sends the current query's prompt.
 func (l *loop) prompt(c *actor.Context[message], q *query) {
-	if l.current != q || l.process == nil || l.cause != nil {
+	if !l.mayPrompt(c, q) {
 		return
+	}
+	r, _ := l.desk.snapshot()
+	l.auditFirst(c, "audit prompt", audit.Record{Kind: audit.TurnStarted, Turn: r.Turns + 1, Detail: q.digest},
+		func(err error) message { return promptKept{q, err} })
+}
+
+// mayPrompt reports whether the current query's prompt may still be sent.
+func (l *loop) mayPrompt(c *actor.Context[message], q *query) bool {
+	if l.current != q || l.process == nil || l.cause != nil {
+		return false
 	}
 	if q.gone.Load() || l.stopping || q.cause != nil {
 		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrStopped))
+		return false
+	}
+	return true
+}
+
+// onPromptKept sends the prompt that the audit log has.
+func (l *loop) onPromptKept(c *actor.Context[message], m promptKept) {
+	q := m.query
+	if q.sent || !l.mayPrompt(c, q) {
+		return
+	}
+	if m.err != nil {
+		l.log.Error().Err(m.err).Msg("prompt refused: it cannot be audited")
+		l.endQuery(c, fmt.Errorf("session %s: %w: %w", l.session.name, ErrAuditUnavailable, m.err))
 		return
 	}
 	q.sent = true
@@ -345,8 +372,6 @@ func (l *loop) prompt(c *actor.Context[message], q *query) {
 	l.heard = time.Now()
 	l.after(c, stallDeadline, l.options.StallTimeout)
 	l.after(c, turnDeadline, l.options.TurnTimeout)
-	r, _ := l.desk.snapshot()
-	l.audit(audit.Record{Kind: audit.TurnStarted, Turn: r.Turns + 1, Detail: q.digest})
 	l.write(c, q.line)
 }
 

@@ -57,6 +57,7 @@ type Info struct {
 	StartedAt  time.Time // when the process was started
 	NextTry    time.Time // when Restarting waits for it
 	Reason     error     // why it is Failed
+	Refusing   error     // why no turn is begun although the session runs: the audit log cannot be written; nil otherwise
 	Unknown    uint64    // frames of a kind this program does not know, in the session's life
 	NoiseLines uint64    // lines on stdout that were no frames
 }
@@ -71,6 +72,7 @@ type Exit struct {
 func (s *Session) Info() Info {
 	_, info := s.desk.snapshot()
 	info.Mailbox = s.desk.current().Info().Depth
+	info.Refusing = s.unaudited()
 	return info
 }
 

@@ -65,8 +65,21 @@ func (l *loop) launch(c *actor.Context[message]) {
 		}
 		// However the actor ends, its process ends with it: the context is cancelled when it is killed, and
 		// when it ends in a panic.
-		return launched{p, context.AfterFunc(ctx, func() { p.Kill() }), nil}
+		unwatch := context.AfterFunc(ctx, func() { p.Kill() })
+		return launched{process: p, unwatch: unwatch, program: l.identify(ctx, spec)}
 	})
+}
+
+// identify says which program was started, while that comes up.
+func (l *loop) identify(ctx context.Context, spec process.Launch) process.Identity {
+	if l.session.spec.Audit == nil {
+		return process.Identity{}
+	}
+	id, err := process.Identify(ctx, spec)
+	if err != nil {
+		l.log.Warn().Err(err).Msg("the CLI's version is not known")
+	}
+	return id
 }
 
 func (l *loop) onLaunched(c *actor.Context[message], m launched) {
@@ -96,7 +109,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	outbox := make(chan []byte, 256)
 	l.outbox = outbox
 	c.Go("write CLI", func(ctx context.Context) message { return write(ctx, outbox, p) })
-	l.auditStarted()
+	l.auditStarted(m.program)
 	switch {
 	case l.finished: // too late: it was given up
 		l.stopLadder(c, process.Ladder{Stdin: -1, Term: -1})

@@ -35,6 +35,7 @@ type loop struct {
 	heard   time.Time // when the CLI last said something
 	tools   map[string]*toolUse
 	tally   tally // the model calls since the last result
+	policy  policy
 
 	requests  map[string]*request // ours to the CLI, unanswered
 	questions map[string]context.CancelFunc
@@ -92,6 +93,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.keeper.done(c, m, l)
 	case intentKept:
 		l.onIntentKept(c, m)
+	case promptKept:
+		l.onPromptKept(c, m)
 	case decided:
 		l.onDecided(c, m)
 	case called:

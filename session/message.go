@@ -27,6 +27,7 @@ type (
 	launched struct {
 		process *process.Process
 		unwatch func() bool // takes back that the process is killed when the actor ends
+		program process.Identity
 		err     error
 	}
 	frame struct{ message protocol.Message }
@@ -44,8 +45,12 @@ type (
 		then func(*actor.Context[message])
 	}
 	intentKept struct {
-		requestID string
-		err       error
+		requestID, toolUse string
+		err                error
+	}
+	promptKept struct { // it is in the audit log, or cannot be
+		query *query
+		err   error
 	}
 	decided struct {
 		requestID string
@@ -75,6 +80,7 @@ func (writerEnded) isMessage() {}
 func (observed) isMessage()    {}
 func (saved) isMessage()       {}
 func (intentKept) isMessage()  {}
+func (promptKept) isMessage()  {}
 func (decided) isMessage()     {}
 func (called) isMessage()      {}
 func (processGone) isMessage() {}

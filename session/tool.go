@@ -37,5 +37,6 @@ type toolUse struct {
 	agent   string
 	started time.Time
 	audited bool // its intent is in the audit log
+	decided bool // so is whether it may run
 	denied  bool // by the permission callback
 }

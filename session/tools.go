@@ -50,10 +50,12 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 			// There is none for a tool that an interrupt stopped.
 			d := m.ToolResultMeta[i].PermissionDecision
 			denied = d.Decision == "reject"
-			decision = &audit.Decision{Outcome: "allow", By: d.Source, Rule: d.ReasonType}
-			if denied {
-				decision.Outcome = "deny"
-			}
+			decision = l.cliDecision(use.name, denied, d.Source, d.ReasonType, "")
+		}
+		if decision != nil && !use.decided { // by a rule or a mode, which the CLI does not say before
+			l.tools[result.ToolUseID] = use
+			l.auditDecision(result.ToolUseID, use.name, use.agent, decision)
+			delete(l.tools, result.ToolUseID)
 		}
 		text := result.Content.Text()
 		isError := result.IsError
@@ -76,6 +78,20 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 	if len(l.tools) == 0 {
 		l.desk.update(func(_ *record, info *Info) { info.Tool, info.ToolArg = "", "" })
 	}
+}
+
+// auditDecision records whether a tool may run, once for each use.
+func (l *loop) auditDecision(id, tool, agent string, d *audit.Decision) {
+	r := audit.Record{Kind: audit.ToolDecision, Tool: tool, ToolUseID: id, AgentID: agent, Decision: d}
+	if use := l.tools[id]; use != nil {
+		if use.decided {
+			return
+		}
+		use.decided = true
+		use.denied = use.denied || d.Outcome == audit.Deny
+		r.ParentToolUseID = use.parent
+	}
+	l.audit(r)
 }
 
 // orphanMainTools records the tool uses of a turn that ended without their result. Those of subagents may

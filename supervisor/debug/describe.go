@@ -154,9 +154,14 @@ func restarts(n Node) string {
 	}
 }
 
-// doing is the tool that a session is using.
+// doing is the tool that a session is using, or why it begins no turn.
 func doing(n Node) string {
-	if n.SessionFields == nil || n.Tool == "" {
+	switch {
+	case n.SessionFields == nil:
+		return ""
+	case n.Tool == "" && n.Refusing != "":
+		return "refuses turns: the audit log is down"
+	case n.Tool == "":
 		return ""
 	}
 	return strings.TrimSpace(n.Tool + " " + n.ToolArg)

@@ -48,6 +48,8 @@ type SessionFields struct {
 	ToolArg     string     `json:"tool_arg,omitempty"`   // its main argument, cut
 	Unknown     uint64     `json:"unknown_frames"`
 	APIRetries  uint64     `json:"api_retries"` // requests to the model that the CLI tried again
+	// Refusing is why no turn is begun although the session runs; empty if turns are begun.
+	Refusing string `json:"refusing,omitempty"`
 
 	Turn      int        `json:"turn,omitempty"`       // the one that runs
 	TurnSince *time.Time `json:"turn_since,omitempty"` // when that began

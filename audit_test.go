@@ -1,0 +1,168 @@
+package understudy_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// TestWriteAhead has each kind of tool run in each permission mode on the real CLI. The intent is in the log on disk
+// when the tool's effect can be seen; and when the log is gone in the middle of a turn, no tool runs any more.
+func TestWriteAhead(t *testing.T) {
+	for _, mode := range []protocol.PermissionMode{
+		protocol.ModeDefault, protocol.ModeAcceptEdits, protocol.ModeBypassPermissions, protocol.ModeDontAsk,
+	} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			writeAhead(newRig(t, true), mode)
+		})
+	}
+}
+
+func writeAhead(r *rig, mode protocol.PermissionMode) {
+	dir := filepath.Join(r.options.DataDir, "audit")
+	r.spec.PermissionMode = mode
+	r.spec.AllowedTools = []string{"Bash", "Write", "Task", "Agent", lookTool}
+	switch mode {
+	case protocol.ModeAcceptEdits:
+		r.spec.AllowedTools = []string{"Bash", "Task", "Agent", lookTool} // the mode allows Write
+	case protocol.ModeBypassPermissions:
+		r.spec.AllowedTools = nil // it allows all
+		r.spec.Env["IS_SANDBOX"] = "1"
+	}
+	self, err := os.Executable()
+	require.NoError(r, err)
+	servers, err := json.Marshal(map[string]any{"mcpServers": map[string]any{"look": map[string]any{
+		"type": "stdio", "command": self, "env": map[string]string{lookVariable: dir, "GOCOVERDIR": os.Getenv("GOCOVERDIR")},
+	}}})
+	require.NoError(r, err)
+	r.spec.ExtraArgs = map[string]*string{"mcp-config": new(string(servers))}
+	r.boot()
+	file := func(name string) string { return filepath.Join(r.work, name) }
+	content := func(name string) string {
+		data, err := os.ReadFile(file(name))
+		require.NoError(r, err, "the tool has run")
+		return strings.TrimSpace(string(data))
+	}
+
+	// Bash looks for the intent that has its own command in it.
+	look := func(mark, to string) string {
+		return "grep -ac 'tool.intent.*" + mark + "' " + audit.Path(dir) + " > " + file(to)
+	}
+	r.mustAsk(bash(look("mark-of-bash", "bash")))
+	assert.Equal(r, "1", content("bash"))
+
+	// Of Write the file system tells when the file is there.
+	seen := r.onCreate(func() int { return intents(dir, "Write") }, "written")
+	r.mustAsk(call("Write", map[string]any{"file_path": file("written"), "content": "text"}))
+	assert.Equal(r, "text", content("written"))
+	assert.Equal(r, 1, <-seen)
+
+	// The tool of an MCP server, which may still be coming up.
+	tries := 0
+	r.until("the MCP server's tool has run", func() bool {
+		tries++
+		r.mustAsk(call(lookTool, map[string]any{"file": file("mcp")}))
+		return exists(file("mcp"))
+	})
+	assert.Equal(r, intents(dir, lookTool), atoi(r, content("mcp")))
+
+	// A subagent's.
+	r.mustAsk(subagent(bash(look("mark-of-subagent", "sub"))))
+	// Two intents have the mark: that of the subagent itself, whose prompt it is in, and that of its tool.
+	r.until("the subagent's tool has run", func() bool { return exists(file("sub")) && content("sub") != "" })
+	assert.Equal(r, "2", content("sub"))
+	var mine audit.Record
+	r.until("the subagent's tool is in the log", func() bool {
+		for _, record := range r.records(audit.ToolResult) {
+			if record.ParentToolUseID != "" {
+				mine = record
+			}
+		}
+		return mine.Seq > 0
+	})
+	assert.Equal(r, "Bash", mine.Tool)
+	assert.NotEmpty(r, mine.AgentID)
+
+	// The first tool of this turn takes the log away; the others are refused, and leave nothing.
+	r.until("idle", func() bool { return r.Info().State == session.Idle })
+	before := len(r.records(audit.ToolIntent))
+	_, err = r.ask(bash("mv "+dir+" "+dir+".away") + bash("touch "+file("bash2")) +
+		call("Write", map[string]any{"file_path": file("written2"), "content": "text"}) +
+		call(lookTool, map[string]any{"file": file("mcp2")}) + subagent(bash("touch "+file("sub2"))))
+	require.NoError(r, err, "the session lives")
+	for _, name := range []string{"bash2", "written2", "mcp2", "sub2"} {
+		assert.NoFileExists(r, file(name))
+	}
+	_, err = r.ask("another turn")
+	require.ErrorIs(r, err, session.ErrAuditUnavailable)
+	require.ErrorIs(r, r.Info().Refusing, session.ErrAuditUnavailable)
+	tree, err := r.rt.Tree(r.within())
+	require.NoError(r, err)
+	sessions := tree.Sessions()
+	require.Len(r, sessions, 1)
+	assert.Contains(r, sessions[0].Refusing, "put it back")
+	assert.Equal(r, "idle", sessions[0].State)
+
+	require.NoError(r, os.Rename(dir+".away", dir))
+	r.until("the log works again", func() bool { return r.Info().Refusing == nil })
+	assert.Equal(r, "echo: and on", r.mustAsk("and on").Text)
+	assert.Equal(r, 1, r.Info().Generation)
+	shutdown(r.T, r.rt)
+	assert.Equal(r, before+1, len(r.records(audit.ToolIntent)), "what was refused is not in the log")
+	for _, record := range r.records() {
+		assert.NoError(r, audit.Check(record))
+	}
+	report, err := audit.Verify(context.Background(), dir, audit.VerifyOptions{Invariants: true})
+	require.NoError(r, err)
+	for _, finding := range report.Findings {
+		assert.NotEqual(r, audit.Tampered, finding.Class, "%s", finding)
+		assert.NotContains(r, finding.Text, "it has no intent")
+	}
+}
+
+func subagent(prompt string) string {
+	return call("Task", map[string]any{"description": "look", "prompt": prompt, "subagent_type": "general-purpose", "run_in_background": false})
+}
+
+func atoi(r *rig, text string) (n int) {
+	require.NoError(r, json.Unmarshal([]byte(text), &n))
+	return n
+}
+
+// onCreate calls a function in the moment in which a file of the session's directory appears, also by being renamed to.
+func (r *rig) onCreate(look func() int, name string) <-chan int {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	require.NoError(r, err)
+	_, err = unix.InotifyAddWatch(fd, r.work, unix.IN_CREATE|unix.IN_MOVED_TO)
+	require.NoError(r, err)
+	f := os.NewFile(uintptr(fd), "inotify")
+	seen := make(chan int, 1)
+	go func() { // ends when a file has appeared, at the latest with the test
+		defer close(seen)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := f.Read(buffer)
+			if err != nil {
+				return
+			}
+			if strings.Contains(string(buffer[:n]), name) {
+				seen <- look()
+				return
+			}
+		}
+	}()
+	r.Cleanup(func() { _ = f.Close() })
+	return seen
+}

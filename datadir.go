@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+
+	"github.com/understudy-run/understudy/session/process"
 )
 
 // dirLock keeps a second runtime out of a data directory. The kernel releases it with the process, so a
@@ -61,6 +63,22 @@ func runtimeID(path string) (string, error) {
 	}
 	id := uuid.NewString()
 	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+// openLedger ends what an earlier runtime on this data directory had seen its sessions start and nothing else finds. We hold the
+// directory's lock, so it is nobody else's. A list that is damaged, or can't be written, is no reason not to start.
+func (rt *Runtime) openLedger() {
+	if rt.options.DataDir == "" {
+		return
+	}
+	ledger, swept, err := process.OpenLedger(filepath.Join(rt.options.DataDir, "processes.json"))
+	if len(swept.Killed) > 0 {
+		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended tools that an earlier runtime had left running")
+	}
+	if err := errors.Join(err, swept.Err); err != nil {
+		rt.log.Warn().Err(err).Msg("tools of an earlier runtime may be left")
+	}
+	rt.ledger = ledger
 }
 
 // release gives up the lock by name and not only by closing the file: a child that the program is forking at

@@ -41,6 +41,7 @@ type Runtime struct {
 	log      zerolog.Logger
 	id       string
 	lock     *dirLock
+	ledger   *process.Ledger // nil without a data directory
 	system   *actor.System
 	trail    *audit.Trail // nil: no audit log
 	root     *supervisor.Supervisor
@@ -110,6 +111,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 		// Only a runtime on this data directory has this id, and we hold its lock.
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended what an earlier runtime had left running")
 	}
+	rt.openLedger()
 	rt.system = actor.NewSystem(actor.Options{Logger: rt.log})
 	root := supervisor.Options{Name: "root", OnEvent: rt.onRootEvent, Logger: rt.log}
 	if dir := rt.auditDir(); dir != "" {
@@ -272,7 +274,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	path := home.path + "/" + name
 	s, err := session.New(rt.system, session.Spec{
 		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Runtime: rt.id,
-		StateDir: stateDir, Audit: rt.trail, Logger: rt.log,
+		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Logger: rt.log,
 		Budgets: budgets,
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {

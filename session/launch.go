@@ -50,7 +50,7 @@ func (l *loop) launch(c *actor.Context[message]) {
 			alive.leave()
 			return launched{err: err}
 		}
-		p, err := process.Start(spec, process.Options{OnStderr: heard})
+		p, err := process.Start(spec, process.Options{OnStderr: heard, Ledger: l.session.spec.Ledger})
 		if err != nil {
 			alive.leave()
 			return launched{err: err}

@@ -36,6 +36,9 @@ type Spec struct {
 	Runtime string
 	// StateDir is where the session's record is kept; empty keeps it in memory only.
 	StateDir string
+	// Ledger lists on disk what the session's processes start, where nothing better ends it when this program is killed.
+	// nil: nothing does.
+	Ledger *process.Ledger
 	// Budgets are those that Options.Budgets names.
 	Budgets []*Budget
 	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.

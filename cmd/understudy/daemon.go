@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,11 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	if err := process.BecomeSubreaper(); err != nil {
 		d.logger.Warn().Err(err).Msg("tools that hide well may survive their session")
 	}
+	if needsGroups(d.cfg) {
+		if err := process.DelegateCgroup(); err != nil {
+			d.logger.Warn().Err(err).Msg("sessions with limits may be refused")
+		}
+	}
 	// Listening first: an address in use must not be found out with sessions running.
 	endpoints, err := d.listen()
 	if err != nil {
@@ -97,6 +103,24 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	}
 	d.greet(version, endpoints)
 	return rt, nil
+}
+
+// needsGroups reports whether a session of the file, or one that is spawned from its defaults and templates, has limits or
+// asks for a control group.
+func needsGroups(c *config.Config) bool {
+	all := []session.Options{c.Defaults}
+	for _, s := range c.AllSessions() {
+		all = append(all, s.Options)
+	}
+	for _, t := range c.Templates {
+		all = append(all, t.Options)
+	}
+	for _, p := range c.Pools {
+		all = append(all, p.Options)
+	}
+	return slices.ContainsFunc(all, func(o session.Options) bool {
+		return !o.Limits.IsZero() || slices.Contains(o.Containment.Require, process.LayerCgroup)
+	})
 }
 
 func (d *daemon) options(cli session.CLI) understudy.Options {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,14 +27,15 @@ func newDoctor(at *place) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what this host has for running sessions",
-		Long: `Looks for the CLI and its version, sandbox tools, control groups, the API key and
-the data directory. Exit code 1 if something fails that sessions cannot do without.`,
+		Long: `Looks for the CLI and its version, the API key, the data directory, sandbox tools, and
+what this host has for containing sessions: pid namespaces, control groups and so on. Exit code 1 if something fails that sessions cannot do without.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings := []finding{
 				checkCLI(cmd.Context(), cli), checkKey(), checkDataDir(at.data()), checkDaemon(cmd.Context(), at),
-				checkTool("bwrap", "bubblewrap"), checkTool("socat", "socat"), checkUserNamespaces(), checkCgroups(), checkUser(),
+				checkTool("bwrap", "bubblewrap"), checkTool("socat", "socat"), checkUser(),
 			}
+			findings = append(findings, checkContainment()...)
 			if err := printFindings(cmd, findings, asJSON); err != nil {
 				return err
 			}
@@ -155,31 +154,31 @@ func checkTool(name, pkg string) finding {
 	}
 }
 
-func checkUserNamespaces() finding {
-	f := finding{Check: "user namespaces", Status: "ok", Detail: "available"}
-	if runtime.GOOS != "linux" {
-		f.Status, f.Detail = "warn", "there are none on "+runtime.GOOS
-		return f
-	}
-	for _, setting := range []struct{ path, off string }{
-		{"/proc/sys/user/max_user_namespaces", "0"}, {"/proc/sys/kernel/unprivileged_userns_clone", "0"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"},
-	} {
-		data, err := os.ReadFile(setting.path)
-		if err == nil && strings.TrimSpace(string(data)) == setting.off {
-			f.Status, f.Detail = "warn", setting.path+" restricts them: the CLI's sandbox may not work"
-			f.Fix = "see the kernel's documentation of that setting"
+// checkContainment says which layers hold together what a session starts, so that nothing outlives it.
+func checkContainment() []finding {
+	var out []finding
+	namespace := false
+	for _, l := range process.Inspect() {
+		if l.Layer == process.LayerPIDNamespace {
+			namespace = l.Available
 		}
 	}
-	return f
-}
-
-func checkCgroups() finding {
-	f := finding{Check: "cgroup v2", Status: "warn", Detail: "not mounted: no limits by control group"}
-	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		f.Status, f.Detail = "ok", "controllers: "+strings.TrimSpace(string(controllers))
+	for _, l := range process.Inspect() {
+		f := finding{Check: string(l.Layer), Status: "ok", Detail: l.Detail, Fix: l.Fix}
+		switch {
+		case l.Available:
+		case l.Layer == process.LayerPIDNamespace:
+			f.Status = "warn"
+			f.Detail += "; a tool that hides well may survive when the daemon is killed, until the next one starts"
+		case l.Layer == process.LayerCgroup && namespace:
+			f.Detail = "not to be had: limits: {memory: …} is refused (" + l.Detail + ")"
+			f.Status = "warn"
+		default:
+			f.Status = "warn"
+		}
+		out = append(out, f)
 	}
-	return f
+	return out
 }
 
 func checkUser() finding {

@@ -439,15 +439,17 @@ func (g *cgroup) remove() {
 func endGroup(dir string, deadline time.Time) (int, error) {
 	killed := map[string]bool{}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		below := groupsBelow(dir)
+		var members []string
+		for _, d := range below {
+			members = append(members, words(filepath.Join(d, "cgroup.procs"))...)
+		}
 		// In one stroke where the kernel can, which nothing outruns; one after the other, again and again, where it can't.
 		stroke := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) == nil
-		below := groupsBelow(dir)
-		for _, d := range below {
-			for _, p := range words(filepath.Join(d, "cgroup.procs")) {
-				killed[p] = true
-				if pid, err := strconv.Atoi(p); err == nil && pid > 0 && !stroke {
-					_ = unix.Kill(pid, unix.SIGKILL) // it is in the group at this moment; a group's pids are not ours to hold
-				}
+		for _, p := range members {
+			killed[p] = true
+			if pid, err := strconv.Atoi(p); err == nil && pid > 0 && !stroke {
+				_ = unix.Kill(pid, unix.SIGKILL) // it was in the group a moment ago, and no pid comes round that soon
 			}
 		}
 		for _, d := range slices.Backward(below) {

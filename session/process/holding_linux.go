@@ -39,6 +39,9 @@ func hold(c command, o Options) (*holding, error) {
 			why = &errUnavailable{"pid_namespace", nsReason(why), nsFix(why)}
 		}
 	}
+	if o.Ledger != nil && h.ns == nil {
+		h.layers = append(h.layers, LayerLedger)
+	}
 	if slices.Contains(require, LayerPIDNamespace) && h.ns == nil {
 		return nil, fmt.Errorf("containment requires %w", why)
 	}

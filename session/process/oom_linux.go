@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -19,10 +20,7 @@ func watchOOM() func() bool {
 
 // watchOOM is watchOOM for the session's own group, or nil if its memory is not counted.
 func (c *child) watchOOM() func() bool {
-	if c.group == nil || len(c.group.oom) == 0 {
-		return nil
-	}
-	if _, err := os.Stat(c.group.oom[0]); err != nil {
+	if c.group == nil || !slices.ContainsFunc(c.group.oom, func(file string) bool { _, err := os.Stat(file); return err == nil }) {
 		return nil
 	}
 	return func() bool { return c.group.oomKills() > 0 }

@@ -32,6 +32,8 @@ type Process struct {
 	seen   descendants
 	swept  SweepReport
 	stop   *stopping
+
+	offLedger bool // guarded by the ledger
 }
 
 // spawn makes the pipes, starts the child and the goroutines that hold it.
@@ -132,6 +134,7 @@ func (p *Process) hold(errPipe *outPipe, errEnd <-chan struct{}) {
 	p.swept = report
 	p.mu.Unlock()
 	untrack(p)
+	p.noteEnd()
 	p.child.release()
 	close(p.done)
 }

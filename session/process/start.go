@@ -29,6 +29,8 @@ type Options struct {
 	OutputGrace time.Duration
 	// SweepTimeout bounds the sweep that follows the exit. 0 means 5 s.
 	SweepTimeout time.Duration
+	// Ledger, if not nil, lists on disk what the CLI starts, where nothing better ends it when this program is killed.
+	Ledger *Ledger
 	// Parent is the environment that Launch.Environ inherits from. nil means os.Environ().
 	Parent []string
 }

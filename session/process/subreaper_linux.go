@@ -3,6 +3,7 @@ package process
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,15 +95,18 @@ func settleAdopted() {
 	}
 }
 
+// watched says whether the process table has to be looked at while p runs.
+func (p *Process) watched() bool { return subreaper.on || p.ledger() != nil }
+
 // watchAdopted starts the watching goroutine where it is wanted and not there yet.
 func watchAdopted() {
 	subreaper.mu.Lock()
 	defer subreaper.mu.Unlock()
-	if !subreaper.on || subreaper.running {
+	if subreaper.running || !slices.ContainsFunc(liveProcesses(), (*Process).watched) {
 		return
 	}
 	subreaper.running = true
-	// Ends when no CLI is left.
+	// Ends when no CLI is left that is to be watched.
 	go func() {
 		tick := time.NewTicker(adoptedEvery)
 		defer tick.Stop()
@@ -110,7 +114,7 @@ func watchAdopted() {
 			<-tick.C
 			lookAtAdopted()
 			subreaper.mu.Lock()
-			if len(liveProcesses()) == 0 {
+			if !slices.ContainsFunc(liveProcesses(), (*Process).watched) {
 				subreaper.running = false
 				subreaper.mu.Unlock()
 				return
@@ -131,7 +135,14 @@ func lookAtAdopted() {
 		children[p.child.pid] = true
 		p.mu.Lock()
 		p.recordFrom(t)
+		seen := p.seen.clone()
 		p.mu.Unlock()
+		if l := p.ledger(); l != nil {
+			l.note(p, seen, false)
+		}
+	}
+	if !subreaperOn() {
+		return
 	}
 	self := os.Getpid()
 	for pid, s := range t {

@@ -32,8 +32,12 @@ func (p *Process) record() {
 		return // the sweep will say so
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.recordFrom(t)
+	seen := p.seen.clone()
+	p.mu.Unlock()
+	if l := p.ledger(); l != nil {
+		l.note(p, seen, false)
+	}
 }
 
 // recordFrom brings p.seen up to date; p.mu is held.

@@ -31,6 +31,7 @@ var rooms = map[string][]string{
 	"audit/internal/format": {},
 	"actor":                 {},
 	"session/protocol":      {},
+	"session/stream":        {"session/protocol"},
 	"session/process":       {},
 	"session/sessiontest":   {},
 }

@@ -99,3 +99,9 @@ type Usage struct {
 	Iterations          json.RawMessage `json:"iterations,omitempty"`
 	FallbackCredit      json.RawMessage `json:"fallback_credit,omitempty"`
 }
+
+// UnmarshalJSON reads a message of the API, such as the one in a message_start event.
+func (m *AssistantMessage) UnmarshalJSON(data []byte) error { return unmarshal(data, m) }
+
+// MarshalJSON writes the message with the keys it was read with.
+func (m *AssistantMessage) MarshalJSON() ([]byte, error) { return marshal(m) }

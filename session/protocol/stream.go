@@ -27,16 +27,23 @@ type Event struct {
 	Delta        Delta           `json:"delta,omitzero"`
 	ContentBlock json.RawMessage `json:"content_block,omitempty"`
 	Message      json.RawMessage `json:"message,omitempty"`
+	Usage        json.RawMessage `json:"usage,omitempty"` // of message_delta: final counts
+	Error        json.RawMessage `json:"error,omitempty"` // of error: the API broke off
 }
 
 // Delta is a piece of a block.
 type Delta struct {
 	wire
-	Type        string  `json:"type,omitempty"` // text_delta, input_json_delta, thinking_delta, …
-	Text        string  `json:"text,omitempty"`
-	PartialJSON string  `json:"partial_json,omitempty"`
-	Thinking    string  `json:"thinking,omitempty"`
-	StopReason  *string `json:"stop_reason,omitempty"` // of message_delta
+	Type             string          `json:"type,omitempty"` // text_delta, input_json_delta, thinking_delta, …
+	Text             string          `json:"text,omitempty"`
+	PartialJSON      string          `json:"partial_json,omitempty"`
+	Thinking         string          `json:"thinking,omitempty"`
+	Signature        string          `json:"signature,omitempty"`
+	Citation         json.RawMessage `json:"citation,omitempty"`
+	Content          *string         `json:"content,omitempty"` // of compaction_delta
+	EncryptedContent *string         `json:"encrypted_content,omitempty"`
+	StopSequence     *string         `json:"stop_sequence,omitempty"` // of message_delta
+	StopReason       *string         `json:"stop_reason,omitempty"`   // of message_delta
 }
 
 // Parse reads the event. An event that is no object is an error.
@@ -53,4 +60,13 @@ func (m *StreamEvent) TextDelta() (string, bool) {
 		return "", false
 	}
 	return e.Delta.Text, true
+}
+
+// ThinkingDelta returns what this event adds to the model's reasoning, if it does.
+func (m *StreamEvent) ThinkingDelta() (string, bool) {
+	e, err := m.Parse()
+	if err != nil || e.Delta.Type != "thinking_delta" {
+		return "", false
+	}
+	return e.Delta.Thinking, true
 }

@@ -1,7 +1,6 @@
 package protocol_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"flag"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -25,29 +25,38 @@ type recorded struct {
 	frame []byte
 }
 
-// transcripts reads the frames recorded from the real CLI.
+// transcripts reads the frames of testdata/transcripts: a header that says what the file shows and where it is from, then the
+// frames, → to the CLI and ← from it.
 func transcripts(tb testing.TB) []recorded {
 	tb.Helper()
-	files, err := filepath.Glob("../../testdata/transcripts/*.jsonl")
+	files, err := filepath.Glob("../../testdata/transcripts/*.txtar")
 	require.NoError(tb, err)
 	require.NotEmpty(tb, files)
 	var all []recorded
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		require.NoError(tb, err)
-		sc := bufio.NewScanner(bytes.NewReader(data))
-		sc.Buffer(nil, 1<<20)
-		for n := 1; sc.Scan(); n++ {
-			var line struct {
-				Dir   string
-				Frame json.RawMessage
-			}
-			require.NoError(tb, json.Unmarshal(sc.Bytes(), &line))
-			all = append(all, recorded{
-				name: filepath.Base(file) + ":" + itoa(n), dir: line.Dir, frame: line.Frame,
-			})
+		all = append(all, frames(tb, filepath.Base(file), txtar.Parse(data))...)
+	}
+	return all
+}
+
+func frames(tb testing.TB, name string, archive *txtar.Archive) (all []recorded) {
+	require.NotEmpty(tb, archive.Comment, "%s: it does not say what it shows", name)
+	require.Equal(tb, "frames", archive.Files[0].Name, name)
+	n := 0
+	for line := range strings.Lines(string(archive.Files[0].Data)) {
+		n++
+		line = strings.TrimSuffix(line, "\n")
+		r := recorded{name: name + ":" + itoa(n), dir: "out"}
+		frame, ok := strings.CutPrefix(line, "← ")
+		if !ok {
+			r.dir = "in"
+			frame, ok = strings.CutPrefix(line, "→ ")
 		}
-		require.NoError(tb, sc.Err())
+		require.True(tb, ok, "%s: %q", r.name, line)
+		r.frame = []byte(frame)
+		all = append(all, r)
 	}
 	return all
 }

@@ -1,0 +1,83 @@
+package stream
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// ToolCall is a tool that the model asked for, and what came of it.
+type ToolCall struct {
+	Use    *protocol.ToolUseBlock
+	Result *protocol.ToolResultBlock // nil if none came
+	// Message is the frame that the result came in: ToolUseResult and ToolResultMeta are there. nil if none came.
+	Message *protocol.User
+}
+
+// ToolCalls gives each tool with its result, when the result is there; with names, those tools alone. Tools that
+// were cut off come at the end without one. Results of parallel tools come in the order in which they finish.
+func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[ToolCall, error] {
+	s := scopeOf(options)
+	return func(yield func(ToolCall, error) bool) {
+		var open []*protocol.ToolUseBlock // in order
+		var failure error
+		for m, err := range messages {
+			if err != nil {
+				failure = err
+				break
+			}
+			switch m := m.(type) {
+			case *protocol.Assistant:
+				if !s.from(m.ParentToolUseID) {
+					continue
+				}
+				for _, block := range m.Message.Content {
+					if use, ok := block.(*protocol.ToolUseBlock); ok && (len(names) == 0 || slices.Contains(names, use.Name)) {
+						open = append(open, use)
+					}
+				}
+			case *protocol.User:
+				for _, block := range m.Message.Content.Blocks() {
+					result, ok := block.(*protocol.ToolResultBlock)
+					if !ok {
+						continue
+					}
+					i := slices.IndexFunc(open, func(use *protocol.ToolUseBlock) bool { return use.ID == result.ToolUseID })
+					if i < 0 {
+						continue
+					}
+					call := ToolCall{Use: open[i], Result: result, Message: m}
+					open = slices.Delete(open, i, i+1)
+					if !yield(call, nil) {
+						return
+					}
+				}
+			default:
+			}
+		}
+		for _, use := range open {
+			if !yield(ToolCall{Use: use}, nil) {
+				return
+			}
+		}
+		if failure != nil {
+			yield(ToolCall{}, failure)
+		}
+	}
+}
+
+// ToolResults gives the results of tools; with names, of those tools alone.
+func ToolResults(messages Messages, names []string, options ...Option) iter.Seq2[*protocol.ToolResultBlock, error] {
+	return func(yield func(*protocol.ToolResultBlock, error) bool) {
+		for call, err := range ToolCalls(messages, names, options...) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if call.Result != nil && !yield(call.Result, nil) {
+				return
+			}
+		}
+	}
+}

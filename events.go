@@ -11,6 +11,7 @@ import (
 )
 
 func (rt *Runtime) onRootEvent(e supervisor.Event) {
+	rt.recordEvent(e, false)
 	rt.logEvent(e, false)
 	rt.tell(e)
 }
@@ -22,7 +23,13 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 	m := rt.known[e.Child]
 	rt.mu.Unlock()
 	path := e.Supervisor + "/" + e.Child
-	if m == nil || m.path != path { // a group: what becomes of it becomes of its sessions
+	session := m != nil && m.path == path
+	if session {
+		m.Supervised(e)
+		if pool, err := rt.Pool(m.home.name); err == nil && pool.home == m.home && e.Kind == supervisor.ChildStarted {
+			pool.up(e.Child)
+		}
+	} else { // a group: what becomes of it becomes of its sessions
 		for _, member := range rt.below(path) {
 			below := e
 			below.Supervisor, below.Child = member.home.path, member.Name()
@@ -31,25 +38,9 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 			}
 			member.Supervised(below)
 		}
-		rt.logEvent(e, false)
-		rt.tell(e)
-		return
 	}
-	m.Supervised(e)
-	r := audit.Record{Actor: path, Session: e.Child, Detail: map[string]any{"restarts": e.Restarts}}
-	if e.Reason != nil {
-		r.Exit = &audit.Exit{Reason: e.Reason.Error()}
-	}
-	switch e.Kind {
-	case supervisor.ChildParked:
-		r.Kind = audit.SessionParked
-		rt.record(r)
-	case supervisor.RestartScheduled:
-		r.Kind = audit.SessionRestarted
-		r.Detail["delay_ms"] = e.Delay.Milliseconds()
-		rt.record(r)
-	}
-	rt.logEvent(e, true)
+	rt.recordEvent(e, session)
+	rt.logEvent(e, session)
 	rt.tell(e)
 }
 
@@ -89,14 +80,30 @@ func (rt *Runtime) logEvent(e supervisor.Event, session bool) {
 	if e.Delay > 0 {
 		line.Int64("delay_ms", e.Delay.Milliseconds())
 	}
-	line.AnErr("reason", reason).Msg(eventTexts[e.Kind])
+	if len(e.Group) > 0 {
+		line.Strs("siblings", e.Group)
+	}
+	line.AnErr("reason", reason).Msg(eventText(e))
 }
 
 var eventTexts = map[supervisor.EventKind]string{
 	supervisor.ChildStarted: "child started", supervisor.ChildExited: "child ended", supervisor.StartFailed: "child did not start",
 	supervisor.RestartScheduled: "child will be restarted", supervisor.ChildParked: "child is parked as failed",
+	supervisor.ChildIgnored: "child had nothing to start", supervisor.ChildReset: "child is forgiven its past",
+	supervisor.GroupRestart: "siblings go down with child",
 	supervisor.ChildStopped: "child stopped", supervisor.ChildKilled: "child did not stop in time and was killed",
 	supervisor.Escalated: "supervisor gives up",
+}
+
+// eventText says in words what a supervisor did.
+func eventText(e supervisor.Event) string {
+	switch {
+	case e.Restarted():
+		return "child restarted"
+	case e.Kind == supervisor.ChildReset && e.Child == "":
+		return "supervisor forgives its restarts"
+	}
+	return eventTexts[e.Kind]
 }
 
 // tell calls the embedder's hook, which may panic.

@@ -69,8 +69,9 @@ func validateSessions(sessions []SessionSpec, seen map[string]bool) error {
 // member is a session and where it is in the tree.
 type member struct {
 	*session.Session
-	path string
-	home *branch
+	path    string
+	home    *branch
+	leaving chan struct{} // holds one, while somebody dismisses it
 }
 
 // branch is a supervisor of sessions. The supervisor behind it changes when it is restarted.
@@ -128,7 +129,7 @@ func (rt *Runtime) groupSpec(parent *branch, g Group, above supervisor.Intensity
 		if err != nil {
 			return supervisor.ChildSpec{}, err
 		}
-		spec := rt.child(made, intensity, backoff)
+		spec := rt.child(made, s.Name, intensity, backoff)
 		// They count together, and too many are the group's end.
 		spec.Intensity, spec.OnExhausted, spec.RetryStart = nil, supervisor.Escalate, true
 		options.Children = append(options.Children, spec)

@@ -271,3 +271,110 @@ func TestStopDuringSpawn(t *testing.T) {
 	_, err = session.Collect(pool.Query(ctx, "x"))
 	assert.NoError(t, err)
 }
+
+// Everybody removes a session while it is spawned anew again and again: whoever has spawned it has one that is
+// known and answers, until it is removed itself.
+func TestRemoveOfASessionThatIsGoneDoesNotTouchItsNamesake(t *testing.T) {
+	var so session.Options
+	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) { so = s })
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	for range 5 {
+		s, err := rt.Spawn(ctx, "a", so)
+		require.NoError(t, err)
+		removed := make(chan error, 8)
+		for range cap(removed) {
+			go func() { removed <- rt.Remove(ctx, "a") }()
+		}
+		first := 0
+		for range cap(removed) {
+			if err := <-removed; err == nil {
+				first++
+			} else {
+				assert.ErrorIs(t, err, understudy.ErrNoSession)
+			}
+		}
+		assert.Equal(t, 1, first, "one has removed it")
+		_, err = s.Ask(ctx, "still there?")
+		assert.ErrorIs(t, err, session.ErrStopped)
+	}
+	// One that comes late, with the old one in hand, while there is a new one.
+	removing := make(chan error, 4)
+	_, err := rt.Spawn(ctx, "a", so)
+	require.NoError(t, err)
+	for range cap(removing) {
+		go func() { removing <- rt.Remove(ctx, "a") }()
+	}
+	var second *session.Session
+	for second == nil {
+		if second, err = rt.Spawn(ctx, "a", so); err != nil {
+			require.ErrorIs(t, err, understudy.ErrExists)
+		}
+	}
+	succeeded := 0
+	for range cap(removing) {
+		if err := <-removing; err == nil {
+			succeeded++
+		}
+	}
+	if succeeded == 1 { // else a Remove that began late has meant the second
+		_, err = second.Ask(ctx, "you are still there")
+		assert.NoError(t, err)
+		known, err := rt.Session("a")
+		require.NoError(t, err)
+		assert.Same(t, second, known)
+	}
+}
+
+// A query waits for a pool whose one other session is parked, and an operator brings that one back.
+func TestPoolsWaiterTakesASessionThatAnOperatorRestarts(t *testing.T) {
+	none := supervisor.Intensity{MaxRestarts: 0, Within: time.Minute}
+	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) {
+		o.Supervisor.Intensity = &none
+		o.Pools = []understudy.PoolSpec{{Name: "p", Options: s, Min: 2, Max: 2, MaxQueue: 2}}
+	})
+	pool, _ := rt.Pool("p")
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	for _, s := range rt.Sessions() {
+		_, err := s.Ask(ctx, "up")
+		require.NoError(t, err)
+	}
+	parked, _ := rt.Session("p-1")
+	_, err := parked.Ask(ctx, "[[crash]]")
+	require.Error(t, err)
+	require.Eventually(t, func() bool { return parked.Info().State == session.Failed }, 20*time.Second, time.Millisecond)
+	hold, drop := context.WithCancel(ctx)
+	defer drop()
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { _, _ = session.Collect(pool.Query(hold, "[[hang]]")) })
+	other, _ := rt.Session("p-2")
+	require.Eventually(t, func() bool { return other.Info().State == session.Busy }, 20*time.Second, time.Millisecond)
+	answered := make(chan error, 1)
+	go func() { _, err := session.Collect(pool.Query(ctx, "waits")); answered <- err }()
+	require.Never(t, func() bool { return len(answered) > 0 }, 50*time.Millisecond, 10*time.Millisecond, "there is nobody for it")
+	require.NoError(t, rt.Restart(ctx, "p-1"))
+	assert.NoError(t, <-answered)
+	drop()
+}
+
+// Somebody asks a pool's only session by its name; the pool's query comes after that.
+func TestPoolWaitsForASessionThatWasAskedByName(t *testing.T) {
+	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) {
+		o.Pools = []understudy.PoolSpec{{Name: "p", Options: s, Min: 1, Max: 1, MaxQueue: 1}}
+	})
+	pool, _ := rt.Pool("p")
+	only, _ := rt.Session("p-1")
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	_, err := only.Ask(ctx, "up")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	all.Go(func() { _, err := only.Ask(ctx, "[[sleep:1]]"); assert.NoError(t, err) })
+	require.Eventually(t, func() bool { return only.Info().State == session.Busy }, 20*time.Second, time.Millisecond)
+	answer, err := session.Collect(pool.Query(ctx, "after that"))
+	require.NoError(t, err)
+	assert.Equal(t, "echo: after that", answer.Text)
+	all.Wait()
+}

@@ -139,7 +139,7 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 			return nil, supervisor.ChildSpec{}, err
 		}
 		intensity, backoff := p.rt.policy()
-		return made, p.rt.child(made, intensity, backoff), nil
+		return made, p.rt.child(made, p.spec.Name, intensity, backoff), nil
 	}
 }
 
@@ -208,6 +208,11 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 		if home := p.rt.supervisorOf(p.home); home != nil && home.PID().Alive() && len(p.workers) < p.spec.Max {
 			return p.grow(ctx, home) // unlocks
 		}
+		if w := p.asked(); w != nil {
+			w.busy = true
+			p.mu.Unlock()
+			return w, nil
+		}
 		if p.allFailed() {
 			p.mu.Unlock()
 			return nil, fmt.Errorf("pool %s: %w: every session of it", p.spec.Name, session.ErrFailed)
@@ -266,6 +271,17 @@ func (p *Pool) idle() *worker {
 	return coming
 }
 
+// asked is a session that somebody has asked by its name, past the pool, which would not learn when it is done:
+// its own queue is the one to wait in. nil if there is none.
+func (p *Pool) asked() *worker {
+	for _, w := range p.workers {
+		if !w.busy && w.session.Info().State == session.Busy {
+			return w
+		}
+	}
+	return nil
+}
+
 func (p *Pool) allFailed() bool {
 	return !slices.ContainsFunc(p.workers, p.fit)
 }
@@ -305,6 +321,20 @@ func (p *Pool) release(w *worker) {
 	w.busy = false
 	if len(p.workers) > p.spec.Min && !p.closed {
 		w.rest = time.AfterFunc(p.spec.IdleTimeout, func() { p.retire(w) })
+	}
+}
+
+// up is called when a session of the pool has come up. If it had been parked or stopped, nobody has counted on
+// it: it is for who has waited longest.
+func (p *Pool) up(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		if w.session.Name() == name && !w.busy && len(p.waiting) > 0 {
+			w.busy = true
+			p.waiting[0] <- w
+			p.waiting = slices.Delete(p.waiting, 0, 1)
+		}
 	}
 }
 
@@ -350,11 +380,11 @@ func (p *Pool) startAgain(first []*worker) {
 			continue
 		}
 		w.rouse()
-		p.rt.forget(w.session)
 		w.session.Closing()
 		if err := w.session.Forget(); err != nil {
 			p.rt.log.Error().Err(err).Str("pool", p.spec.Name).Msg("state of a session could not be removed")
 		}
+		p.rt.forget(w.session) // last: until then nobody else has its name
 	}
 	p.workers = slices.Clone(first)
 	p.wake()

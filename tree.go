@@ -21,6 +21,11 @@ func (rt *Runtime) Tree(ctx context.Context) (Node, error) {
 	return rt.node(tree), nil
 }
 
+// Supervision is the tree as its supervisors see it: what Tree shows, without what sessions know of themselves.
+func (rt *Runtime) Supervision(ctx context.Context) (supervisor.Node, error) {
+	return rt.root.Tree(ctx)
+}
+
 func (rt *Runtime) node(n supervisor.Node) Node {
 	node := Node{
 		Name: n.Name, Kind: string(n.Kind), State: string(n.State), Since: n.Since, Restarts: n.Restarts,

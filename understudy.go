@@ -48,6 +48,7 @@ type Runtime struct {
 	sessions *branch
 	starts   chan struct{} // one for each CLI that is coming up
 	budgets  map[string]*session.Budget
+	held     []audit.Record // of the root supervisor: touched by its events only
 
 	mu    sync.Mutex
 	known map[string]*member
@@ -120,7 +121,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 			Redact: rt.secrets(), Logger: rt.log,
 		})
 		root.Children = append(root.Children, supervisor.ChildSpec{
-			ID: "audit", Start: rt.trail.Start, Shutdown: supervisor.Within(10 * time.Second),
+			ID: auditChild, Start: rt.trail.Start, Shutdown: supervisor.Within(10 * time.Second),
 			// A log that cannot be written is tried again for as long as it takes: tools are denied
 			// meanwhile, and the sessions live.
 			Intensity: &supervisor.Intensity{MaxRestarts: 1000, Within: time.Minute},
@@ -143,7 +144,6 @@ func (rt *Runtime) build(ctx context.Context) error {
 	if rt.root, err = supervisor.Start(ctx, rt.system, root); err != nil {
 		return err
 	}
-	rt.record(audit.Record{Kind: audit.RuntimeStarted})
 	for _, text := range setAside {
 		rt.record(audit.Record{Kind: audit.SessionNotice, Detail: map[string]any{"notice": string(session.NoticeStateDamaged), "text": text}})
 	}
@@ -285,7 +285,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	if rt.trail != nil {
 		rt.trail.Redact(secretsOf(options)...)
 	}
-	rt.known[name] = &member{s, path, home}
+	rt.known[name] = &member{s, path, home, make(chan struct{}, 1)}
 	for _, l := range options.Loosened() { // never in silence
 		rt.log.Warn().Str("session", name).Str("profile", string(options.Profile)).Str("option", l.Option).Str("set", l.Set).Msg("looser than its profile")
 		rt.record(audit.Lint{Rule: "profile-loosened", Severity: "warning", Message: l.String(), Where: l.Option, Session: name}.Record())
@@ -320,9 +320,14 @@ func (rt *Runtime) policy() (supervisor.Intensity, supervisor.Backoff) {
 	return intensity, backoff
 }
 
+// SpawnedLabel is the Label of sessions that were spawned at run time, in events and snapshots of supervisors.
+// A session of the configuration has its name there, one of a pool the pool's.
+const SpawnedLabel = "spawned"
+
 // child is how a session is supervised.
-func (rt *Runtime) child(s *session.Session, intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
+func (rt *Runtime) child(s *session.Session, label string, intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
 	spec := s.ChildSpec(intensity, backoff)
+	spec.Label = label
 	start := spec.Start
 	spec.Start = func(ctx context.Context) (actor.PID, error) {
 		select {
@@ -343,7 +348,7 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 		return err
 	}
 	intensity, backoff := rt.policy()
-	spec := rt.child(s, intensity, backoff)
+	spec := rt.child(s, name, intensity, backoff)
 	spec.RetryStart = true
 	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
 		rt.forget(s)
@@ -364,21 +369,47 @@ func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Optio
 	fresh := s.Info().Generation == 0
 	intensity, backoff := rt.policy()
 	home := rt.supervisorOf(rt.sessions)
-	if _, err := home.StartChild(ctx, rt.child(s, intensity, backoff)); err != nil {
+	if _, err := home.StartChild(ctx, rt.child(s, SpawnedLabel, intensity, backoff)); err != nil {
 		// It may be there all the same: nobody waited for it any more, or it was stopped while it started.
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
+		release, gone := rt.alone(stop, s)
+		if gone != nil { // somebody has removed it, or is at it
+			return nil, err
+		}
+		defer release()
 		if left := discard(stop, home, name); !errors.Is(left, supervisor.ErrStopping) && !errors.Is(left, actor.ErrStopped) {
 			err = errors.Join(err, left)
 		}
-		rt.forget(s)
 		s.Closing() // somebody may have found it meanwhile, and wait for it
 		if fresh {  // it never was; the record of an earlier one is kept
 			err = errors.Join(err, s.Forget())
 		}
+		rt.forget(s) // last: until then nobody else has its name
 		return nil, err
 	}
 	return s, nil
+}
+
+// alone is for who takes a session out of the tree: of several who want that, one does it, and the others wait
+// and are told ErrNoSession. By then its name may be another's.
+func (rt *Runtime) alone(ctx context.Context, s *session.Session) (release func(), err error) {
+	gone := fmt.Errorf("%w: %s", ErrNoSession, s.Name())
+	m, err := rt.member(s.Name())
+	if err != nil || m.Session != s {
+		return nil, gone
+	}
+	select {
+	case m.leaving <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("session %s: %w", s.Name(), context.Cause(ctx))
+	}
+	release = func() { <-m.leaving }
+	if now, err := rt.member(s.Name()); err != nil || now != m {
+		release()
+		return nil, gone
+	}
+	return release, nil
 }
 
 // discard stops a child and deletes it, also if somebody starts it again in between. That it is gone
@@ -491,12 +522,18 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	release, err := rt.alone(ctx, m.Session)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := discard(ctx, home, name); err != nil {
 		return err
 	}
-	rt.forget(m.Session)
 	m.Closing() // somebody may be about to restart it
-	return m.Forget()
+	err = m.Forget()
+	rt.forget(m.Session) // last: until then nobody else has its name
+	return err
 }
 
 // Supervise adds a child to the root supervisor and waits until it is ready: something that shall live
@@ -538,6 +575,18 @@ func (rt *Runtime) Wait(ctx context.Context) error {
 		return rt.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// Run is Wait for a program that has its runtime in an errgroup or the like: it returns when the tree has ended,
+// with the same reasons, and when the context ends it shuts the tree down first, which takes as long as the
+// sessions' Shutdown allows. Use Shutdown for less.
+func (rt *Runtime) Run(ctx context.Context) error {
+	select {
+	case <-rt.done:
+		return rt.err
+	case <-ctx.Done():
+		return rt.Shutdown(context.WithoutCancel(ctx))
 	}
 }
 

@@ -2,6 +2,7 @@ package understudy_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -119,14 +120,20 @@ func TestAuditLogBeginsWithTheRuntimeAndItsConfiguration(t *testing.T) {
 	rt, _ := startRuntime(t, understudy.Options{DataDir: dir, Configuration: understudy.Configuration{Path: "x.yaml", SHA256: "abc"}})
 	require.NoError(t, rt.Shutdown(t.Context()))
 	var kinds []audit.Kind
+	var supervised []string
 	for r, err := range audit.Read(filepath.Join(dir, "audit")) {
 		require.NoError(t, err)
+		if r.Kind == audit.SupervisorEvent {
+			supervised = append(supervised, fmt.Sprintf("%v %v", r.Detail["event"], r.Detail["child"]))
+			continue
+		}
 		kinds = append(kinds, r.Kind)
 		if r.Kind == audit.ConfigLoaded {
 			assert.Equal(t, map[string]any{"path": "x.yaml", "sha256": "abc"}, r.Detail)
 		}
 	}
 	assert.Equal(t, []audit.Kind{audit.LogOpened, audit.RuntimeStarted, audit.ConfigLoaded, audit.RuntimeStopped, audit.LogClosed}, kinds)
+	assert.Equal(t, []string{"child started audit", "child started sessions", "child stopped sessions"}, supervised)
 }
 
 func TestDebugHandlerOnlyShows(t *testing.T) {

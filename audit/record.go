@@ -84,8 +84,9 @@ const (
 	// AdminAction is what an operator did.
 	AdminAction Kind = "admin.action"
 
-	// SupervisorEvent is what a supervisor did that no session.* record says: a child that did not start or had
-	// to be killed, a supervisor that gave up. See [Supervision].
+	// SupervisorEvent is what a supervisor saw or did: a child that started, restarted, ended, did not start, had to
+	// be killed or was stopped, a supervisor that gave up. That it restarts or parks a session is session.restarted
+	// and session.parked, with the same details. See [Supervision].
 	SupervisorEvent Kind = "supervisor.event"
 
 	// WitnessDiffers says that what the CLI itself reports of a tool use is not what the log has.

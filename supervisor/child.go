@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ type child struct {
 	incarnation int            // of the last start, from 1
 	initial     bool           // one of the supervisor's first children, not up yet
 	fresh       bool           // it has never been up, and has not been kept for another reason
+	cause       Cause          // of the last start, or of the next if it is queued
 	automatic   bool           // its start, or the next if it is queued, is the supervisor's own decision
 	queued      bool           // it waits for its turn to be started
 	deferred    bool           // it ended while its group was busy: see incident
@@ -44,13 +46,14 @@ type child struct {
 }
 
 func newChild(spec ChildSpec, backoff Backoff) *child {
-	ch := &child{spec: spec, fresh: true, backoff: backoff.withDefaults()}
+	ch := &child{spec: spec, fresh: true, cause: First, backoff: backoff.withDefaults()}
 	if spec.Backoff != nil {
 		ch.backoff = spec.Backoff.withDefaults()
 	}
 	if spec.Intensity != nil {
 		ch.own = &window{intensity: *spec.Intensity}
 	}
+	ch.spec.Label = cmp.Or(ch.spec.Label, ch.spec.ID)
 	if ch.spec.Kind == "" {
 		ch.spec.Kind = Worker
 	}

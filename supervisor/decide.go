@@ -84,7 +84,9 @@ func (l *loop) decide(c *actor.Context[message], child *child, e ending) {
 // schedule has a child started again after a delay, and its group with it if it had been up.
 func (l *loop) schedule(c *actor.Context[message], child *child, e ending, delay time.Duration) {
 	planned := e.exited && Planned(e.reason)
+	child.cause = Renewal
 	if !planned {
+		child.cause = Crash
 		child.restarts++
 	}
 	l.emitOf(child, Event{Kind: RestartScheduled, Delay: delay, Reason: e.reason, Planned: planned})

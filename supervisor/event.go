@@ -25,18 +25,35 @@ const (
 	Escalated        EventKind = "escalated"         // the supervisor gives up
 )
 
+// Cause says why an incarnation was started.
+type Cause string
+
+// The causes of a start. All but the first make it a restart.
+const (
+	First   Cause = "first"    // nobody was there before
+	Crash   Cause = "crash"    // it had ended, or had failed to start, and its restart type says so
+	Renewal Cause = "planned"  // it had asked to be replaced
+	Sibling Cause = "sibling"  // it went down with another child of its group
+	Request Cause = "operator" // somebody asked for it: RestartChild, RecycleChild
+)
+
+// Restarted reports whether the event tells of a child that is up again.
+func (e Event) Restarted() bool { return e.Kind == ChildStarted && e.Cause != First }
+
 // Event is one thing a supervisor did or saw.
 type Event struct {
 	Kind        EventKind
 	Time        time.Time
 	Supervisor  string // path
 	Child       string // id; empty in Escalated if no child is to blame
+	Label       string // of the child: ChildSpec.Label
 	Incarnation int    // of the child, from 1
 	PID         actor.PID
 	Restarts    int           // of the child so far
 	Delay       time.Duration // before the restart
 	Reason      error         // why it ended, failed, or was parked
 	Again       bool          // with ChildStopped: it was recycled, or goes down with a sibling, and is started again
+	Cause       Cause         // with ChildStarted, StartFailed and ChildIgnored: why it was started
 	Planned     bool          // with RestartScheduled: it ended because it wants to be replaced, which is not counted
 	Group       []string      // with GroupRestart: the siblings, in start order; those that are temporary do not come back
 	Ending      bool          // the supervisor itself is ending, so that its own decides what comes next

@@ -46,6 +46,7 @@ func (l *loop) partOfGroup(c *actor.Context[message], child *child, e ending, v 
 	case slices.Contains(l.group.halting, child):
 		// It would have been stopped next: part of the incident that takes its group down.
 		child.to(Restarting)
+		child.cause = Sibling
 		l.emitOf(child, Event{Kind: RestartScheduled, Reason: e.reason, Planned: v == replace})
 	case l.state == Starting || l.group.busy():
 		child.to(Restarting)
@@ -85,10 +86,10 @@ func (l *loop) rejoin(ch, failed *child) {
 	switch {
 	case ch == failed:
 	case ch.deferred: // its own end has become part of this one
-		ch.deferred, ch.automatic = false, true
+		ch.deferred, ch.automatic, ch.cause = false, true, Sibling
 		ch.restarts++
 	case ch.pid != (actor.PID{}):
-		ch.automatic = true
+		ch.automatic, ch.cause = true, Sibling
 		ch.restarts++
 	}
 	ch.queued = true

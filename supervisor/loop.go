@@ -162,7 +162,7 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		}
 	case cooldownOver:
 		if m.incarnation == m.child.incarnation && m.child.state == Failed && l.state == Running {
-			m.child.probing = true
+			m.child.probing, m.child.cause = true, Crash
 			m.child.to(Restarting)
 			l.bring(c, m.child)
 		}
@@ -264,7 +264,7 @@ func (l *loop) onStarted(c *actor.Context[message], m started) {
 	}
 	child.to(Running)
 	child.parked, child.fresh = nil, false
-	l.emitOf(child, Event{Kind: ChildStarted, PID: m.pid})
+	l.emitOf(child, Event{Kind: ChildStarted, PID: m.pid, Cause: child.cause})
 	child.answerStarters(m.pid)
 	l.group.leave(child)
 	if l.begun(child) {
@@ -283,7 +283,7 @@ func (l *loop) onStartFailed(c *actor.Context[message], child *child, err error)
 		return
 	}
 	child.note(err)
-	l.emitOf(child, Event{Kind: StartFailed, Reason: err})
+	l.emitOf(child, Event{Kind: StartFailed, Reason: err, Cause: child.cause})
 	child.failStarters(err)
 	first := l.begun(child)
 	if first && !child.spec.RetryStart {
@@ -315,7 +315,7 @@ func (l *loop) onStartFailed(c *actor.Context[message], child *child, err error)
 func (l *loop) onIgnored(c *actor.Context[message], child *child) {
 	child.to(Stopped)
 	child.parked, child.probing, child.fresh = nil, false, false
-	l.emitOf(child, Event{Kind: ChildIgnored, Reason: ErrIgnore})
+	l.emitOf(child, Event{Kind: ChildIgnored, Reason: ErrIgnore, Cause: child.cause})
 	child.answerStarters(actor.PID{})
 	l.forgetIfGone(child)
 	l.group.leave(child)
@@ -339,7 +339,7 @@ func (l *loop) notUpError() error {
 
 // emitOf tells something about a child.
 func (l *loop) emitOf(child *child, e Event) {
-	e.Child, e.Incarnation, e.Restarts = child.spec.ID, child.incarnation, child.restarts
+	e.Child, e.Label, e.Incarnation, e.Restarts = child.spec.ID, child.spec.Label, child.incarnation, child.restarts
 	l.emit(e)
 }
 

@@ -162,6 +162,9 @@ func (l *loop) onRestartChild(c *actor.Context[message], m restartChild) {
 		}
 	}
 	child.starters = append(child.starters, m.reply)
+	if child.state != Starting && !(child.state == Restarting && child.up()) { // what is at work goes on
+		child.cause = Request
+	}
 	switch child.state {
 	case Stopped, Failed:
 		child.forgive()

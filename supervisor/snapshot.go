@@ -30,6 +30,7 @@ type Exit struct {
 type Node struct {
 	Name        string // last element of the path
 	Path        string
+	Label       string // ChildSpec.Label; of the supervisor that was asked, its path
 	Kind        Kind
 	State       State
 	Since       time.Time // when it came into that state
@@ -126,7 +127,7 @@ func (l *loop) count() Count {
 
 func (ch *child) node(parent string) Node {
 	n := Node{
-		Name: ch.spec.ID, Path: parent + "/" + ch.spec.ID, Kind: ch.spec.Kind, State: ch.state, Since: ch.since,
+		Name: ch.spec.ID, Path: parent + "/" + ch.spec.ID, Label: ch.spec.Label, Kind: ch.spec.Kind, State: ch.state, Since: ch.since,
 		PID: ch.pid, Incarnation: ch.incarnation, Restarts: ch.restarts, Restart: ch.spec.Restart,
 		Significant: ch.spec.Significant, NextTry: ch.nextTry,
 	}
@@ -147,7 +148,7 @@ func (ch *child) node(parent string) Node {
 func (l *loop) node() Node {
 	intensity := l.window.intensity
 	n := Node{
-		Name: lastElement(l.options.Name), Path: l.options.Name, Kind: Supervised, State: l.state, Since: l.since,
+		Name: lastElement(l.options.Name), Path: l.options.Name, Label: l.options.Name, Kind: Supervised, State: l.state, Since: l.since,
 		Strategy: l.options.Strategy, AutoShutdown: l.options.AutoShutdown, Intensity: &intensity, Used: l.window.used(time.Now()),
 		Children: make([]Node, len(l.children)),
 	}

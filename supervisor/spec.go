@@ -180,6 +180,10 @@ type ChildSpec struct {
 	// ErrIgnore means that there is nothing to start.
 	Start func(ctx context.Context) (actor.PID, error)
 
+	// Label is what events and snapshots call the child where there may be only few names, as in metrics: the
+	// same for all that are alike. Empty means the ID, and for children of a template the template's.
+	Label string
+
 	Restart      Restart
 	Shutdown     Shutdown
 	Kind         Kind          // zero means Worker

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/understudy-run/understudy/actor"
@@ -21,7 +22,7 @@ type Template struct {
 
 func (t Template) instance(id string, args any) ChildSpec {
 	spec, start := t.Spec, t.Start
-	spec.ID = id
+	spec.ID, spec.Label = id, cmp.Or(spec.Label, t.prefix())
 	spec.Start = func(ctx context.Context) (actor.PID, error) { return start(ctx, id, args) }
 	return spec
 }

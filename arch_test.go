@@ -21,14 +21,15 @@ const module = "github.com/understudy-run/understudy"
 // rooms says which of our packages each may import, besides what those may. It is the diagram of the
 // rooms: imports point one way.
 var rooms = map[string][]string{
-	"":                      {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "actor"},
-	"cmd/understudy":        {"", "config", "audit", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
-	"config":                {"session", "session/protocol", "supervisor", "audit"},
+	"":                      {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "audit/remote", "actor"},
+	"cmd/understudy":        {"", "config", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
+	"config":                {"session", "session/protocol", "session/process", "supervisor", "audit"}, // process: sizes
 	"supervisor/debug":      {"supervisor", "actor"},
 	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process"},
 	"supervisor":            {"actor"},
 	"audit":                 {"actor", "audit/internal/format"},
 	"audit/internal/format": {},
+	"audit/remote":          {"audit"},
 	"actor":                 {},
 	"session/protocol":      {},
 	"session/stream":        {"session/protocol"},
@@ -42,8 +43,8 @@ var homes = map[string][]string{
 	"github.com/goccy/go-yaml":    {"config"},
 	"github.com/spf13/cobra":      {"cmd/understudy"},
 	"os/exec":                     {"session/process", "session/sessiontest"},
-	"net/http":                    {"supervisor/debug", "session/sessiontest", ""},              // the root: the type of DebugHandler
-	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"}, // process: the first process of a pid namespace
+	"net/http":                    {"supervisor/debug", "session/sessiontest", "audit/remote", "cmd/understudy", ""}, // cmd: the type of headers; the root: the type of DebugHandler
+	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"},                      // process: the first process of a pid namespace
 	"flag":                        {},
 	"log":                         {"supervisor/debug"}, // the type of http.Server.ErrorLog
 	"log/slog":                    {},

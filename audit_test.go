@@ -38,7 +38,7 @@ func writeAhead(r *rig, mode protocol.PermissionMode) {
 	case protocol.ModeAcceptEdits:
 		r.spec.AllowedTools = []string{"Bash", "Task", "Agent", lookTool} // the mode allows Write
 	case protocol.ModeBypassPermissions:
-		r.spec.AllowedTools = nil // it allows all
+		r.spec.AllowedTools, r.spec.AllowDangerouslySkipPermissions = nil, true // it allows all
 		r.spec.Env["IS_SANDBOX"] = "1"
 	}
 	self, err := os.Executable()

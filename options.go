@@ -1,7 +1,10 @@
 package understudy
 
 import (
+	"time"
+
 	"github.com/rs/zerolog"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
@@ -85,6 +88,21 @@ type AuditOptions struct {
 	Dir string
 	// Mode is audit.Required by default: a tool whose intent cannot be recorded is denied.
 	Mode audit.Mode
+	// Levels say how much of tools' inputs and outputs is written; the first rule that fits decides. By default all of
+	// it is, after redaction.
+	Levels []audit.LevelRule
+	// The following are those of audit.Options, with its defaults: when a segment ends, when the oldest go, when a
+	// checkpoint is signed and with which key, and who gets records and checkpoints beside the log.
+	SegmentBytes      int64
+	SegmentAge        time.Duration
+	KeepBytes         int64
+	KeepAge           time.Duration
+	CheckpointRecords int
+	CheckpointEvery   time.Duration
+	Signer            note.Signer
+	VerifierKey       string
+	Sinks             []audit.Sink
+	Anchors           []audit.Anchor
 	// Redact are secret values that must not be in the log, beside those that the runtime knows: API keys, and
 	// what stands under names of secrets in the environment of sessions and of this program.
 	Redact []string

@@ -116,9 +116,12 @@ func (rt *Runtime) build(ctx context.Context) error {
 	rt.system = actor.NewSystem(actor.Options{Logger: rt.log})
 	root := supervisor.Options{Name: "root", OnEvent: rt.onRootEvent, Logger: rt.log}
 	if dir := rt.auditDir(); dir != "" {
+		o := &rt.options.Audit
 		rt.trail = audit.New(rt.system, audit.Options{
-			Name: "root/audit", Dir: dir, Mode: rt.options.Audit.Mode, Runtime: rt.id,
-			Redact: rt.secrets(), Logger: rt.log,
+			Name: "root/audit", Dir: dir, Mode: o.Mode, Runtime: rt.id, Levels: o.Levels,
+			SegmentBytes: o.SegmentBytes, SegmentAge: o.SegmentAge, KeepBytes: o.KeepBytes, KeepAge: o.KeepAge,
+			CheckpointRecords: o.CheckpointRecords, CheckpointEvery: o.CheckpointEvery, Signer: o.Signer, VerifierKey: o.VerifierKey,
+			Sinks: o.Sinks, Anchors: o.Anchors, Redact: rt.secrets(), Logger: rt.log,
 		})
 		root.Children = append(root.Children, supervisor.ChildSpec{
 			ID: auditChild, Start: rt.trail.Start, Shutdown: supervisor.Within(10 * time.Second),

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"encoding/json"
 	"strconv"
 	"time"
 )
@@ -76,14 +77,40 @@ func ocsf(r Record, source string) map[string]any {
 	return event
 }
 
-// otlp is a record as a logs request of OTLP/JSON. The names of the gen_ai conventions are still in
-// development.
-func otlp(r Record, source string) map[string]any {
-	type value map[string]any
-	var attributes []value
+// otlp is a logs request of OTLP/JSON. The names of the gen_ai conventions are still in development.
+func otlp(records []Record, source string) map[string]any {
+	logs := make([]otlpValue, 0, len(records))
+	instance := source
+	for _, r := range records {
+		logs = append(logs, otlpRecord(r))
+		instance = cmp.Or(r.Runtime, instance)
+	}
+	return map[string]any{"resourceLogs": []otlpValue{{
+		"resource": otlpValue{"attributes": []otlpValue{
+			{"key": "service.name", "value": otlpValue{"stringValue": "understudy"}},
+			{"key": "service.instance.id", "value": otlpValue{"stringValue": instance}},
+		}},
+		"scopeLogs": []otlpValue{{"scope": otlpValue{"name": "understudy/audit"}, "logRecords": logs}},
+	}}}
+}
+
+type otlpValue map[string]any
+
+func otlpRecord(r Record) otlpValue {
+	var attributes []otlpValue
 	text := func(key, s string) {
 		if s != "" {
-			attributes = append(attributes, value{"key": key, "value": value{"stringValue": s}})
+			attributes = append(attributes, otlpValue{"key": key, "value": otlpValue{"stringValue": s}})
+		}
+	}
+	number := func(key string, n int64) {
+		if n != 0 {
+			attributes = append(attributes, otlpValue{"key": key, "value": otlpValue{"intValue": strconv.FormatInt(n, 10)}})
+		}
+	}
+	double := func(key string, f float64) {
+		if f != 0 {
+			attributes = append(attributes, otlpValue{"key": key, "value": otlpValue{"doubleValue": f}})
 		}
 	}
 	text("event.id", r.ID)
@@ -94,29 +121,45 @@ func otlp(r Record, source string) map[string]any {
 	text("gen_ai.tool.call.id", r.ToolUseID)
 	text("gen_ai.tool.call.arguments", string(r.Input))
 	text("gen_ai.tool.call.result", string(r.Output))
+	number("understudy.seq", int64(r.Seq))
+	number("understudy.session_seq", int64(r.SessionSeq))
+	number("understudy.generation", int64(r.Generation))
+	number("understudy.turn", int64(r.Turn))
+	number("understudy.lost", int64(r.Lost))
+	text("understudy.actor", r.Actor)
+	text("understudy.parent_tool_use_id", r.ParentToolUseID)
+	text("understudy.agent_id", r.AgentID)
 	text("understudy.outcome", string(r.Outcome))
 	text("understudy.principal", r.Principal)
-	attributes = append(attributes, value{"key": "understudy.seq", "value": value{"intValue": strconv.FormatUint(r.Seq, 10)}})
-	number, name := 9, "INFO"
+	text("understudy.policy", r.Policy)
+	double("understudy.cost_usd", r.CostUSD)
+	double("understudy.total_cost_usd", r.TotalCostUSD)
+	if d := r.Decision; d != nil {
+		text("understudy.decision", string(d.Outcome))
+		text("understudy.decision.by", d.By)
+		text("understudy.decision.rule", d.Rule)
+		text("understudy.decision.reason", d.Reason)
+	}
+	if e := r.Exit; e != nil {
+		text("understudy.exit", e.Reason)
+	}
+	if len(r.Detail) > 0 {
+		detail, err := json.Marshal(r.Detail)
+		if err == nil { // it came from JSON, or was checked to go into it
+			text("understudy.detail", string(detail))
+		}
+	}
+	severity, name := 9, "INFO"
 	switch r.Outcome {
 	case Deny, Timeout, Killed:
-		number, name = 13, "WARN"
+		severity, name = 13, "WARN"
 	case Failed:
-		number, name = 17, "ERROR"
+		severity, name = 17, "ERROR"
 	default: // as it is
 	}
 	nanos := strconv.FormatInt(r.Time.UnixNano(), 10)
-	return map[string]any{"resourceLogs": []value{{
-		"resource": value{"attributes": []value{
-			{"key": "service.name", "value": value{"stringValue": "understudy"}},
-			{"key": "service.instance.id", "value": value{"stringValue": cmp.Or(r.Runtime, source)}},
-		}},
-		"scopeLogs": []value{{
-			"scope": value{"name": "understudy/audit"},
-			"logRecords": []value{{
-				"timeUnixNano": nanos, "observedTimeUnixNano": nanos, "severityNumber": number, "severityText": name,
-				"eventName": string(r.Kind), "body": value{"stringValue": string(r.Kind)}, "attributes": attributes,
-			}},
-		}},
-	}}}
+	return otlpValue{
+		"timeUnixNano": nanos, "observedTimeUnixNano": nanos, "severityNumber": severity, "severityText": name,
+		"eventName": string(r.Kind), "body": otlpValue{"stringValue": string(r.Kind)}, "attributes": attributes,
+	}
 }

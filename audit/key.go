@@ -67,6 +67,35 @@ func (l *log) loadKeys(given note.Signer, public string, begun bool) (keys, erro
 	return k, err
 }
 
+// LoadSigner reads a private key as audit.key has it, in the form of golang.org/x/mod/sumdb/note, for Options.Signer and
+// VerifierKey: a key that is not kept beside the log. Its file must not be open to others.
+func LoadSigner(path string) (signer note.Signer, verifierKey string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, "", &FileError{path, "read the signing key", err}
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, "", fmt.Errorf("audit signing key %s: it is open to others (mode %#o): run chmod 600 on it", path, info.Mode().Perm())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, "", &FileError{path, "read the signing key", err}
+	}
+	private := strings.TrimSpace(string(data))
+	if signer, err = note.NewSigner(private); err == nil {
+		verifierKey, err = publicKey(private)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("audit signing key %s: %w: expected PRIVATE+KEY+NAME+HASH+KEY, as understudy audit new-key makes it", path, err)
+	}
+	return signer, verifierKey, nil
+}
+
+// NewKey makes a key pair for a log: the private one, for LoadSigner, and the public one, for VerifyOptions.Key.
+func NewKey() (private, public string, err error) {
+	return note.GenerateKey(rand.Reader, "understudy-audit/"+uuid.NewString())
+}
+
 // publicKey computes the verifier key of a signer key, which is PRIVATE+KEY+name+hash+seed: note exports no
 // function for it.
 func publicKey(private string) (string, error) {

@@ -29,16 +29,17 @@ const (
 // LevelRule sets the levels of some tools. The record itself is written at every level.
 type LevelRule struct {
 	// Tool is a pattern for the tool's name as of path.Match, such as mcp__github__*; empty means any.
-	Tool string
+	Tool string `json:"tool"`
 	// Path is a pattern for the file that the input names (file_path, path or notebook_path), as of
 	// path.Match, where a pattern that ends in /** stands for everything below; empty means any input.
-	Path string
+	Path string `json:"path"`
 	// Input and Output are the levels; empty means LevelRedacted.
-	Input, Output Level
+	Input  Level `json:"input"`
+	Output Level `json:"output"`
 }
 
-// check reports what cannot be meant.
-func (r LevelRule) check() error {
+// Validate reports what cannot be meant.
+func (r LevelRule) Validate() error {
 	for _, level := range []Level{r.Input, r.Output} {
 		switch level {
 		case "", LevelNone, LevelMetadata, LevelDigest, LevelRedacted, LevelFull:

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -123,6 +125,37 @@ func Checkpoint(dir string, size uint64) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("audit log %s: there is no checkpoint of %d records", dir, size)
+}
+
+// lineMark stands before a checkpoint in a line of another log.
+const lineMark = "understudy-checkpoint "
+
+// CheckpointLine is a checkpoint as one line of ASCII, for logs that have lines. VerifyOptions.Anchor may have such lines,
+// whatever else is in them.
+func CheckpointLine(checkpoint []byte) string {
+	return lineMark + strconv.QuoteToASCII(string(checkpoint))
+}
+
+// unlined puts checkpoints that are in lines in their place.
+func unlined(data []byte) []byte {
+	if !bytes.Contains(data, []byte(lineMark)) {
+		return data
+	}
+	var found []byte
+	for line := range bytes.Lines(data) {
+		_, text, ok := bytes.Cut(line, []byte(lineMark))
+		if !ok {
+			continue
+		}
+		quoted, err := strconv.QuotedPrefix(string(text))
+		if err != nil {
+			continue
+		}
+		if checkpoint, err := strconv.Unquote(quoted); err == nil {
+			found = append(found, checkpoint...)
+		}
+	}
+	return found
 }
 
 // PublicKey reads the public key of a log.

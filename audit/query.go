@@ -131,6 +131,32 @@ const (
 // Encodings are all of them.
 var Encodings = []Encoding{JSONL, CloudEvents, OCSF, OTLP}
 
+// EncodeBatch encodes records as one body for HTTP, and says of what type it is: JSON lines, a batch of CloudEvents, or one
+// logs request of OTLP/JSON.
+func (e Encoding) EncodeBatch(records []Record, source string) (contentType string, body []byte, err error) {
+	if e == OTLP {
+		body, err = json.Marshal(otlp(records, source))
+		return "application/json", body, err
+	}
+	begin, between, end := "", "\n", "\n"
+	contentType = "application/x-ndjson"
+	if e == CloudEvents {
+		begin, between, end, contentType = "[", ",", "]", "application/cloudevents-batch+json"
+	}
+	body = append(body, begin...)
+	for i, r := range records {
+		one, err := e.Encode(r, source)
+		if err != nil {
+			return "", nil, err
+		}
+		if i > 0 {
+			body = append(body, between...)
+		}
+		body = append(body, one...)
+	}
+	return contentType, append(body, end...), nil
+}
+
 // Encode encodes a record. source names the log: its origin, or the runtime.
 func (e Encoding) Encode(r Record, source string) ([]byte, error) {
 	var v any
@@ -142,7 +168,7 @@ func (e Encoding) Encode(r Record, source string) ([]byte, error) {
 	case OCSF:
 		v = ocsf(r, source)
 	case OTLP:
-		v = otlp(r, source)
+		v = otlp([]Record{r}, source)
 	default:
 		return nil, fmt.Errorf("encoding %.40q: expected one of %v", string(e), Encodings)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/understudy-run/understudy/audit/internal/format"
@@ -261,6 +262,17 @@ func decode(payload []byte) (Record, error) {
 		return Record{}, errors.New("no audit record: v, seq, id or kind is missing")
 	}
 	return r, nil
+}
+
+// KindsOf are the kinds of that name: one, or all that begin with a name that ends in a dot, such as tool.; none if there
+// are none.
+func KindsOf(name string) (found []Kind) {
+	for _, kind := range Kinds() {
+		if string(kind) == name || strings.HasSuffix(name, ".") && strings.HasPrefix(string(kind), name) {
+			found = append(found, kind)
+		}
+	}
+	return found
 }
 
 // Kinds are all kinds of records, sorted.

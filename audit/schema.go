@@ -9,7 +9,8 @@ import (
 )
 
 // KindSchema says what records of one kind have, beside the fields that every record has: v, seq, kind, id,
-// time, mono_ns, runtime and actor; and lost and redactions, where there is something to say.
+// time, mono_ns, runtime and actor; and total_cost_usd of a session, lost and redactions, where there is
+// something to say.
 type KindSchema struct {
 	Kind Kind
 	// Text is what such a record says.
@@ -98,7 +99,7 @@ func kind(k Kind, text, always, sometimes string) KindSchema {
 func Schema() []KindSchema { return slices.Clone(schema) }
 
 // common are the fields that a record of any kind may have.
-var common = strings.Fields("v seq kind id time mono_ns runtime actor lost redactions")
+var common = strings.Fields("v seq kind id time mono_ns runtime actor total_cost_usd lost redactions")
 
 // Check reports what a record has too little or too much, as far as its kind says; detail of kinds that allow
 // any is not looked into.

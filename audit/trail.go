@@ -147,7 +147,7 @@ func New(system *actor.System, o Options) *Trail {
 // check reports options that cannot be meant.
 func (o *Options) check() error {
 	for _, rule := range o.Levels {
-		if err := rule.check(); err != nil {
+		if err := rule.Validate(); err != nil {
 			return err
 		}
 	}
@@ -327,6 +327,9 @@ func (t *Trail) Redact(values ...string) {
 		}
 	}
 }
+
+// Log is the log, for reading.
+func (t *Trail) Log() Log { return Log{t.options.Dir} }
 
 // Mode is Options.Mode.
 func (t *Trail) Mode() Mode { return t.options.Mode }

@@ -122,7 +122,7 @@ type VerifyOptions struct {
 	// If empty it is taken from the log's directory.
 	Key string
 	// Anchor are checkpoints of this log that were kept elsewhere, one after the other, as FileAnchor
-	// writes them.
+	// writes them, or lines with CheckpointLine in them.
 	Anchor []byte
 	// Invariants also compares records with each other: each tool's intent has its end, the sequences of
 	// sessions have no hole, costs and losses add up.
@@ -206,7 +206,7 @@ func (v *verification) prepare(o VerifyOptions) error {
 		all = append(all, v.checkpoints(data, name, unfinished)...)
 	}
 	own := len(all)
-	v.anchors = v.checkpoints(o.Anchor, "the checkpoint given", Tampered)
+	v.anchors = v.checkpoints(unlined(o.Anchor), "the checkpoint given", Tampered)
 	if len(o.Anchor) > 0 && len(v.anchors) == 0 {
 		v.find(Tampered, 0, "", 0, "the checkpoint given is none of this log, or was changed")
 	}

@@ -80,12 +80,13 @@ func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool 
 	case *supervisor.Backoff:
 		return d.checkBackoff(path, key, n, owner)
 	case *Audit:
-		switch key {
-		case "dir":
-			return d.own(path, n, &owner.Dir)
-		case "mode":
-			return d.word(path, n, owner.Mode, auditModes)
-		}
+		return d.checkAudit(path, key, n, owner)
+	case *AuditLevel:
+		return d.checkAuditLevel(path, key, n, owner)
+	case *AuditSink:
+		return d.checkAuditSink(path, key, n, owner)
+	case *AuditAnchor:
+		return d.checkAuditAnchor(path, key, n, owner)
 	case *Debug:
 		if key == "listen" {
 			return d.checkListen(path, n, owner.Listen)

@@ -94,14 +94,6 @@ func (s Supervisor) Intensity() supervisor.Intensity {
 	return supervisor.Intensity{MaxRestarts: s.MaxRestarts, Within: time.Duration(s.MaxSeconds) * time.Second}
 }
 
-// Audit says where tool uses are recorded.
-type Audit struct {
-	// Dir is the log's directory. DATA_DIR/audit by default; it need not exist.
-	Dir string `json:"dir"`
-	// Mode is AuditRequired, the default, or AuditBestEffort.
-	Mode string `json:"mode"`
-}
-
 // Debug says where the debug endpoint listens.
 type Debug struct {
 	// Listen is an address and a port. Empty, the default: no listener but the socket.

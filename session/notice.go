@@ -70,6 +70,6 @@ func (s *Session) record(r audit.Record) {
 	}
 	kept, _ := s.desk.snapshot()
 	r.Actor, r.Session, r.SessionID, r.Generation = s.spec.Path, s.name, kept.SessionID, kept.Generation
-	r.TotalCostUSD = kept.Ledger.Spent
+	r.TotalCostUSD, r.Policy = kept.Ledger.Spent, new(policy).of(s.spec.Options, kept)
 	trail.Post(r)
 }

@@ -37,6 +37,7 @@ and work on a copy of the directory as well.
 	cmd.AddCommand(
 		newAuditTail(at), newAuditQuery(log), newAuditExport(log), newAuditVerify(log), newAuditProve(log),
 		newAuditConsistency(log), newAuditVerifyProof(log), newAuditCheckpoint(log),
+		newAuditNewKey(),
 	)
 	return cmd
 }

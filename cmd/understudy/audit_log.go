@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,22 +42,15 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 	flags.IntVarP(&f.filter.Limit, "limit", "n", 0, "no more than so many, the oldest (0: all)")
 }
 
-// kinds are all that there are.
-var kinds = audit.Kinds()
-
 func (f *filterFlags) build(now time.Time) (audit.Filter, error) {
 	filter := f.filter
 	filter.Sessions, filter.Tools = f.sessions, f.tools
 	for _, name := range f.kinds {
-		before := len(filter.Kinds)
-		for _, kind := range kinds {
-			if string(kind) == name || strings.HasSuffix(name, ".") && strings.HasPrefix(string(kind), name) {
-				filter.Kinds = append(filter.Kinds, kind)
-			}
+		kinds := audit.KindsOf(name)
+		if len(kinds) == 0 {
+			return filter, usageError(fmt.Errorf("--kind %q: expected one of %v", name, audit.Kinds()))
 		}
-		if len(filter.Kinds) == before {
-			return filter, usageError(fmt.Errorf("--kind %q: expected one of %v", name, kinds))
-		}
+		filter.Kinds = append(filter.Kinds, kinds...)
 	}
 	for _, name := range f.outcomes {
 		filter.Outcomes = append(filter.Outcomes, audit.Outcome(name))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -69,6 +70,33 @@ func newAuditCheckpoint(log *auditLog) *cobra.Command {
 				return err
 			}
 			_, err = cmd.OutOrStdout().Write(signed)
+			return err
+		},
+	}
+}
+
+func newAuditNewKey() *cobra.Command {
+	return &cobra.Command{
+		Use:   "new-key FILE",
+		Short: "Make a signing key that is not kept beside the log",
+		Long: `Makes a key pair: the private key goes into FILE, with mode 0600, for audit.key_file of
+the configuration; the public key is printed, for audit verify --key. A log without
+key_file makes its own pair when it begins.`,
+		Args: takes("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			private, public, err := audit.NewKey()
+			if err != nil {
+				return err
+			}
+			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString(private + "\n")
+			if err := errors.Join(err, f.Close()); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), public)
 			return err
 		},
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/understudy-run/understudy"
-	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/config"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/process"
@@ -76,6 +75,10 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	if version != testedVersion {
 		d.logger.Warn().Str("cli", version).Str("tested", testedVersion).Msg("this CLI version was not tested")
 	}
+	recorded, err := d.auditOptions()
+	if err != nil {
+		return nil, err
+	}
 	// This process exists to run sessions, so orphans of theirs may become its own.
 	if err := process.BecomeSubreaper(); err != nil {
 		d.logger.Warn().Err(err).Msg("tools that hide well may survive their session")
@@ -90,7 +93,9 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt, err := understudy.Start(ctx, d.options(cli))
+	options := d.options(cli)
+	options.Audit = recorded
+	rt, err := understudy.Start(ctx, options)
 	if err != nil {
 		return nil, errors.Join(err, closeAll(endpoints))
 	}
@@ -130,12 +135,8 @@ func (d *daemon) options(cli session.CLI) understudy.Options {
 		Supervisor: understudy.SupervisorOptions{
 			Strategy: d.cfg.Supervisor.Strategy, Intensity: new(d.cfg.Supervisor.Intensity()), Backoff: &d.cfg.Supervisor.Backoff,
 		},
-		Audit:    understudy.AuditOptions{Dir: d.cfg.Audit.Dir},
 		Sessions: d.sessions(d.cfg.Sessions),
 		Groups:   d.groups(d.cfg.Supervisors),
-	}
-	if d.cfg.Audit.Mode == config.AuditBestEffort {
-		o.Audit.Mode = audit.BestEffort
 	}
 	for _, b := range d.cfg.Budgets {
 		o.Budgets = append(o.Budgets, session.BudgetSpec{Name: b.Name, LimitUSD: b.LimitUSD, Per: b.Per})

@@ -102,6 +102,8 @@ type handler struct {
 //	GET  sessions/{name}             one of them; a page for a browser
 //	GET  sessions/{name}/stderr      text, or a list of lines if application/json is asked for
 //	GET  audit?n=100&follow=true     records as application/x-ndjson
+//	GET  audit?after=SEQ&limit=100   a page of them, oldest first, by session, kind, tool, outcome, turn, tool_use, since,
+//	                                 until, text; the header Link has the next page
 //	GET  sessions/{name}/history     its last processes, turns and tools
 //	GET  sessions/{name}/setup       its options and how its processes are held, without secrets
 //	GET  sessions/{name}/events      server-sent moments of its life, without what was said

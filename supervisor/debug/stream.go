@@ -172,6 +172,10 @@ func (h *handler) frames(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) audit(w http.ResponseWriter, r *http.Request) {
+	if asksForPage(r.URL.Query()) {
+		h.auditPages(w, r)
+		return
+	}
 	n, follow, err := auditQuery(r)
 	if err != nil {
 		refuse(w, err)

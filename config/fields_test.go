@@ -138,6 +138,7 @@ var optionRows = map[string]struct {
 	"on_resume_failure": {"fresh", session.ResumeFresh},
 	"budgets":           {"[team, day]", []string{"team", "day"}},
 	"max_queue":         {"7", 7},
+	"max_unread_bytes":  {"1048576", int64(1048576)},
 }
 
 // besideRows are what some options are nothing without.

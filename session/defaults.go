@@ -17,6 +17,7 @@ const (
 	DefaultPermissionTimeout = 5 * time.Minute
 	DefaultMaxQueue          = 64
 	DefaultMaxLineBytes      = protocol.DefaultMaxLine
+	DefaultMaxUnreadBytes    = 512 << 20
 
 	DefaultInterruptGrace = 10 * time.Second // the CLI needs some 30 ms, and up to 2 s for a tool in a sandbox
 	DefaultResumeAttempts = 2
@@ -31,6 +32,7 @@ func (o Options) withDefaults() Options {
 	o.PermissionTimeout = cmp.Or(o.PermissionTimeout, DefaultPermissionTimeout)
 	o.MaxLineBytes = cmp.Or(o.MaxLineBytes, DefaultMaxLineBytes)
 	o.MaxQueue = cmp.Or(o.MaxQueue, DefaultMaxQueue)
+	o.MaxUnreadBytes = cmp.Or(o.MaxUnreadBytes, DefaultMaxUnreadBytes)
 	o.Restart = cmp.Or(o.Restart, supervisor.Permanent)
 	o.InterruptGrace = cmp.Or(o.InterruptGrace, DefaultInterruptGrace)
 	o.ResumeAttempts = cmp.Or(o.ResumeAttempts, DefaultResumeAttempts)

@@ -14,7 +14,7 @@ var (
 	// ErrQueueFull says that Options.MaxQueue queries wait already.
 	ErrQueueFull = errors.New("queue full")
 	// ErrSlowConsumer says that the caller did not take the messages of its turn as fast as the CLI wrote
-	// them, for so long that keeping them would have cost too much memory. The turn was interrupted.
+	// them, for so long that more of them wait than Options.MaxUnreadBytes, or that the disk is full. The turn was interrupted.
 	ErrSlowConsumer = errors.New("messages were not read in time")
 	// ErrInterrupted says that the turn was interrupted, by Interrupt or by an operator.
 	ErrInterrupted = errors.New("turn interrupted")

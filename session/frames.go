@@ -200,9 +200,9 @@ func (l *loop) deliver(c *actor.Context[message], m protocol.Message) {
 	if q == nil || q.overflowed {
 		return
 	}
-	if !q.stream.push(m) {
+	if err := q.stream.push(m); err != nil {
 		q.overflowed = true
-		l.interruptTurn(c, fmt.Errorf("session %s: %w", l.session.name, ErrSlowConsumer), nil)
+		l.interruptTurn(c, fmt.Errorf("session %s: %w: %w", l.session.name, ErrSlowConsumer, err), nil)
 	}
 }
 

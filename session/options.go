@@ -214,6 +214,9 @@ type Options struct {
 	Redeliver bool `json:"redeliver,omitzero"`
 	// MaxQueue is how many queries may wait for their turn. Zero: 64.
 	MaxQueue int `json:"max_queue,omitzero"`
+	// MaxUnreadBytes is how much of a turn's messages may wait for a slow caller of Query: some MiB in memory, the rest
+	// in a file without a name in the state directory. Then the turn ends with ErrSlowConsumer. Zero: 536870912 (512 MiB).
+	MaxUnreadBytes int64 `json:"max_unread_bytes,omitzero"`
 	// PermissionTimeout is how long a permission question may wait for its answer before it is denied. Zero: 5m.
 	PermissionTimeout time.Duration `json:"permission_timeout,omitzero"`
 

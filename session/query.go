@@ -63,7 +63,7 @@ func (s *Session) QueryPrompt(ctx context.Context, prompt Prompt) iter.Seq2[prot
 			yield(nil, context.Cause(ctx))
 			return
 		}
-		q := &query{uuid: id, line: line, text: prompt.Content.Text(), digest: promptDigest(prompt.Content), stream: newStream()}
+		q := &query{uuid: id, line: line, text: prompt.Content.Text(), digest: promptDigest(prompt.Content), stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
 		ref, err := s.desk.enqueue(q)
 		if err != nil {
 			yield(nil, err)
@@ -105,12 +105,6 @@ func (s *Session) leave(q *query) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = ref.SendWait(ctx, abandon{q})
-}
-
-func (s *stream) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
 }
 
 // Answer is a turn, collected.

@@ -2,41 +2,115 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/understudy-run/understudy/session/protocol"
 )
 
-// streamWindow is how many bytes of frames may wait for a consumer.
-const streamWindow = 32 << 20
+// What may wait for a consumer, in bytes of frames.
+const (
+	// streamWindow is how much waits in memory, decoded. What comes beyond it goes to a file.
+	streamWindow = 4 << 20
+	// spillWindow is how much may wait to be written to that file.
+	spillWindow = 8 << 20
+)
 
-// stream carries messages from the actor, which never waits, to one consumer, which may be slow.
+// stream carries messages from the actor, which never waits, to one consumer, which may be slow. The messages
+// are, oldest first, in items, in the spool, and in pending.
 type stream struct {
+	dir   string // for the spool
+	limit int64  // of the spool, in bytes
+
 	mu     sync.Mutex
 	items  []protocol.Message
 	bytes  int
 	closed bool
 	err    error
 	ready  chan struct{} // holds one token when there may be something to take
+
+	spool   *spool // nil while the consumer keeps up
+	pending []byte // lines on their way to the spool
+	spare   []byte // a buffer for the next of them
+	writing bool   // a goroutine writes them
+	broken  error  // why nothing more can be kept
 }
 
-func newStream() *stream { return &stream{ready: make(chan struct{}, 1)} }
+func newStream(dir string, limit int64) *stream {
+	return &stream{ready: make(chan struct{}, 1), dir: dir, limit: limit}
+}
 
-// push adds a message. It reports whether there was room.
-func (s *stream) push(m protocol.Message) bool {
+// push adds a message. An error says why there is no room for it: the consumer gets what was pushed before.
+func (s *stream) push(m protocol.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return true // nobody takes it, and nobody misses it
+		return nil // nobody takes it, and nobody misses it
 	}
-	size := len(m.Raw())
-	if s.bytes+size > streamWindow && len(s.items) > 0 {
-		return false
+	raw := m.Raw()
+	switch {
+	case s.broken != nil:
+		return s.broken
+	case s.spool == nil && (s.bytes+len(raw) <= streamWindow || len(s.items) == 0):
+		s.items = append(s.items, m)
+		s.bytes += len(raw)
+		s.wake()
+		return nil
+	case s.spool == nil:
+		s.spool = &spool{dir: s.dir}
 	}
-	s.items = append(s.items, m)
-	s.bytes += size
-	s.wake()
-	return true
+	if unread := s.spool.unread() + int64(len(s.pending)+len(raw)); unread > s.limit {
+		s.broken = fmt.Errorf("%d bytes wait already (max_unread_bytes)", s.limit)
+	} else if len(s.pending) > 0 && len(s.pending)+len(raw) > spillWindow {
+		s.broken = fmt.Errorf("the disk is slower than the CLI, %d bytes wait to be written", len(s.pending))
+	}
+	if s.broken != nil {
+		return s.broken
+	}
+	s.pending = append(append(s.pending, raw...), '\n')
+	if !s.writing {
+		s.writing = true
+		go s.spill() // ends when nothing is pending
+	}
+	return nil
+}
+
+// spill writes what is pending. Nothing else writes to the spool.
+func (s *stream) spill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.pending) > 0 {
+		lines, to := s.pending, s.spool
+		s.pending, s.spare = s.spare[:0], nil
+		file, opened := to.tail(), false
+		s.mu.Unlock()
+		var n int64
+		var err error
+		if file == nil {
+			file, err = openSpool(s.dir)
+			opened = err == nil
+		}
+		if err == nil {
+			n, err = file.append(lines)
+		}
+		s.mu.Lock()
+		switch given := s.spool == to; {
+		case opened && given:
+			to.files = append(to.files, file)
+		case opened:
+			_ = file.Close() // the consumer has left
+		}
+		s.spare = lines[:0]
+		if file != nil {
+			file.size += n
+		}
+		if err != nil && s.spool == to {
+			s.pending, s.broken = nil, fmt.Errorf("keep them on disk: %w", err)
+		}
+		s.wake()
+	}
+	s.writing = false
 }
 
 // close ends the stream behind what is in it. Only the first call counts.
@@ -49,12 +123,27 @@ func (s *stream) close(err error) {
 	}
 }
 
+func (s *stream) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // abandon ends the stream and drops what is in it.
 func (s *stream) abandon() {
 	s.close(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.items, s.bytes = nil, 0
+	s.items, s.bytes, s.pending, s.spare = nil, 0, nil, nil
+	s.release()
+}
+
+// release gives the spool up.
+func (s *stream) release() {
+	if s.spool != nil {
+		s.spool.close()
+		s.spool = nil
+	}
 }
 
 func (s *stream) wake() {
@@ -65,18 +154,12 @@ func (s *stream) wake() {
 }
 
 // take waits for messages. A nil slice is the end, with the stream's error; an error of the context comes
-// as it is.
+// as it is. There is one taker.
 func (s *stream) take(ctx context.Context) ([]protocol.Message, error) {
 	for {
-		s.mu.Lock()
-		items, closed, err := s.items, s.closed, s.err
-		s.items, s.bytes = nil, 0
-		s.mu.Unlock()
-		if len(items) > 0 {
-			return items, nil
-		}
-		if closed {
-			return nil, err
+		messages, over, err := s.next()
+		if len(messages) > 0 || over {
+			return messages, err
 		}
 		select {
 		case <-s.ready:
@@ -84,4 +167,45 @@ func (s *stream) take(ctx context.Context) ([]protocol.Message, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// next takes what is there.
+func (s *stream) next() (messages []protocol.Message, over bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.items) > 0 {
+		messages = s.items
+		s.items, s.bytes = nil, 0
+		return messages, false, nil
+	}
+	if s.spool != nil {
+		if file := s.spool.head(); file != nil {
+			from, to := file.read, file.size
+			s.mu.Unlock()
+			messages, n, err := file.messages(from, to)
+			s.mu.Lock()
+			file.read += n
+			if err != nil { // they were there, and are not any more
+				s.closed, s.err = true, fmt.Errorf("%w: read them back from disk: %w", ErrSlowConsumer, err)
+				s.pending = nil
+				s.release()
+			}
+			if err == nil || len(messages) > 0 {
+				return messages, false, nil
+			}
+		}
+	}
+	switch {
+	case s.writing: // there will be more in a moment
+		return nil, false, nil
+	case s.broken != nil && s.closed:
+		s.release()
+		if s.err == nil || !errors.Is(s.err, ErrSlowConsumer) {
+			return nil, true, errors.Join(fmt.Errorf("%w: %w", ErrSlowConsumer, s.broken), s.err)
+		}
+		return nil, true, s.err
+	case s.broken == nil:
+		s.release() // the consumer has caught up
+	}
+	return nil, s.closed, s.err
 }

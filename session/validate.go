@@ -79,6 +79,9 @@ func (o Options) checkNumbers(add adder) {
 			add(n.name, n.value, fmt.Sprintf("0 (%s) or more", n.zero))
 		}
 	}
+	if o.MaxUnreadBytes < 0 {
+		add("max_unread_bytes", o.MaxUnreadBytes, "0 (for the default) or more")
+	}
 	if n := o.MaxThinkingTokens; n != nil && *n < 0 {
 		add("max_thinking_tokens", *n, "0 (no thinking) or more")
 	}

@@ -222,6 +222,54 @@ func (b *backend) Interrupt(ctx context.Context, name string) error {
 	return coded(s.Interrupt(ctx))
 }
 
+// Approvals are the questions that wait.
+func (b *backend) Approvals(context.Context) ([]debug.Approval, error) {
+	var list []debug.Approval
+	for _, a := range b.Runtime.Approvals() {
+		shown := debug.Approval{
+			ID: a.ID, Session: a.Session, SessionID: a.SessionID, Generation: a.Generation, Turn: a.Turn,
+			Tool: a.Tool, ToolUseID: a.ToolUseID, AgentID: a.AgentID, Input: a.Input, Argument: a.Argument,
+			Title: a.Title, Description: a.Description, Reason: a.Reason, BlockedPath: a.BlockedPath,
+			AskedAt: a.AskedAt, ExpiresAt: a.ExpiresAt,
+		}
+		if len(a.Suggestions) > 0 {
+			suggestions, err := json.Marshal(a.Suggestions)
+			if err != nil {
+				return nil, err
+			}
+			shown.Suggestions = suggestions
+		}
+		for _, q := range a.Questions {
+			question := debug.Question{Question: q.Question, Header: q.Header, MultiSelect: q.MultiSelect}
+			for _, o := range q.Options {
+				question.Options = append(question.Options, debug.QuestionOption(o))
+			}
+			shown.Questions = append(shown.Questions, question)
+		}
+		list = append(list, shown)
+	}
+	return list, nil
+}
+
+// Answer answers one of them.
+func (b *backend) Answer(ctx context.Context, id, principal string, answer debug.ApprovalAnswer) error {
+	given := session.ApprovalAnswer{
+		Allow: answer.Decision == "allow", Input: answer.Input, Answers: answer.Answers, Message: answer.Message,
+		Interrupt: answer.Interrupt, By: principal,
+	}
+	if answer.Always {
+		for _, a := range b.Runtime.Approvals() {
+			if a.ID == id {
+				given.Permissions = a.Suggestions
+			}
+		}
+		if given.Permissions == nil {
+			return &debug.Error{Code: debug.BadRequest, Message: "always: the CLI suggests no rule for this one"}
+		}
+	}
+	return coded(b.Runtime.Answer(ctx, id, given))
+}
+
 func (b *backend) Acted(_ context.Context, principal, action, target string, err error) {
 	r := audit.Record{Kind: audit.AdminAction, Session: target, Principal: principal, Detail: map[string]any{"action": action}}
 	if err != nil {
@@ -244,7 +292,9 @@ func coded(err error) error {
 		code = debug.NoSuchSession
 	case errors.Is(err, ErrExists), errors.Is(err, supervisor.ErrAlreadyPresent), errors.Is(err, supervisor.ErrAlreadyStarted):
 		code = debug.Conflict
-	case errors.Is(err, session.ErrPrompt):
+	case errors.Is(err, session.ErrNoApproval):
+		code = debug.NoSuchApproval
+	case errors.Is(err, session.ErrPrompt), errors.Is(err, session.ErrBadAnswer):
 		code = debug.BadRequest
 	case errors.Is(err, session.ErrQueueFull), errors.Is(err, ErrBusy):
 		code = debug.Busy

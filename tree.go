@@ -77,7 +77,7 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 		node.State = string(session.Draining)
 	}
 	node.SessionFields = &debug.SessionFields{
-		SessionID: info.SessionID, PID: info.PID, Generation: info.Generation, Queue: info.Queue,
+		SessionID: info.SessionID, PID: info.PID, Generation: info.Generation, Queue: info.Queue, Approvals: info.Approvals,
 		Turns: info.Turns, CostUSD: info.CostUSD, BudgetUSD: info.Budget, Model: info.Model, Mode: info.Mode,
 		CWD: info.CWD, CLIVersion: info.Version, Tool: info.Tool, ToolArg: info.ToolArg, Unknown: info.Unknown, APIRetries: info.APIRetries,
 		Turn: info.Turn, TurnSince: known(info.TurnSince),

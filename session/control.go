@@ -134,7 +134,11 @@ func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
 // onPermission has the embedder's callback answer a permission question.
 func (l *loop) onPermission(c *actor.Context[message], id string, q *protocol.CanUseTool) {
 	ask := l.options.CanUseTool
-	if ask == nil {
+	switch {
+	case ask == nil && l.options.asksHost() && !l.stopping:
+		l.askPeople(c, id, q)
+		return
+	case ask == nil:
 		deny, _ := protocol.NewDeny("nobody is there to answer") // not empty
 		l.reply(c, id, deny)
 		return

@@ -50,7 +50,7 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 			return
 		}
 		left := l.options.StallTimeout - time.Since(l.heard)
-		if l.mainTool() || len(l.questions) > 0 { // it waits for a tool, or for us
+		if l.mainTool() || len(l.questions) > 0 || len(l.approvals) > 0 { // it waits for a tool, or for us
 			left = l.options.StallTimeout
 		}
 		if left > 0 {

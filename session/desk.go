@@ -24,6 +24,7 @@ type desk struct {
 	actor    actor.Ref[message]
 	stderr   func() []string
 	watchers map[*watcher]struct{}
+	board    board
 
 	moments   uint64   // so far
 	recent    []Moment // the last of them

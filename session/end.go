@@ -40,6 +40,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 		cancel()
 		delete(l.questions, id)
 	}
+	l.withdrawApprovals("the process that asked has ended")
 	if l.stopping && l.cause == nil {
 		l.finish(c, nil)
 		return

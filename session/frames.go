@@ -24,6 +24,7 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 		l.onAnswer(c, m)
 		return
 	case *protocol.ControlCancelRequest:
+		l.withdrawApproval(m.RequestID, "the CLI does not ask any more, as after an interrupt")
 		if cancel, ok := l.questions[m.RequestID]; ok {
 			cancel()
 			delete(l.questions, m.RequestID)

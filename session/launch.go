@@ -25,7 +25,10 @@ func (l *loop) Started(c *actor.Context[message]) error {
 	// An actor that is killed, or panics, ends without having answered: whoever waits for its turn must not
 	// wait for ever.
 	l.over = c.Context()
-	context.AfterFunc(l.over, func() { l.desk.orphan(l) })
+	context.AfterFunc(l.over, func() {
+		l.desk.orphan(l)
+		l.session.orphanApprovals(l)
+	})
 	l.heard = time.Now()
 	l.after(c, startDeadline, l.options.StartTimeout)
 	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })

@@ -39,6 +39,7 @@ type loop struct {
 
 	requests  map[string]*request // ours to the CLI, unanswered
 	questions map[string]context.CancelFunc
+	approvals map[string]*pendingApproval // by the id of the control request
 	sequence  int
 	timers    map[deadline]*actor.Timer
 	noise     int
@@ -58,7 +59,7 @@ func newLoop(s *Session) *loop {
 	return &loop{
 		session: s, options: s.spec.Options, desk: s.desk, log: s.spec.Logger.With().Str("session", s.name).Logger(),
 		tools: make(map[string]*toolUse), requests: make(map[string]*request),
-		questions: make(map[string]context.CancelFunc), timers: make(map[deadline]*actor.Timer),
+		questions: make(map[string]context.CancelFunc), approvals: make(map[string]*pendingApproval), timers: make(map[deadline]*actor.Timer),
 	}
 }
 
@@ -97,6 +98,10 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onPromptKept(c, m)
 	case decided:
 		l.onDecided(c, m)
+	case answered:
+		l.onAnswered(c, m)
+	case unanswered:
+		l.onUnanswered(c, m.request)
 	case called:
 		l.callbacks.done(c)
 	case overdue:

@@ -58,12 +58,18 @@ type (
 		result    protocol.PermissionResult
 		err       error
 	}
+	answered struct {
+		id     string
+		answer ApprovalAnswer
+		reply  actor.Reply[struct{}]
+	}
 	called      struct{}
 	processGone struct{}
 
 	// Time.
-	overdue struct{ what deadline }
-	silent  struct{ request string }
+	overdue    struct{ what deadline }
+	silent     struct{ request string }
+	unanswered struct{ request string }
 )
 
 func (awaitReady) isMessage()  {}
@@ -82,6 +88,8 @@ func (saved) isMessage()       {}
 func (intentKept) isMessage()  {}
 func (promptKept) isMessage()  {}
 func (decided) isMessage()     {}
+func (answered) isMessage()    {}
+func (unanswered) isMessage()  {}
 func (called) isMessage()      {}
 func (processGone) isMessage() {}
 func (overdue) isMessage()     {}

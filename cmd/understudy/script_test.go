@@ -63,7 +63,28 @@ func TestScripts(t *testing.T) {
 }
 
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
-	"exit": exitWith, "await": await, "await_file": awaitFile, "signal": signalDaemon, "pid": pid, "port": port, "last": last, "nothing_left": nothingLeft,
+	"exit": exitWith, "await": await, "await_approval": awaitApproval, "await_file": awaitFile, "signal": signalDaemon, "pid": pid, "port": port, "last": last, "nothing_left": nothingLeft,
+}
+
+// awaitApproval waits until a session's question waits for somebody.
+func awaitApproval(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await_approval SESSION")
+	}
+	client := debug.Dial(filepath.Join(ts.Getenv("UNDERSTUDY_DATA_DIR"), socketName))
+	defer client.Close()
+	until(ts, args[0]+" asks", func(ctx context.Context) (bool, string) {
+		list, err := client.Approvals(ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, a := range list {
+			if a.Session == args[0] {
+				return true, ""
+			}
+		}
+		return false, strconv.Itoa(len(list)) + " approvals, none of it"
+	})
 }
 
 func exitWith(ts *testscript.TestScript, _ bool, args []string) {

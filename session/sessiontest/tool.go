@@ -213,6 +213,25 @@ func (s *simulation) absolute(input json.RawMessage) json.RawMessage {
 	return input
 }
 
+// answersOf is what the model is told of the answers that the host gave.
+func answersOf(use *toolUse) toolOutcome {
+	var in struct {
+		Questions []struct {
+			Question string `json:"question"`
+		} `json:"questions"`
+		Answers map[string]string `json:"answers"`
+	}
+	if err := json.Unmarshal(use.input, &in); err != nil {
+		return toolFailure("InputValidationError: "+err.Error(), nil)
+	}
+	var told []string
+	for _, q := range in.Questions {
+		told = append(told, fmt.Sprintf("%q=%q", q.Question, in.Answers[q.Question]))
+	}
+	text := "Your questions have been answered: " + strings.Join(told, ", ") + ". You can now continue with these answers in mind."
+	return toolOutcome{content: text, structured: in}
+}
+
 func (s *simulation) runTool(use *toolUse) toolOutcome {
 	switch use.name {
 	case "Bash":
@@ -221,6 +240,8 @@ func (s *simulation) runTool(use *toolUse) toolOutcome {
 		return s.readFile(use)
 	case "Write":
 		return s.writeFile(use)
+	case "AskUserQuestion":
+		return answersOf(use)
 	}
 	return toolFailure(use.name+" is not part of the simulation", nil)
 }

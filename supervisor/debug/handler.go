@@ -111,6 +111,8 @@ type handler struct {
 //	GET  events                      server-sent {"seq":n,"paths":[…]} when something has changed
 //	GET  openapi.json                all this for programs
 //	GET  ./, budgets                 pages, as audit and sessions/{name} are for a browser
+//	GET  approvals                   the questions that wait for somebody; for those who may act
+//	POST approvals/{id}              {"decision":"allow","input":{…},"answers":{…}} or {"decision":"deny","message":…}
 //	POST sessions                    {"name":…,"options":["key=value",…]}
 //	POST sessions/{name}/query       {"prompt":…}, or {"content":[blocks]}; frames as application/x-ndjson
 //	POST sessions/{name}/restart     also interrupt, stop
@@ -148,6 +150,8 @@ func newHandler(b Backend, o Options) *handler {
 	h.get(Path+"sessions/{name}/frames", h.frames)
 	h.get(Path+"openapi.json", h.openapi)
 	h.get(Path+"budgets", h.budgets)
+	h.get(Path+"approvals", h.approvals)
+	h.post(Path+"approvals/{id}", h.answerApproval)
 	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.sessions, http.MethodPost: h.spawn})
 	h.post(Path+"sessions/{name}/query", h.query)
 	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))

@@ -31,9 +31,10 @@ type Node struct {
 // SessionFields are what a Node of kind session has beyond the others.
 type SessionFields struct {
 	SessionID  string  `json:"session_id"`
-	PID        int     `json:"pid"`        // of the CLI; 0 if there is none
-	Generation int     `json:"generation"` // 1, 2, … per process
-	Queue      int     `json:"queue"`      // queries that wait
+	PID        int     `json:"pid"`                 // of the CLI; 0 if there is none
+	Generation int     `json:"generation"`          // 1, 2, … per process
+	Queue      int     `json:"queue"`               // queries that wait
+	Approvals  int     `json:"approvals,omitempty"` // questions that wait for somebody
 	Turns      int     `json:"turns"`
 	CostUSD    float64 `json:"cost_usd"`
 	BudgetUSD  float64 `json:"budget_usd"` // 0: no limit

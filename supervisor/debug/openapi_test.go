@@ -90,6 +90,9 @@ func TestOpenAPIDescribesEveryAnswer(t *testing.T) {
 					if strings.HasSuffix(path, "/sessions") {
 						body = `{"name":"new","options":["model=haiku"]}`
 					}
+					if strings.Contains(path, "/approvals/") {
+						body = `{"decision":"deny"}`
+					}
 				}
 				w := call(t, strings.ToUpper(method), path, body, accept)
 				code := http.StatusText(w.Code)

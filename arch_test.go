@@ -25,7 +25,7 @@ var rooms = map[string][]string{
 	"cmd/understudy":        {"", "config", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
 	"config":                {"session", "session/protocol", "session/process", "supervisor", "audit"}, // process: sizes
 	"supervisor/debug":      {"supervisor", "actor"},
-	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process"},
+	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
 	"supervisor":            {"actor"},
 	"audit":                 {"actor", "audit/internal/format"},
 	"audit/internal/format": {},
@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 	"session/protocol":      {},
 	"session/stream":        {"session/protocol"},
 	"session/process":       {},
+	"session/keyproxy":      {},
 	"session/sessiontest":   {},
 }
 
@@ -43,10 +44,10 @@ var homes = map[string][]string{
 	"github.com/goccy/go-yaml":    {"config"},
 	"github.com/spf13/cobra":      {"cmd/understudy"},
 	"os/exec":                     {"session/process", "session/sessiontest"},
-	"net/http":                    {"supervisor/debug", "session/sessiontest", "audit/remote", "cmd/understudy", ""}, // cmd: the type of headers; the root: the type of DebugHandler
-	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"},                      // process: the first process of a pid namespace
+	"net/http":                    {"supervisor/debug", "session/sessiontest", "audit/remote", "session/keyproxy", "cmd/understudy", ""}, // keyproxy: it is a proxy; cmd: the type of headers; the root: the type of DebugHandler
+	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"},                                          // process: the first process of a pid namespace
 	"flag":                        {},
-	"log":                         {"supervisor/debug"}, // the type of http.Server.ErrorLog
+	"log":                         {"supervisor/debug", "session/keyproxy"}, // the type of http.Server.ErrorLog
 	"log/slog":                    {},
 }
 

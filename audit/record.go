@@ -90,6 +90,9 @@ const (
 	// and session.parked, with the same details. See [Supervision].
 	SupervisorEvent Kind = "supervisor.event"
 
+	// APIRequest is a request to the model that went through a session's key proxy, or was refused by it.
+	APIRequest Kind = "api.request"
+
 	// WitnessDiffers says that what the CLI itself reports of a tool use is not what the log has.
 	WitnessDiffers Kind = "witness.differs"
 )
@@ -102,7 +105,7 @@ var kinds = map[Kind]bool{ // true: the log's own
 	TurnStarted: false, TurnResult: false,
 	ToolIntent: false, ToolDecision: false, ToolResult: false, ToolOrphan: false,
 	ApprovalAsked: false, ApprovalAnswered: false, BudgetWarned: false, BudgetExhausted: false,
-	AdminAction: false, SupervisorEvent: false, WitnessDiffers: false,
+	AdminAction: false, SupervisorEvent: false, APIRequest: false, WitnessDiffers: false,
 }
 
 // Outcome is what was decided, or how something ended.

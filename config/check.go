@@ -208,6 +208,15 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 		return d.checkBudget(path, n, o.MaxBudgetUSD)
 	case "sandbox":
 		return d.sandbox(path, n, o.Sandbox)
+	case "api_proxy", "api_key_credential":
+		return d.problemsOf(path, key, n, *o)
+	case "api_key_file":
+		if o.APIKeyFile == "" {
+			return true
+		}
+		name, ok := d.resolve(path, n, o.APIKeyFile) // it may come to be there later
+		o.APIKeyFile = name
+		return ok
 	case "claude_md":
 		return d.each(path, n, o.ClaudeMD, func(path string, n *node, name *string) bool {
 			return *name != "" || d.problem(path, n, "expected the path of a file", "remove the entry")
@@ -377,6 +386,19 @@ func (d *decoder) combination(path string, n *node, o session.Options) bool {
 			place = place.items[index]
 		}
 		ok = d.problem(fmt.Sprintf("%s[%d]", join(path, key), index), place, "this tool is both allowed and disallowed", "remove it from one of allowed_tools and disallowed_tools")
+	}
+	return ok
+}
+
+// problemsOf reports what is wrong with one option by itself.
+func (d *decoder) problemsOf(path, key string, n *node, o session.Options) bool {
+	ok := true
+	for _, p := range o.Problems() {
+		below, found := strings.CutPrefix(p.Path, key)
+		if !found || p.Combination || below != "" && below[0] != '.' && below[0] != '[' {
+			continue
+		}
+		ok = d.explained(path+below, n.at(below), p.Message) && ok
 	}
 	return ok
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/keyproxy"
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
@@ -99,6 +100,15 @@ var optionRows = map[string]struct {
 			Credentials:      session.SandboxCredentials{EnvVars: []session.SandboxCredentialVariable{{Name: "A", Mode: "deny"}}},
 			ExcludedCommands: []string{}, IgnoreViolations: map[string][]string{"*": {"/x"}}, Ripgrep: &session.SandboxRipgrep{Command: "rg"},
 		},
+	},
+	"api_key_file":       {"key", "/etc/key"},
+	"api_key_credential": {"anthropic", "anthropic"},
+	"api_key_delivery":   {"proxy", session.DeliverProxy},
+	"api_proxy": {
+		"{upstream: 'https://x.example', models: [claude-*], requests_per_minute: 5, tokens_per_minute: 6, max_budget_usd: 1.5, prices: {'*': {input: 1, output: 2}}}",
+		session.APIProxy{Upstream: "https://x.example", Limits: keyproxy.Limits{
+			Models: []string{"claude-*"}, RequestsPerMinute: 5, TokensPerMinute: 6, MaxBudgetUSD: 1.5, Prices: map[string]keyproxy.Price{"*": {Input: 1, Output: 2}},
+		}},
 	},
 	"profile":                            {"review", session.ProfileReview},
 	"trust_workspace":                    {"true", true},
@@ -297,7 +307,7 @@ func TestSecretsAreKnownByTheirKeys(t *testing.T) {
 
 // Words that are suggested are words that are taken.
 func TestSuggestedWords(t *testing.T) {
-	for _, typ := range []reflect.Type{reflect.TypeFor[protocol.PermissionMode](), reflect.TypeFor[session.Profile](), reflect.TypeFor[supervisor.Restart](), shutdownType, reflect.TypeFor[session.Effort](), reflect.TypeFor[session.PermissionPrompts]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[protocol.PermissionMode](), reflect.TypeFor[session.Profile](), reflect.TypeFor[session.APIKeyDelivery](), reflect.TypeFor[supervisor.Restart](), shutdownType, reflect.TypeFor[session.Effort](), reflect.TypeFor[session.PermissionPrompts]()} {
 		words := wordsOf(typ)
 		require.NotEmpty(t, words)
 		for _, w := range words {

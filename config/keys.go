@@ -107,6 +107,8 @@ func wordsOf(t reflect.Type) []string {
 		return words(session.ThinkingDisplays())
 	case reflect.TypeFor[session.PermissionPrompts]():
 		return words(session.PermissionPromptsWords())
+	case reflect.TypeFor[session.APIKeyDelivery]():
+		return words(session.APIKeyDeliveries())
 	case shutdownType:
 		return []string{supervisor.BrutalKill.String(), supervisor.Infinity.String(), "a duration such as " + supervisor.DefaultShutdown.String()}
 	}

@@ -44,22 +44,31 @@ func (l *loop) launch(c *actor.Context[message]) {
 	spec := l.session.launch(l.record)
 	l.resumed = spec.Resume || spec.ResumeFrom != "" || spec.Continue || spec.FromPR != ""
 	l.joining = l.resumed && !spec.Resume
-	options := l.options
+	options, session := l.options, l.session
 	alive := &l.session.alive
 	alive.enter()
 	heard := heardStderr(l.desk, l.record.Generation, l.options.Stderr, l.log)
 	c.Go("start CLI", func(ctx context.Context) message {
-		if err := options.prepare(&spec); err != nil {
+		bounded, cancel := context.WithTimeout(ctx, options.StartTimeout)
+		defer cancel()
+		release := func() {}
+		err := options.prepare(&spec)
+		if err == nil {
+			release, err = session.access(bounded, options, &spec)
+		}
+		if err != nil {
 			alive.leave()
 			return launched{err: err}
 		}
 		p, err := process.Start(spec, process.Options{OnStderr: heard, Ledger: l.session.spec.Ledger})
 		if err != nil {
+			release()
 			alive.leave()
 			return launched{err: err}
 		}
 		go func() { // ends with the process
 			<-p.Done()
+			release()
 			alive.leave()
 		}()
 		if ctx.Err() != nil { // the actor has ended meanwhile, and will not take it

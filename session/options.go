@@ -155,7 +155,7 @@ type Options struct {
 	Env map[string]string `json:"env,omitzero"`
 	// InheritEnv names variables of this process that the CLI gets beyond the few it needs, by name or as PREFIX_*.
 	InheritEnv []string `json:"inherit_env,omitzero"`
-	// APIKey reaches the CLI by its environment only, and its tools not at all.
+	// APIKey reaches the CLI as APIKeyDelivery says, and its tools not at all.
 	APIKey Secret `json:"api_key,omitzero"`
 	// ExtraArgs are further flags of the CLI, without their dashes; a nil value is a flag without value.
 	ExtraArgs map[string]*string `json:"extra_args,omitzero"`
@@ -232,6 +232,19 @@ type Options struct {
 	OnResumeFailure ResumeFailure `json:"on_resume_failure,omitzero"`
 	// Budgets are the shared budgets that the session spends from, by name, beside its own MaxBudgetUSD.
 	Budgets []string `json:"budgets,omitzero"`
+
+	// Keys. APIKey is one of four sources; no two may be set.
+
+	// APIKeyFile is a file that holds the key. It is read at each start of a process.
+	APIKeyFile string `json:"api_key_file,omitzero"`
+	// APIKeyCredential is a credential of systemd (LoadCredential=) that holds the key: a file in $CREDENTIALS_DIRECTORY.
+	APIKeyCredential string `json:"api_key_credential,omitzero"`
+	// APIKeySource gives the key at each start of a process.
+	APIKeySource APIKeySource `json:"-"`
+	// APIKeyDelivery is env if empty.
+	APIKeyDelivery APIKeyDelivery `json:"api_key_delivery,omitzero"`
+	// APIProxy tunes the proxy of APIKeyDelivery proxy.
+	APIProxy APIProxy `json:"api_proxy,omitzero"`
 
 	// Least privilege. docs/secure-deployment.md shows these together.
 

@@ -60,6 +60,16 @@ func (o Options) Problems() []Problem {
 	if err := o.mayBypass(mode); err != nil {
 		together(option, mode, "%v", err)
 	}
+	problems = append(problems, o.APIProxy.problems()...)
+	if o.APIKeyDelivery != "" && !slices.Contains(APIKeyDeliveries(), o.APIKeyDelivery) {
+		add("api_key_delivery", o.APIKeyDelivery, "expected env, fd or proxy")
+	}
+	if sources := o.keySources(); len(sources) > 1 {
+		together(sources[1], "", "the key has two sources, %s; remove one, or take a default back with null", strings.Join(sources, " and "))
+	}
+	if strings.ContainsAny(o.APIKeyCredential, "/\x00") || strings.HasPrefix(o.APIKeyCredential, ".") {
+		add("api_key_credential", o.APIKeyCredential, "expected the name of a credential, not a path")
+	}
 	if !o.TrustWorkspace {
 		for i, source := range o.SettingSources {
 			if source == "project" || source == "local" {

@@ -341,7 +341,7 @@ func (s *Session) launch(r record) process.Launch {
 		PermissionPromptStdio: o.asksHost(), PermissionPromptsNone: o.PermissionPrompts == PromptsNone,
 		PermissionPromptTool: o.PermissionPromptTool,
 		ExtraArgs:            o.ExtraArgs, Containment: o.Containment, Limits: o.Limits,
-		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.APIKey.Reveal(),
+		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.shownKey(), APIKeyFD: o.APIKeyDelivery == DeliverFD,
 		Marker: fmt.Sprintf("%s/%s/%d", s.spec.Runtime, s.name, r.Generation),
 	}
 	if schema, err := o.schema(); err == nil { // Validate has seen to that

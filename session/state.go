@@ -24,6 +24,8 @@ type record struct {
 	Joined     bool   `json:"joined,omitempty"` // the conversation that the options name was gone on with; it is the session's now
 	Turns      int    `json:"turns"`
 	Ledger     ledger `json:"ledger"`
+	// ProxyUSD is what went through key proxies, by their own count.
+	ProxyUSD float64 `json:"proxy_usd,omitempty"`
 
 	// Set at run time, and applied again after a restart.
 	Model          string                  `json:"model,omitempty"`

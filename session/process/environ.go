@@ -37,7 +37,9 @@ var reservedNames = []string{MarkerVariable, "CLAUDE_CODE_EMIT_SESSION_STATE_EVE
 // os.Environ()): what the allowlist and InheritEnv let through, then defaults of the runtime, then Env, then
 // the key and the marker. The variables of the runtime:
 //
-//	ANTHROPIC_API_KEY                        APIKey, if set
+//	ANTHROPIC_API_KEY                        APIKey, if set and not in a pipe
+//	CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR      with APIKeyFD: where the CLI reads the key
+//	ANTHROPIC_BASE_URL, NO_PROXY             with APIProxy
 //	CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1   where there is a key: tools, hooks and MCP servers don't get it
 //	CLAUDE_CODE_ENTRYPOINT=sdk-go
 //	DISABLE_AUTOUPDATER=1
@@ -98,10 +100,24 @@ func (l Launch) Environ(parent []string) ([]string, error) {
 	if strings.ContainsAny(l.APIKey, "\x00\r\n") {
 		return nil, fmt.Errorf("api_key: contains a line break or a NUL byte; check where it is read from")
 	}
-	if l.APIKey != "" {
+	switch {
+	case l.APIKey == "":
+	case l.APIKeyFD:
+		env["CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR"] = keyDescriptor
+	default:
 		env["ANTHROPIC_API_KEY"] = l.APIKey
 	}
-	if env["ANTHROPIC_API_KEY"] != "" || env["ANTHROPIC_AUTH_TOKEN"] != "" {
+	if l.APIProxy != "" {
+		env["ANTHROPIC_BASE_URL"] = l.APIProxy
+		for _, name := range []string{"NO_PROXY", "no_proxy"} { // it is on this machine
+			if list := env[name]; list == "" {
+				env[name] = "127.0.0.1"
+			} else {
+				env[name] = list + ",127.0.0.1"
+			}
+		}
+	}
+	if l.APIKey != "" || env["ANTHROPIC_API_KEY"] != "" || env["ANTHROPIC_AUTH_TOKEN"] != "" {
 		if _, chosen := l.Env["CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"]; !chosen {
 			env["CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"] = "1"
 		}

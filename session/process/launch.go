@@ -152,6 +152,10 @@ type Launch struct {
 	// well as this host can, and without limits.
 	Containment Containment
 	Limits      Limits
+	// APIKeyFD hands the key over in a pipe instead: neither the CLI's environment nor that of anything it starts has it.
+	APIKeyFD bool
+	// APIProxy is the base URL of a proxy that APIKey is good for, and nothing else: a session's own, with a token for a key.
+	APIProxy string
 	// Marker identifies the processes of this launch, as "<runtime-id>/<session>/<generation>". It is in the
 	// environment of the CLI and of all it starts, and is what Sweep looks for. Required by Start. It must be unique
 	// to this launch: the sweep after the exit would end another process with the same marker.

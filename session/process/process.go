@@ -59,6 +59,15 @@ func spawn(path string, c command, o Options) (*Process, error) {
 			ours[i], theirs[i] = r, w
 		}
 	}
+	secret, err := secretPipe(c.secretFD)
+	if err != nil {
+		closeAll(ours[:])
+		closeAll(theirs[:])
+		return nil, err
+	}
+	if secret != nil {
+		defer func() { _ = secret.Close() }() // the child has its copy, or will have none
+	}
 	var fds [3]uintptr
 	for i, f := range theirs {
 		fds[i] = f.Fd()
@@ -78,7 +87,11 @@ func spawn(path string, c command, o Options) (*Process, error) {
 		started: time.Now(),
 	}
 	argv := append([]string{path}, c.args...)
-	err := p.child.start(path, argv, &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: fds[:]}, c.hold)
+	files := fds[:]
+	if secret != nil {
+		files = append(files, secret.Fd()) // keyDescriptor
+	}
+	err = p.child.start(path, argv, &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: files}, c.hold)
 	closeAll(theirs[:])
 	if err != nil {
 		closeAll(ours[:])

@@ -108,10 +108,14 @@ func Start(l Launch, o Options) (*Process, error) {
 		return nil, refuse(errors.New("permission_mode: the CLI refuses bypassPermissions as root; " +
 			"run as another user, choose another mode, or set env IS_SANDBOX=1 if this is a throw-away container"))
 	}
-	return start(command{
+	c := command{
 		path: l.program(), args: args, env: env, dir: l.Dir, marker: l.Marker, secrets: l.secrets(), parent: o.Parent,
 		containment: l.Containment, limits: l.Limits,
-	}, o)
+	}
+	if l.APIKeyFD {
+		c.secretFD = l.APIKey
+	}
+	return start(c, o)
 }
 
 // command is a launch that has become plain: what the operating system is asked to run.
@@ -127,6 +131,7 @@ type command struct {
 	containment Containment
 	limits      Limits
 	hold        *holding // what of it is had
+	secretFD    string   // what the child reads from keyDescriptor
 }
 
 func start(c command, o Options) (*Process, error) {

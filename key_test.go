@@ -1,0 +1,127 @@
+package understudy_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/sessiontest"
+)
+
+// TestKeyHunt has a tool look for the key in its environment, in /proc of its ancestors and in the data directory, for each way
+// that the key can be delivered. The tool is not in the sandbox, and runs as the same user: it sees what there is to see.
+func TestKeyHunt(t *testing.T) {
+	for delivery, inCLI := range map[session.APIKeyDelivery]bool{session.DeliverEnv: true, session.DeliverFD: false, session.DeliverProxy: false} {
+		t.Run(string(delivery), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, true, sessiontest.RequireKey(madeUpKey))
+			r.spec.APIKey, r.spec.APIKeyDelivery = "", delivery
+			file := filepath.Join(t.TempDir(), "key")
+			require.NoError(t, os.WriteFile(file, []byte(madeUpKey+"\n"), 0o600))
+			r.spec.APIKeyFile = file
+			events := make(chan session.ToolEvent, 10)
+			r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }
+			r.boot()
+			// The key is put together in the command, so that the command itself is not what is found.
+			key := madeUpKey[:10] + "''" + madeUpKey[10:]
+			hunt := func(where string) string {
+				r.Helper()
+				_, err := r.ask(bash("k=" + key + "; " + where + ` && echo FOUND || echo none`))
+				require.NoError(r, err)
+				return strings.TrimSpace((<-events).Result)
+			}
+			assert.Equal(t, "none", hunt(`env | grep -q "$k"`), "the environment of the tool")
+			assert.Equal(t, "none", hunt(`cat /proc/$$/environ /proc/$PPID/cmdline | tr '\0' '\n' | grep -q "$k"`))
+			ancestors := hunt(`{ p=$PPID; f=1; while [ "$p" -gt 1 ] && [ "$p" != ` + pidText() + ` ]; do tr '\0' '\n' < /proc/$p/environ | grep -q "$k" && f=0; tr '\0' '\n' < /proc/$p/cmdline | grep -q "$k" && f=0; p=$(awk '/^PPid/{print $2}' /proc/$p/status); done; [ $f = 0 ]; }`)
+			assert.Equal(t, map[bool]string{true: "FOUND", false: "none"}[inCLI], ancestors, "the environment of the CLI, and what is above it")
+			assert.Equal(t, "none", hunt(`cat /proc/$PPID/fd/3 2>/dev/null </dev/null | grep -q "$k"`), "the pipe, which has been read")
+			assert.Equal(t, "none", hunt(`grep -rqs "$k" `+r.options.DataDir+" "+r.spec.Env["HOME"]+" "+r.work), "the data directory and HOME")
+			for _, request := range r.api.Requests() {
+				assert.Equal(t, madeUpKey, request.Key, "the API got the key")
+			}
+			requests := r.records(audit.APIRequest)
+			if delivery == session.DeliverProxy {
+				require.NotEmpty(t, requests)
+				assert.Equal(t, "/v1/messages", requests[0].Detail["path"])
+				assert.InDelta(t, 1000, requests[0].Detail["input_tokens"], 0)
+				r.kill() // the next process has another token, and the key
+				r.until("it is back", func() bool { return r.Info().Generation == 2 && r.Info().State == session.Idle })
+				assert.Equal(t, "echo: again", r.mustAsk("again").Text)
+			} else {
+				assert.Empty(t, requests)
+			}
+			shutdown(t, r.rt)
+			left, err := filepath.Glob(filepath.Join(r.options.DataDir, "*", "*"))
+			require.NoError(t, err)
+			for _, path := range left {
+				if data, err := os.ReadFile(path); err == nil {
+					assert.NotContains(t, string(data), madeUpKey, path)
+				}
+			}
+		})
+	}
+}
+
+// TestAKeyIsAskedForAtEachStart changes the key between two processes.
+func TestAKeyIsAskedForAtEachStart(t *testing.T) {
+	r := newRig(t, true)
+	var n atomic.Int32
+	r.spec.APIKey = ""
+	r.spec.APIKeySource = func(_ context.Context, name string) (session.Secret, error) {
+		switch n.Add(1) {
+		case 1:
+			return "first-key-0123456789", nil
+		case 2:
+			return "", errors.New("the vault is sealed")
+		case 3:
+			panic("second-key-0123456789")
+		}
+		return session.Secret("second-key-0123456789 for " + name), nil
+	}
+	r.boot()
+	r.mustAsk("one")
+	r.killIdle()
+	r.mustAsk("two")
+	requests := r.api.Requests()
+	assert.Equal(t, "first-key-0123456789", requests[0].Key)
+	assert.Equal(t, "second-key-0123456789 for worker", requests[len(requests)-1].Key)
+	for _, record := range r.records() {
+		data := string(record.Input) + string(record.Output)
+		for _, v := range record.Detail {
+			if text, ok := v.(string); ok {
+				data += text
+			}
+		}
+		assert.NotContains(t, data, "second-key-0123456789")
+	}
+}
+
+// TestTheProxyIsASecondMeter stops a session whose CLI has no limit.
+func TestTheProxyIsASecondMeter(t *testing.T) {
+	r := newRig(t, true)
+	r.spec.APIKeyDelivery = session.DeliverProxy
+	r.spec.APIProxy.MaxBudgetUSD = 0.008
+	r.boot()
+	r.mustAsk("one")
+	_, err := r.ask("two")
+	require.NoError(t, err)
+	_, err = r.ask("three")
+	assert.Error(t, err)
+	assert.Equal(t, 2, len(r.api.Requests()))
+	r.killIdle()
+	_, err = r.ask("four")
+	assert.Error(t, err, "a new process has no new money")
+	assert.Equal(t, 2, len(r.api.Requests()))
+}
+
+func pidText() string { return strconv.Itoa(os.Getpid()) }

@@ -42,7 +42,7 @@ func TestKeyHunt(t *testing.T) {
 			}
 			assert.Equal(t, "none", hunt(`env | grep -q "$k"`), "the environment of the tool")
 			assert.Equal(t, "none", hunt(`cat /proc/$$/environ /proc/$PPID/cmdline | tr '\0' '\n' | grep -q "$k"`))
-			ancestors := hunt(`{ p=$PPID; f=1; while [ "$p" -gt 1 ] && [ "$p" != ` + pidText() + ` ]; do tr '\0' '\n' < /proc/$p/environ | grep -q "$k" && f=0; tr '\0' '\n' < /proc/$p/cmdline | grep -q "$k" && f=0; p=$(awk '/^PPid/{print $2}' /proc/$p/status); done; [ $f = 0 ]; }`)
+			ancestors := hunt(`{ p=$PPID; f=1; while [ "$p" -ge 1 ] && [ "$p" != ` + pidText() + ` ]; do tr '\0' '\n' < /proc/$p/environ | grep -q "$k" && f=0; tr '\0' '\n' < /proc/$p/cmdline | grep -q "$k" && f=0; p=$(awk '/^PPid/{print $2}' /proc/$p/status); done; [ $f = 0 ]; }`)
 			assert.Equal(t, map[bool]string{true: "FOUND", false: "none"}[inCLI], ancestors, "the environment of the CLI, and what is above it")
 			assert.Equal(t, "none", hunt(`cat /proc/$PPID/fd/3 2>/dev/null </dev/null | grep -q "$k"`), "the pipe, which has been read")
 			assert.Equal(t, "none", hunt(`grep -rqs "$k" `+r.options.DataDir+" "+r.spec.Env["HOME"]+" "+r.work), "the data directory and HOME")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 func newSpawn(at *place) *cobra.Command {
 	var template string
 	var pairs []string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "spawn NAME [--template T] [-o key=value]…",
 		Short: "Start a session that is not in the file",
@@ -31,14 +33,22 @@ its conversation goes on.`,
 			if cmd.Flags().Changed("template") {
 				pairs = append([]string{"template=" + template}, pairs...)
 			}
-			if err := at.client().Spawn(cmd.Context(), args[0], pairs); err != nil {
+			client := at.client()
+			err := waiting(cmd.Context(), cmd.ErrOrStderr(), client, args[0], "starting", func(ctx context.Context) error {
+				return client.Spawn(ctx, args[0], pairs)
+			})
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is ready; try: understudy send %s \"Hello\"\n", args[0], args[0])
+			if asJSON {
+				return printSession(cmd.Context(), cmd.OutOrStdout(), client, args[0])
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is ready; try: understudy send %s \"Hello\"\n", args[0], args[0])
 			return err
 		},
 	}
 	cmd.Flags().StringArrayVarP(&pairs, "option", "o", nil, "a session option as `key=value`, over the file's defaults; may be repeated")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the session as JSON")
 	cmd.Flags().StringVar(&template, "template", "", "the `name` of a template of the file, in place of its defaults")
 	return cmd
 }
@@ -76,7 +86,8 @@ func newStop(at *place) *cobra.Command {
 
 // newAction is a command that does something to a session and says what it has done.
 func newAction(at *place, verb string, alike []string, short, long string, act func(context.Context, *debug.Client, string) (string, error)) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:               verb + " NAME",
 		Short:             short,
 		Long:              short + ".\n\n" + long,
@@ -85,12 +96,33 @@ func newAction(at *place, verb string, alike []string, short, long string, act f
 		ValidArgsFunction: completeSession(at),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := at.client()
-			done, err := act(cmd.Context(), client, args[0])
+			var done string
+			err := waiting(cmd.Context(), cmd.ErrOrStderr(), client, args[0], doing[verb], func(ctx context.Context) (err error) {
+				done, err = act(ctx, client, args[0])
+				return err
+			})
 			if err != nil {
 				return advised(cmd.Context(), client, args[0], err)
+			}
+			if asJSON {
+				return printSession(cmd.Context(), cmd.OutOrStdout(), client, args[0])
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], done)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the session as JSON, as it is then")
+	return cmd
+}
+
+// doing is what is being waited for.
+var doing = map[string]string{"restart": "restarting", "interrupt": "interrupting", "stop": "stopping"}
+
+// printSession prints a session for programs.
+func printSession(ctx context.Context, out io.Writer, client *debug.Client, name string) error {
+	node, err := client.Session(ctx, name)
+	if err != nil {
+		return err
+	}
+	return printJSON(out, node)
 }

@@ -25,8 +25,11 @@ func (e *adviceError) Error() string { return e.err.Error() + ": " + e.advice }
 func (e *adviceError) Unwrap() error { return e.err }
 
 // advised adds to what the daemon says about a session what its user can do: which sessions there are, or how to
-// get this one going again.
+// get this one going again. nil stays nil. nil stays nil.
 func advised(ctx context.Context, client *debug.Client, name string, err error) error {
+	if err == nil {
+		return nil
+	}
 	code := debug.CodeOf(err)
 	if code != debug.NoSuchSession && code != debug.Unavailable || ctx.Err() != nil {
 		return err

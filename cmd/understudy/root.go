@@ -37,7 +37,7 @@ func newRoot() *cobra.Command {
 crashes is started again and its conversation goes on.
 
   understudy up -f understudy.yaml     start the daemon
-  understudy tree --watch              look at the supervision tree
+  understudy top                       watch the sessions
   understudy send reviewer "Hello"     send a prompt, stream the answer
 
 Exit codes: 0 done, 1 error, 2 usage or failed check, 3 the session answered with
@@ -55,9 +55,10 @@ an error result, 4 no such session, 5 no daemon.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newUp(at), newCheck(), newExplain(), newTree(at), newPs(at), newSend(at), newSpawn(at),
-		newRestart(at), newInterrupt(at), newStop(at), newLogs(at), newApprovals(at), newApprove(at), newDeny(at), newAudit(at), newDoctor(at), newSimulate(), newVersion(),
+		newRestart(at), newInterrupt(at), newStop(at), newLogs(at), newStatus(at), newTop(at), newAttach(at),
+		newApprovals(at), newApprove(at), newDeny(at), newAudit(at), newDoctor(at), newSimulate(), newVersion(), newCompletion(), newMan(),
 	)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // there is our own
 	return root
 }
 

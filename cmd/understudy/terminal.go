@@ -11,9 +11,10 @@ import (
 
 // terminal is what is known of a stream that output goes to. The zero value is no terminal.
 type terminal struct {
-	is    bool // it understands escape sequences that move the cursor
-	color bool // and its user wants colour
-	width int  // in cells; 0 if it does not say
+	is     bool // it understands escape sequences that move the cursor
+	color  bool // and its user wants colour
+	width  int  // in cells; 0 if it does not say
+	height int  // in lines; 0 if it does not say
 }
 
 // terminalOf looks at a stream. Only a terminal answers the question for its size; a character device such as
@@ -27,7 +28,7 @@ func terminalOf(w io.Writer) terminal {
 	if err != nil {
 		return terminal{}
 	}
-	return terminal{is: true, color: os.Getenv("NO_COLOR") == "", width: int(size.Col)}
+	return terminal{is: true, color: os.Getenv("NO_COLOR") == "", width: int(size.Col), height: int(size.Row)}
 }
 
 // shown is text as it may be written to the stream. What a model, a tool or a program's stderr says must not
@@ -42,4 +43,12 @@ func (t terminal) shown(text string) string {
 		}
 		return '·'
 	}, text)
+}
+
+// tint gives text a colour, where its user wants that.
+func (t terminal) tint(code, text string) string {
+	if !t.color || code == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }

@@ -22,7 +22,7 @@ func newTree(at *place) *cobra.Command {
 		Long: `Shows the supervision tree of the daemon. RESTARTS are those used of those allowed,
 and in parentheses those so far; QUEUE is the prompts that wait.`,
 		Args:       takes(),
-		SuggestFor: []string{"status", "top", "watch"},
+		SuggestFor: []string{"watch"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()

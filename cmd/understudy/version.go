@@ -15,7 +15,8 @@ var version = "dev"
 const testedVersion = "2.1.330"
 
 func newVersion() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Show the version",
 		Args:  takes(),
@@ -24,8 +25,13 @@ func newVersion() *cobra.Command {
 			if info, ok := debug.ReadBuildInfo(); ok && version == "dev" && info.Main.Version != "" && info.Main.Version != "(devel)" {
 				shown = info.Main.Version
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"version": shown, "go": runtime.Version(), "tested_cli": testedVersion})
+			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "understudy %s, %s, tested with Claude Code %s\n", shown, runtime.Version(), testedVersion)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
 }

@@ -211,6 +211,11 @@ func (c *Client) do(ctx context.Context, address string, body any) error {
 
 // lines reads a stream up to its end, or to the line that says why there is no more.
 func (c *Client) lines(ctx context.Context, method, address string, body any) iter.Seq2[json.RawMessage, error] {
+	return c.linesOf(ctx, method, address, body, func() {})
+}
+
+// linesOf is lines, and calls begun when the answer has begun.
+func (c *Client) linesOf(ctx context.Context, method, address string, body any, begun func()) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel() // closes the connection if the caller has not read everything
@@ -220,6 +225,7 @@ func (c *Client) lines(ctx context.Context, method, address string, body any) it
 			return
 		}
 		defer response.Body.Close()
+		begun()
 		reader := bufio.NewReaderSize(response.Body, 64<<10)
 		for {
 			line, err := readLine(reader)
@@ -273,8 +279,9 @@ func asError(line []byte) error {
 	return &Error{Code: e.Code, Message: e.Message}
 }
 
-// send asks for something and gives an answer that is no error. The caller closes its body.
-func (c *Client) send(ctx context.Context, method, address string, body any) (*http.Response, error) {
+// send asks for something and gives an answer that is no error. header are names and values. The caller closes its
+// body.
+func (c *Client) send(ctx context.Context, method, address string, body any, header ...string) (*http.Response, error) {
 	var reader io.Reader = http.NoBody
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -288,6 +295,11 @@ func (c *Client) send(ctx context.Context, method, address string, body any) (*h
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	request.Header.Set("Accept", "application/json")
+	for i := 1; i < len(header); i += 2 {
+		if header[i] != "" {
+			request.Header.Set(header[i-1], header[i])
+		}
+	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

@@ -87,7 +87,7 @@ func runTop(ctx context.Context, client *debug.Client, in *os.File, out io.Write
 		for range keys { // it must not take a key that is meant for what comes next
 		}
 	}()
-	go t.watch(ctx, every)     // ends with ctx
+	go t.watch(ctx, every) // ends with ctx
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

@@ -125,7 +125,7 @@ func (rt *Runtime) groupSpec(parent *branch, g Group, above supervisor.Intensity
 	}
 	options := supervisor.Options{Strategy: g.Strategy, Intensity: &intensity, Backoff: backoff}
 	for _, s := range g.Sessions {
-		made, err := rt.newSession(s.Name, s.Options, b)
+		made, err := rt.newSession(s.Name, s.Options, b, origin{})
 		if err != nil {
 			return supervisor.ChildSpec{}, err
 		}

@@ -48,9 +48,15 @@ type Options struct {
 	// OnEvent, if not nil, is told what the supervisors do. It must return at once.
 	OnEvent func(supervisor.Event)
 
-	// MaxStarting is how many CLIs may be coming up at the same time; each takes half a second of a core.
-	// 0 means twice the number of cores.
-	MaxStarting int
+	// Limits bound what all sessions do together. A MaxStarting of 0 means twice the number of cores, since a CLI that is
+	// coming up takes half a second of one.
+	Limits session.Limits
+
+	// Respawn says with which options a session is started again that an earlier runtime on this data directory had spawned: it
+	// gets those that were kept, which are without what is secret (APIKey, variables whose names say so) and without what is
+	// a Go function. An error leaves the session where it is, to be spawned again by hand. nil: sessions of which nothing
+	// was left out are started as they were, the others are not.
+	Respawn func(name string, kept session.Options) (session.Options, error)
 
 	// Logger gets the runtime's life. The zero value is silent.
 	Logger zerolog.Logger

@@ -131,7 +131,7 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 		if slices.ContainsFunc(p.workers, func(w *worker) bool { return w.session.Name() == name }) {
 			continue
 		}
-		made, err := p.rt.newSession(name, p.spec.Options, p.home)
+		made, err := p.rt.newSession(name, p.spec.Options, p.home, origin{})
 		if errors.Is(err, ErrExists) { // somebody has spawned one of that name
 			continue
 		}

@@ -46,7 +46,7 @@ type Runtime struct {
 	trail    *audit.Trail // nil: no audit log
 	root     *supervisor.Supervisor
 	sessions *branch
-	starts   chan struct{} // one for each CLI that is coming up
+	governor *session.Governor
 	budgets  map[string]*session.Budget
 	held     []audit.Record // of the root supervisor: touched by its events only
 
@@ -64,7 +64,7 @@ type Runtime struct {
 func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
 		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), done: make(chan struct{}),
-		starts: make(chan struct{}, max(1, cmp.Or(options.MaxStarting, 2*runtime.GOMAXPROCS(0)))), sessions: &branch{path: "root/sessions"},
+		sessions: &branch{path: "root/sessions"},
 	}
 	if err := rt.validate(); err != nil {
 		return nil, err
@@ -101,8 +101,8 @@ func (rt *Runtime) validate() error {
 		problems = append(problems, p.validate())
 	}
 	problems = append(problems, rt.validateBudgets())
-	if rt.options.MaxStarting < 0 {
-		problems = append(problems, fmt.Errorf("MaxStarting %d: expected 0 or more", rt.options.MaxStarting))
+	if _, err := session.NewGovernor(rt.options.Limits, "", nil); err != nil {
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }
@@ -144,6 +144,17 @@ func (rt *Runtime) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limits := rt.options.Limits
+	limits.MaxStarting = cmp.Or(limits.MaxStarting, 2*runtime.GOMAXPROCS(0))
+	rt.governor, err = session.NewGovernor(limits, rt.options.DataDir, func(err error) {
+		rt.log.Error().Err(err).Msg("limits are not on disk")
+	})
+	if damaged, ok := errors.AsType[*session.StateError](err); ok {
+		rt.log.Error().Err(damaged).Msg("limits could not be read")
+		setAside = append(setAside, damaged.Error())
+	} else if err != nil {
+		return err
+	}
 	if rt.root, err = supervisor.Start(ctx, rt.system, root); err != nil {
 		return err
 	}
@@ -168,7 +179,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 // populate adds the sessions and groups of the options, without waiting for them to be ready.
 func (rt *Runtime) populate(ctx context.Context) error {
 	for _, s := range rt.options.Sessions {
-		if err := rt.add(ctx, s.Name, s.Options); err != nil {
+		if err := rt.add(ctx, s.Name, s.Options, origin{}); err != nil {
 			return err
 		}
 	}
@@ -187,7 +198,7 @@ func (rt *Runtime) populate(ctx context.Context) error {
 			return fmt.Errorf("pool %s: %w", p.Name, err)
 		}
 	}
-	return nil
+	return rt.respawn(ctx)
 }
 
 // watch cleans up after the tree, however it ended.
@@ -201,6 +212,7 @@ func (rt *Runtime) watch() {
 	for _, b := range rt.budgets {
 		b.Flush()
 	}
+	rt.governor.Flush()
 	// The sessions end their own trees. This is for what slipped from them.
 	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended stray processes")
@@ -259,8 +271,13 @@ func secretsOf(o session.Options) []string {
 	return values
 }
 
+// origin is how a session came to be.
+type origin struct {
+	spawned bool // at run time
+}
+
 // newSession makes a session and takes it down under its name.
-func (rt *Runtime) newSession(name string, options session.Options, home *branch) (*session.Session, error) {
+func (rt *Runtime) newSession(name string, options session.Options, home *branch, how origin) (*session.Session, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.known[name] != nil || home == rt.sessions && rt.taken(name) {
@@ -278,7 +295,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	s, err := session.New(rt.system, session.Spec{
 		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Runtime: rt.id,
 		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Logger: rt.log,
-		Budgets: budgets,
+		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned,
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {
 		rt.log.Error().Err(damaged).Str("session", name).Msg("session state could not be read")
@@ -331,27 +348,21 @@ const SpawnedLabel = "spawned"
 func (rt *Runtime) child(s *session.Session, label string, intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
 	spec := s.ChildSpec(intensity, backoff)
 	spec.Label = label
-	start := spec.Start
-	spec.Start = func(ctx context.Context) (actor.PID, error) {
-		select {
-		case rt.starts <- struct{}{}:
-			defer func() { <-rt.starts }()
-			return start(ctx)
-		case <-ctx.Done():
-			return actor.PID{}, context.Cause(ctx)
-		}
-	}
 	return spec
 }
 
 // add starts a session in the background.
-func (rt *Runtime) add(ctx context.Context, name string, options session.Options) error {
-	s, err := rt.newSession(name, options, rt.sessions)
+func (rt *Runtime) add(ctx context.Context, name string, options session.Options, how origin) error {
+	s, err := rt.newSession(name, options, rt.sessions, how)
 	if err != nil {
 		return err
 	}
 	intensity, backoff := rt.policy()
-	spec := rt.child(s, name, intensity, backoff)
+	label := name
+	if how.spawned {
+		label = SpawnedLabel
+	}
+	spec := rt.child(s, label, intensity, backoff)
 	spec.RetryStart = true
 	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
 		rt.forget(s)
@@ -365,7 +376,11 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 // directory, its conversation goes on. A session that does not start is not there afterwards; the error
 // says why, and is usually a *session.CrashError. Other errors: ErrExists, or what is wrong with the options.
 func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Options) (*session.Session, error) {
-	s, err := rt.newSession(name, options, rt.sessions)
+	return rt.spawn(ctx, name, options, origin{spawned: true})
+}
+
+func (rt *Runtime) spawn(ctx context.Context, name string, options session.Options, how origin) (*session.Session, error) {
+	s, err := rt.newSession(name, options, rt.sessions, how)
 	if err != nil {
 		return nil, err
 	}
@@ -475,6 +490,9 @@ func (rt *Runtime) Restart(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if err := m.Retire(false); err != nil {
+		rt.log.Error().Err(err).Str("session", name).Msg("session state is not on disk")
+	}
 	home, child := rt.standing(m.home)
 	members := []*member{m}
 	if child == "" {
@@ -504,7 +522,10 @@ func (rt *Runtime) Stop(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return home.TerminateChild(ctx, name)
+	if err := home.TerminateChild(ctx, name); err != nil {
+		return err
+	}
+	return m.Retire(true)
 }
 
 // homeOf is the supervisor of a session. A group that has not come up yet has none.

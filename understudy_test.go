@@ -107,10 +107,10 @@ func TestEverythingWrongWithTheOptionsIsSaidAtOnce(t *testing.T) {
 	_, err := understudy.Start(t.Context(), understudy.Options{
 		Sessions: []understudy.SessionSpec{{Name: "bad name"}, {Name: "a", Options: session.Options{MaxTurns: -1}}, {Name: "a"}},
 		Groups:   []understudy.Group{{Name: "a", Sessions: []understudy.SessionSpec{{Name: "a"}}}},
-		Pools:    []understudy.PoolSpec{{Name: "p", Min: 3, Max: 2}}, MaxStarting: -1,
+		Pools:    []understudy.PoolSpec{{Name: "p", Min: 3, Max: 2}}, Limits: session.Limits{MaxStarting: -1},
 	})
 	require.Error(t, err)
-	for _, part := range []string{"bad name", "max_turns -1", "session a: session exists already", "group a", "pool p: max 2", "MaxStarting -1"} {
+	for _, part := range []string{"bad name", "max_turns \"-1\"", "session a: session exists already", "group a", "pool p: max 2", "max_starting -1"} {
 		assert.ErrorContains(t, err, part)
 	}
 }

@@ -45,15 +45,13 @@ func (b BudgetSpec) validate() error {
 // session had spent when the runtime was killed is counted when the session is there again, and nothing is counted twice.
 type Budget struct {
 	spec BudgetSpec
-	path string // empty: in memory only
 	now  func() time.Time
 	warn func(BudgetState, error) // a threshold was passed; or the file could not be written
 
-	mu     sync.Mutex
-	book   book
-	dirty  bool
-	saving bool
-	saved  chan struct{} // closed when nothing is being written
+	file diskCopy
+
+	mu   sync.Mutex
+	book book
 }
 
 // book is a budget's file.
@@ -116,8 +114,9 @@ func NewBudget(spec BudgetSpec, dir string, warn func(BudgetState, error)) (*Bud
 	if dir == "" {
 		return b, nil
 	}
-	b.path = filepath.Join(dir, spec.Name+".json")
-	data, err := os.ReadFile(b.path)
+	path := filepath.Join(dir, spec.Name+".json")
+	b.file = diskCopy{path: path, encode: b.encode, failed: func(err error) { b.warn(b.State(), fmt.Errorf("save budget %s: %w", spec.Name, err)) }}
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil
 	}
@@ -129,7 +128,7 @@ func NewBudget(spec BudgetSpec, dir string, warn func(BudgetState, error)) (*Bud
 		err = found.check(spec.Name)
 	}
 	if err != nil {
-		return b, &StateError{Session: spec.Name, Cause: setAside(b.path, "budget "+spec.Name, err)}
+		return b, &StateError{Session: spec.Name, Cause: setAside(path, "budget "+spec.Name, err)}
 	}
 	b.book = found
 	return b, nil
@@ -169,7 +168,7 @@ func (b *Budget) roll() {
 	for name, s := range b.book.Sessions {
 		b.book.Sessions[name] = share{s.Last, s.Last}
 	}
-	b.dirty = true
+	b.file.changed()
 }
 
 // count notes what a session has spent in its life so far. It is idempotent.
@@ -193,9 +192,14 @@ func (b *Budget) count(session string, lifetime float64) {
 	b.changed()
 }
 
+func (b *Budget) encode() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return json.MarshalIndent(b.book, "", "  ")
+}
+
 // changed tells of thresholds, and has the file written. b.mu is held.
 func (b *Budget) changed() {
-	b.dirty = true
 	part := b.book.spent() / b.spec.LimitUSD
 	for _, at := range []float64{fullAt, warnAt} {
 		if part >= at && b.book.Warned < at {
@@ -205,44 +209,11 @@ func (b *Budget) changed() {
 			break
 		}
 	}
-	if b.path == "" || b.saving {
-		return
-	}
-	b.saving, b.saved = true, make(chan struct{})
-	go b.save() // ends when what there is to write is written
-}
-
-// save writes until nothing is new.
-func (b *Budget) save() {
-	for {
-		b.mu.Lock()
-		if !b.dirty {
-			b.saving = false
-			close(b.saved)
-			b.mu.Unlock()
-			return
-		}
-		b.dirty = false
-		data, err := json.MarshalIndent(b.book, "", "  ")
-		b.mu.Unlock()
-		if err == nil {
-			err = replaceFile(b.path, append(data, '\n'))
-		}
-		if err != nil {
-			b.warn(b.State(), fmt.Errorf("save budget %s: %w", b.spec.Name, err)) // the next change tries again
-		}
-	}
+	b.file.changed()
 }
 
 // Flush waits until what was counted is on disk, or could not be written.
-func (b *Budget) Flush() {
-	b.mu.Lock()
-	saved := b.saved
-	b.mu.Unlock()
-	if saved != nil {
-		<-saved
-	}
-}
+func (b *Budget) Flush() { b.file.flush() }
 
 // State describes the budget.
 func (b *Budget) State() BudgetState {

@@ -83,6 +83,9 @@ func (l *loop) tellResult(m *protocol.Result, cost float64) {
 	}
 	byModel := make(map[string]ModelTokens, len(m.ModelUsage))
 	var window int64
+	for model, u := range m.ModelUsageSinceLastResult {
+		byModel[model] = ModelTokens{tokensOf(u), u.CostUSD}
+	}
 	for model, u := range m.ModelUsage {
 		now := ModelTokens{tokensOf(u), u.CostUSD}
 		was := l.chronicle.models[model]
@@ -90,7 +93,9 @@ func (l *loop) tellResult(m *protocol.Result, cost float64) {
 		if used.CostUSD < 0 {
 			used.CostUSD = max(now.CostUSD, 0)
 		}
-		byModel[model] = used
+		if m.ModelUsageSinceLastResult == nil { // differences: a resumed process goes on from an earlier count
+			byModel[model] = used
+		}
 		if l.chronicle.models == nil {
 			l.chronicle.models = make(map[string]ModelTokens)
 		}

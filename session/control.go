@@ -51,6 +51,11 @@ func (l *loop) onSilent(c *actor.Context[message], id string) {
 }
 
 func (l *loop) onControl(c *actor.Context[message], m control) {
+	if (l.asleep || l.dozing || l.woken()) && !l.stopping {
+		l.controls = append(l.controls, m)
+		l.rouse(c)
+		return
+	}
 	if !l.ready || l.process == nil || l.cause != nil || l.stopping {
 		m.reply.Fail(fmt.Errorf("session %s: %w", l.session.name, ErrNotRunning))
 		return

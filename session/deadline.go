@@ -18,6 +18,9 @@ const (
 	interruptDeadline deadline = "interrupt" // the result of an interrupted turn
 	drainDeadline     deadline = "drain"     // the turn that runs when a stop is asked for
 	settleDeadline    deadline = "settle"    // the CLI's word that it is idle
+	idleDeadline      deadline = "idle"      // having nothing to do, before the process is ended
+	holdDeadline      deadline = "hold"      // the API's limits, before queries go on
+	saveDeadline      deadline = "save"      // a record that could not be written, before it is tried again
 )
 
 // settleGrace is how long the CLI is believed to be at work while nothing is seen of it. Its word that it is
@@ -66,6 +69,12 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 		l.endProcess(c)
 	case settleDeadline:
 		l.onSettled(c)
+	case idleDeadline:
+		l.hibernate(c)
+	case holdDeadline:
+		l.goOn(c)
+	case saveDeadline:
+		l.keeper.save(c, l, nil)
 	}
 }
 

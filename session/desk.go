@@ -48,6 +48,13 @@ func (d *desk) enqueue(q *query) (actor.Ref[message], error) {
 	return d.actor, nil
 }
 
+// empty reports whether no query waits.
+func (d *desk) empty() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.queue) == 0
+}
+
 // next takes the first query off the queue.
 func (d *desk) next() *query {
 	d.mu.Lock()

@@ -41,6 +41,13 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 		delete(l.questions, id)
 	}
 	l.withdrawApprovals("the process that asked has ended")
+	l.endPermit()
+	l.noteRetry(nil)
+	l.background = 0
+	if l.dozing {
+		l.fallAsleep(c)
+		return
+	}
 	if l.stopping && l.cause == nil {
 		l.finish(c, nil)
 		return
@@ -69,6 +76,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	case l.current != nil || l.turns.open:
 		crash.Phase = PhaseTurn
 	}
+	l.judgeConversation(crash)
 	l.finish(c, crash)
 }
 
@@ -96,12 +104,22 @@ func (l *loop) finish(c *actor.Context[message], crash *CrashError) {
 		l.setCurrent(nil)
 		l.release(q, crash)
 	}
+	l.failRequests(c)
+	for _, waiting := range l.controls {
+		waiting.reply.Fail(fmt.Errorf("session %s: %w", l.session.name, ErrNotRunning))
+	}
+	l.controls = nil
+	l.getUp()
+	l.keeper.save(c, l, func(c *actor.Context[message]) { c.Exit(reason) })
+}
+
+// failRequests answers what the process has not.
+func (l *loop) failRequests(c *actor.Context[message]) {
 	for id, r := range l.requests {
 		delete(l.requests, id)
 		r.timer.Stop()
 		r.answer(c, nil, fmt.Errorf("session %s: %w", l.session.name, ErrNotRunning))
 	}
-	l.keeper.save(c, l, func(c *actor.Context[message]) { c.Exit(reason) })
 }
 
 // maxAttempts is how many processes may die with a prompt before it is held against it.

@@ -27,6 +27,9 @@ var (
 	ErrBudgetExhausted = errors.New("budget exhausted")
 	// ErrAuth says that the API refused the credentials.
 	ErrAuth = errors.New("the API refused the credentials")
+	// ErrOverloaded says that the API took no request: a usage limit is reached, or it is overloaded. Queries behind it wait
+	// until it is worth a try, if the session has a Governor.
+	ErrOverloaded = errors.New("the API is overloaded, or a usage limit is reached")
 	// ErrTurnTimeout says that a turn took longer than Options.TurnTimeout and was interrupted.
 	ErrTurnTimeout = errors.New("turn took too long")
 	// ErrConsumed says that a query was iterated a second time: a prompt is sent once.
@@ -64,6 +67,7 @@ type CrashError struct {
 	Exit       process.Exit      // code or signal, and the last lines of stderr; zero if the process never ran
 	Class      process.ExitClass // what kind of end it was
 	Cause      error             // what the runtime saw, if it ended the process itself: a missed deadline, garbage; else nil
+	Poisoned   bool              // so many processes have crashed on the conversation that it is not resumed any more
 	Resumable  bool              // the next generation goes on with this conversation
 }
 
@@ -87,6 +91,9 @@ func (e *CrashError) Error() string {
 	} else {
 		b.WriteString(process.Diagnose(e.Exit))
 	}
+	if e.Poisoned {
+		b.WriteString("; so did the processes before it, on the conversation " + e.SessionID)
+	}
 	return b.String()
 }
 
@@ -95,13 +102,16 @@ func (e *CrashError) Unwrap() error { return e.Cause }
 
 // Permanent reports whether a restart would end the same way, so that a supervisor parks the session at
 // once instead of burning restarts: a bad flag, a missing binary, a refused key.
-func (e *CrashError) Permanent() bool { return e.Class.Permanent() }
+func (e *CrashError) Permanent() bool { return e.Poisoned || e.Class.Permanent() }
 
 // ResultError is a turn that ended with an error result. The session lives on.
 type ResultError struct {
 	Session string
 	Result  *protocol.Result
 	Auth    bool // the API refused the credentials
+
+	// Overloaded says that the API had no room, after all the CLI's own tries: too many requests, a usage limit, overload.
+	Overloaded bool
 }
 
 // Error gives the subtype and the CLI's text.
@@ -131,6 +141,8 @@ func (e *ResultError) Is(target error) bool {
 	switch target {
 	case ErrAuth:
 		return e.Auth
+	case ErrOverloaded:
+		return e.Overloaded
 	case ErrInterrupted:
 		return strings.HasPrefix(e.Result.TerminalReason, "aborted_")
 	case ErrBudgetExhausted:

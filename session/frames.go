@@ -45,6 +45,9 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 	wasOpen := l.turns.open
 	own := len(l.turns.owners) == 0 // a result's turn is over below, and has no owners any more
 	verdict := l.turns.see(m, prompt)
+	if verdict == myResult {
+		l.current.answered = true
+	}
 	if !wasOpen && l.turns.open {
 		l.beginTurn(c)
 	}
@@ -92,6 +95,7 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 			l.desk.update(func(_ *record, info *Info) { info.Mode = string(m.PermissionMode) })
 		}
 	case *protocol.Assistant:
+		l.noteRetry(nil)
 		l.tellContext(m)
 		if l.tally == nil {
 			l.tally = make(tally)
@@ -112,10 +116,17 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 	case *protocol.APIRetry:
 		l.log.Warn().Int("attempt", m.Attempt).Str("error", m.Error).Msg("API request is tried again")
 		l.desk.update(func(_ *record, info *Info) { info.APIRetries++ })
+		l.noteRetry(m)
 		l.tell(Moment{Kind: APIRetried, Outcome: m.Error, Detail: fmt.Sprintf("attempt %d", m.Attempt)})
 		if m.Error == protocol.ErrorAuthentication && m.Attempt >= 2 && l.current != nil && l.current.cause == nil {
 			// The CLI goes on trying for minutes, and a refused key stays refused.
 			l.interruptTurn(c, fmt.Errorf("session %s: %w: check api_key", l.session.name, ErrAuth), nil)
+		}
+	case *protocol.RateLimitEvent:
+		l.noteLimit(m)
+	case *protocol.TaskEvent:
+		if m.Subtype == protocol.BackgroundTasksChanged {
+			l.background = len(m.Tasks)
 		}
 	case *protocol.ConversationReset:
 		l.follow(c, m.NewConversationID)
@@ -154,13 +165,19 @@ func (l *loop) join(c *actor.Context[message], id string) {
 		return
 	}
 	l.joining = false
-	l.log.Info().Str("session_id", id).Msg("joined a conversation")
+	l.session.notice(NoticeConversationJoined, "the session goes on with the conversation "+id, map[string]any{"conversation": id})
 	l.desk.update(func(r *record, info *Info) { r.SessionID, info.SessionID, r.Joined, r.Begun = id, id, true, true })
 	l.keeper.save(c, l, nil)
 }
 
 // noteResult accounts for a turn.
 func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
+	l.noteRetry(nil)
+	l.noteService(m)
+	if !m.Failed() {
+		l.proven = true
+		l.desk.update(func(r *record, _ *Info) { r.ResumeFailures = 0 })
+	}
 	before := l.record.Ledger.Spent
 	delta := l.record.Ledger.report(m)
 	l.tally = nil
@@ -192,7 +209,7 @@ func (l *loop) resultError(m *protocol.Result) error {
 		return nil
 	}
 	auth := m.APIErrorStatus != nil && (*m.APIErrorStatus == 401 || *m.APIErrorStatus == 403)
-	return &ResultError{Session: l.session.name, Result: m, Auth: auth}
+	return &ResultError{Session: l.session.name, Result: m, Auth: auth, Overloaded: overload(m)}
 }
 
 // deliver gives a frame to whoever waits for the turn.
@@ -230,6 +247,8 @@ func deref(s *string) string {
 // beginTurn is called when the CLI opens a turn.
 func (l *loop) beginTurn(c *actor.Context[message]) {
 	l.desk.update(func(_ *record, info *Info) { info.State = Busy })
+	l.getUp()
+	l.countTurn()
 	l.tellTurn()
 	if r, _ := l.desk.snapshot(); !r.Begun { // a turn of the CLI's own makes a conversation too
 		l.desk.update(func(r *record, _ *Info) { r.Begun = true })
@@ -266,7 +285,9 @@ func (l *loop) rest(c *actor.Context[message]) {
 		if l.atWork {
 			l.after(c, settleDeadline, settleGrace)
 		}
+		l.endPermit()
 		l.pump(c)
+		l.lieDown(c)
 	}
 }
 
@@ -282,6 +303,7 @@ func (l *loop) noteState(c *actor.Context[message], state string) {
 			l.after(c, settleDeadline, settleGrace)
 		}
 		l.pump(c)
+		l.lieDown(c)
 	case l.current == nil && !l.turns.open:
 		l.after(c, settleDeadline, settleGrace)
 	}
@@ -297,7 +319,34 @@ func (l *loop) unheard() bool {
 // merge prompts that it gets together into one turn, and answer one that it gets while it begins a turn by
 // itself as part of that turn. There may be no idle between a result and such a turn.
 func (l *loop) pump(c *actor.Context[message]) {
+	l.sendNext(c)
+	if l.current == nil && !l.turns.open { // it came to nothing
+		l.endPermit()
+	}
+}
+
+func (l *loop) sendNext(c *actor.Context[message]) {
+	if l.asleep && !l.desk.empty() {
+		l.rouse(c)
+		return
+	}
 	for l.ready && !l.stopping && l.cause == nil && l.process != nil && l.current == nil && !l.turns.open && !l.atWork {
+		if l.desk.empty() {
+			return
+		}
+		err := l.session.allowance()
+		if err == nil {
+			err = l.session.unaudited()
+		}
+		if err != nil {
+			if q := l.desk.next(); q != nil {
+				q.stream.close(err)
+			}
+			continue
+		}
+		if !l.mayTurn(c) {
+			return
+		}
 		q := l.desk.next()
 		if q == nil {
 			return
@@ -305,22 +354,16 @@ func (l *loop) pump(c *actor.Context[message]) {
 		if q.gone.Load() {
 			continue
 		}
-		if err := l.session.allowance(); err != nil {
-			q.stream.close(err)
-			continue
-		}
-		if err := l.session.unaudited(); err != nil {
-			q.stream.close(err)
-			continue
-		}
+		l.getUp()
 		r, _ := l.desk.snapshot()
 		l.setCurrent(q)
 		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
-		if r.Begun {
+		if r.Begun && !l.options.Redeliver {
 			l.prompt(c, q)
 			return
 		}
-		// Before the prompt is out: a process that dies right after it has a conversation to resume.
+		// Before the prompt is out: a process that dies right after it has a conversation to resume, and a runtime that dies
+		// knows what is to be delivered once more.
 		l.desk.update(func(r *record, _ *Info) { r.Begun = true })
 		l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
 	}

@@ -18,6 +18,9 @@ const (
 	Draining   State = "draining"   // it is ending its turn and its process
 	Stopped    State = "stopped"    // stopped on request
 	Failed     State = "failed"     // parked: it takes no queries until somebody restarts it
+
+	Hibernated State = "hibernated" // its process was ended since it had nothing to do; the next query starts it again
+	Held       State = "held"       // queries wait for the API, whose limit is reached or which is overloaded
 )
 
 // Info describes a session at a moment. Taking it needs nothing of the session or of its process.
@@ -57,6 +60,11 @@ type Info struct {
 
 	StartedAt  time.Time // when the process was started
 	NextTry    time.Time // when Restarting waits for it
+	HeldUntil  time.Time // when Held queries go on
+	Waits      string    // for what it waits, if not for its CLI: max_processes, max_busy, …
+	Retry      *Retry    // the API request that the CLI is about to try again; nil if there is none
+	Restarts   int       // in the session's life
+	Unsaved    string    // why its record could not be written; empty if it is on disk
 	Reason     error     // why it is Failed
 	Refusing   error     // why no turn is begun although the session runs: the audit log cannot be written; nil otherwise
 	Unknown    uint64    // frames of a kind this program does not know, in the session's life

@@ -2,15 +2,20 @@ package session
 
 import (
 	"context"
+	"time"
 
 	"github.com/understudy-run/understudy/actor"
 )
 
 // keeper writes the session's record, one write at a time; what is asked for meanwhile shares the next.
 type keeper struct {
-	busy bool
-	next []func(*actor.Context[message])
+	busy    bool
+	failing bool
+	next    []func(*actor.Context[message])
 }
+
+// saveAgain is when a record that could not be written is tried again, if nothing has it written before.
+const saveAgain = 5 * time.Second
 
 // save has the record of the moment written, and then does what needs it on disk. A write that fails is
 // logged and does not hold the session up: what is lost if the runtime dies too is how far it had come.
@@ -29,6 +34,7 @@ func (k *keeper) start(c *actor.Context[message], l *loop) {
 	todo := k.next
 	k.next = nil
 	kept, _ := l.desk.snapshot()
+	kept.Queue = l.desk.queued(l.options.Redeliver)
 	store := l.session.store
 	c.Go("save state", func(context.Context) message {
 		err := store.save(kept)
@@ -41,8 +47,25 @@ func (k *keeper) start(c *actor.Context[message], l *loop) {
 }
 
 func (k *keeper) done(c *actor.Context[message], m saved, l *loop) {
-	if m.err != nil {
-		l.log.Error().Err(m.err).Msg("session state is not on disk")
+	switch {
+	case m.err != nil:
+		if !k.failing {
+			l.session.notice(NoticeStateUnsaved, m.err.Error(), nil)
+		}
+		if !l.finished {
+			l.after(c, saveDeadline, saveAgain)
+		}
+	case k.failing:
+		l.session.notice(NoticeStateSaved, "the session's state is on disk again", nil)
+	}
+	if failing := m.err != nil; failing || k.failing {
+		k.failing = failing
+		l.desk.update(func(_ *record, info *Info) {
+			info.Unsaved = ""
+			if failing {
+				info.Unsaved = m.err.Error()
+			}
+		})
 	}
 	k.busy = false
 	m.then(c)

@@ -16,31 +16,69 @@ import (
 
 // Started begins the incarnation: its number is on disk before the process exists.
 func (l *loop) Started(c *actor.Context[message]) error {
-	l.desk.update(func(r *record, info *Info) {
-		r.Generation++
-		l.record = *r
-		info.State, info.Generation, info.Tool, info.ToolArg = Starting, r.Generation, "", ""
-	})
-	l.log = l.log.With().Int("generation", l.record.Generation).Logger()
 	// An actor that is killed, or panics, ends without having answered: whoever waits for its turn must not
 	// wait for ever.
 	l.over = c.Context()
 	context.AfterFunc(l.over, func() {
 		l.desk.orphan(l)
 		l.session.orphanApprovals(l)
+		l.session.spec.Governor.stirring(l)
 	})
-	l.heard = time.Now()
-	l.after(c, startDeadline, l.options.StartTimeout)
-	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })
+	l.nextGeneration(c)
 	return nil
 }
 
-// launch starts the process.
+// nextGeneration starts a process, when its number is on disk.
+func (l *loop) nextGeneration(c *actor.Context[message]) {
+	l.desk.update(func(r *record, info *Info) {
+		r.Generation++
+		l.record = *r
+		info.State, info.Generation, info.Tool, info.ToolArg = Starting, r.Generation, "", ""
+	})
+	l.log = l.session.spec.Logger.With().Str("session", l.session.name).Int("generation", l.record.Generation).Logger()
+	l.heard = time.Now()
+	l.keeper.save(c, l, func(c *actor.Context[message]) { l.launch(c) })
+}
+
+// launch starts the process, when there is room for it.
 func (l *loop) launch(c *actor.Context[message]) {
 	if l.stopping {
 		l.finish(c, nil)
 		return
 	}
+	g := l.session.spec.Governor
+	if g == nil {
+		l.start(c, nil)
+		return
+	}
+	ctx, cancel := context.WithCancel(l.over)
+	l.unadmit = cancel
+	desk := l.desk
+	c.Go("wait for room for a process", func(context.Context) message {
+		a, err := g.admit(ctx, l.over, func(why string) { desk.update(func(_ *record, info *Info) { info.Waits = why }) })
+		return admitted{a, err}
+	})
+}
+
+func (l *loop) onAdmitted(c *actor.Context[message], m admitted) {
+	l.unadmit()
+	l.unadmit = nil
+	l.desk.update(func(_ *record, info *Info) { info.Waits = "" })
+	switch {
+	case l.stopping:
+		m.admission.leave()
+		l.finish(c, nil)
+	case m.err != nil: // cannot be: nothing else gives it up
+		l.finish(c, &CrashError{Class: process.ClassResources, Phase: PhaseStart, Cause: m.err})
+	default:
+		l.start(c, m.admission)
+	}
+}
+
+// start starts the process.
+func (l *loop) start(c *actor.Context[message], room *admission) {
+	l.admission = room
+	l.after(c, startDeadline, l.options.StartTimeout)
 	spec := l.session.launch(l.record)
 	l.resumed = spec.Resume || spec.ResumeFrom != "" || spec.Continue || spec.FromPR != ""
 	l.joining = l.resumed && !spec.Resume
@@ -64,12 +102,15 @@ func (l *loop) launch(c *actor.Context[message]) {
 		if err != nil {
 			release()
 			alive.leave()
+			room.leave()
 			return launched{err: err}
 		}
+		room.taken()
 		go func() { // ends with the process
 			<-p.Done()
 			release()
 			alive.leave()
+			room.leave()
 		}()
 		if ctx.Err() != nil { // the actor has ended meanwhile, and will not take it
 			p.Kill()
@@ -187,6 +228,7 @@ func (l *loop) baseline(c *actor.Context[message], then func(*actor.Context[mess
 
 func (l *loop) becomeReady(c *actor.Context[message], answer *protocol.InitializeResponse) {
 	l.ready = true
+	l.admission.ready()
 	l.cancel(startDeadline)
 	l.desk.update(func(_ *record, info *Info) {
 		info.State, info.Version = Idle, answer.ClaudeCodeVersion
@@ -201,7 +243,12 @@ func (l *loop) becomeReady(c *actor.Context[message], answer *protocol.Initializ
 		reply.Send(struct{}{})
 	}
 	l.waiting = nil
+	for _, waiting := range l.controls {
+		l.onControl(c, waiting)
+	}
+	l.controls = nil
 	l.pump(c)
+	l.lieDown(c)
 }
 
 // otherLaunch starts the process once more, when it turned out that the conversation does not exist that
@@ -215,26 +262,26 @@ func (l *loop) otherLaunch(c *actor.Context[message], class process.ExitClass) b
 	r, _ := l.desk.snapshot()
 	id, begun := r.SessionID, false
 	var what string
+	kind := NoticeConversationLost
 	switch {
 	case class != process.ClassNoConversation && class != process.ClassSessionInUse:
 		return false
 	case l.joining && class == process.ClassNoConversation:
 		return false // a new one is not what the options ask for
 	case l.joining: // the copy was made already, and that was not noted down
-		begun, what = true, "copied before: resumed"
+		begun, what, kind = true, "copied before: resumed", NoticeConversationFound
 	case l.retried:
 		l.renamed = true
 		id, what = uuid.NewString(), "unusable: a new one under another id"
 	case class == process.ClassNoConversation && l.resumed:
 		what = "lost: a new one under the same id"
 	case class == process.ClassSessionInUse && !l.resumed:
-		begun, what = true, "exists: resumed"
+		begun, what, kind = true, "exists: resumed", NoticeConversationFound
 	default:
 		return false
 	}
 	l.retried = true
-	l.log.Warn().Str("conversation", what).Msg("starting the CLI once more")
-	l.audit(audit.Record{Kind: audit.SessionRestarted, Detail: map[string]any{"conversation": what, "next_session_id": id}})
+	l.session.notice(kind, "conversation "+what, map[string]any{"conversation": what, "next_session_id": id})
 	for id := range l.requests { // the handshake that will not be answered
 		l.settle(id)
 	}

@@ -28,6 +28,18 @@ type loop struct {
 	joining bool // with a conversation that was not the session's before
 	retried bool // the other of --session-id and --resume was tried
 	renamed bool // neither worked, and another session id was taken
+	proven  bool // the process had a good result
+
+	account   string // who pays, for the governor
+	admission *admission
+	unadmit   context.CancelFunc // gives up the wait for admission; nil if there is none
+	permit    *permit            // to have a turn running; nil if there is none
+	queuing   bool               // for a permit
+	dozing    bool               // the process is being ended since there is nothing to do
+	asleep    bool               // and has ended
+	waking    bool               // a process after that is there or coming up
+	controls  []control          // that wait for it to wake up
+	retrying  bool               // the CLI tries an API request again
 
 	turns   turns
 	atWork  bool      // by the CLI's own word; a turn of its own may be about to begin
@@ -37,13 +49,14 @@ type loop struct {
 	tally   tally // the model calls since the last result
 	policy  policy
 
-	requests  map[string]*request // ours to the CLI, unanswered
-	questions map[string]context.CancelFunc
-	approvals map[string]*pendingApproval // by the id of the control request
-	sequence  int
-	timers    map[deadline]*actor.Timer
-	noise     int
-	cutCost   float64 // what the turn had cost that the process's end cut
+	requests   map[string]*request // ours to the CLI, unanswered
+	questions  map[string]context.CancelFunc
+	approvals  map[string]*pendingApproval // by the id of the control request
+	sequence   int
+	timers     map[deadline]*actor.Timer
+	noise      int
+	background int     // what the CLI has running behind its turns
+	cutCost    float64 // what the turn had cost that the process's end cut
 
 	keeper    keeper
 	callbacks callbacks
@@ -57,6 +70,7 @@ type loop struct {
 
 func newLoop(s *Session) *loop {
 	return &loop{
+		account: account(s.spec.Options),
 		session: s, options: s.spec.Options, desk: s.desk, log: s.spec.Logger.With().Str("session", s.name).Logger(),
 		tools: make(map[string]*toolUse), requests: make(map[string]*request),
 		questions: make(map[string]context.CancelFunc), approvals: make(map[string]*pendingApproval), timers: make(map[deadline]*actor.Timer),
@@ -74,6 +88,9 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		}
 	case wake:
 		l.pump(c)
+		if !l.desk.empty() { // on disk too that it waits
+			l.keeper.save(c, l, nil)
+		}
 	case abandon:
 		l.onAbandon(c, m.query)
 	case interrupt:
@@ -82,6 +99,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.keeper.save(c, l, func(*actor.Context[message]) { m.reply.Send(struct{}{}) })
 	case control:
 		l.onControl(c, m)
+	case admitted:
+		l.onAdmitted(c, m)
 	case launched:
 		l.onLaunched(c, m)
 	case frame:
@@ -104,6 +123,10 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onUnanswered(c, m.request)
 	case called:
 		l.callbacks.done(c)
+	case permitted:
+		l.onPermitted(c, m.permit)
+	case hibernate:
+		l.hibernate(c)
 	case overdue:
 		delete(l.timers, m.what)
 		l.onOverdue(c, m.what)

@@ -30,6 +30,10 @@ type (
 		program process.Identity
 		err     error
 	}
+	admitted struct {
+		admission *admission
+		err       error
+	}
 	frame struct{ message protocol.Message }
 	noise struct{ err error }
 	ended struct {
@@ -64,7 +68,11 @@ type (
 		reply  actor.Reply[struct{}]
 	}
 	called      struct{}
+	permitted   struct{ permit *permit }
 	processGone struct{}
+
+	// From the governor.
+	hibernate struct{}
 
 	// Time.
 	overdue    struct{ what deadline }
@@ -79,6 +87,9 @@ func (interrupt) isMessage()   {}
 func (keep) isMessage()        {}
 func (control) isMessage()     {}
 func (launched) isMessage()    {}
+func (admitted) isMessage()    {}
+func (permitted) isMessage()   {}
+func (hibernate) isMessage()   {}
 func (frame) isMessage()       {}
 func (noise) isMessage()       {}
 func (ended) isMessage()       {}

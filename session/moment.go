@@ -126,7 +126,7 @@ func (d *desk) told(was State, reason error) {
 	}
 	switch info.State {
 	case Restarting, Failed, Stopped:
-	case Starting, Idle, Busy, Draining: // the process's own moments say so
+	case Starting, Idle, Busy, Draining, Hibernated, Held: // the process's own moments say so
 		return
 	}
 	m := Moment{Kind: StateChanged, Outcome: string(info.State)}

@@ -28,8 +28,8 @@ const (
 	NoticeConversationLost NoticeKind = "conversation_lost"
 	// NoticeConversationFound says that the conversation was there already and goes on.
 	NoticeConversationFound NoticeKind = "conversation_found"
-	// NoticeConversationForked says that the session begins with another one's conversation.
-	NoticeConversationForked NoticeKind = "conversation_forked"
+	// NoticeConversationJoined says that the session begins with a conversation that it was told to, or a copy of it.
+	NoticeConversationJoined NoticeKind = "conversation_joined"
 	// NoticeResumeFailed says that process after process crashed on the conversation, and what was done about it.
 	NoticeResumeFailed NoticeKind = "resume_failed"
 	// NoticeHibernated says that an idle session's process was ended, NoticeWoken that it is started again.

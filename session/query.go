@@ -27,6 +27,7 @@ type query struct {
 	overflowed bool  // its consumer was too slow: nothing is delivered any more
 	cause      error // why this program interrupted it
 	crash      error // the crash after which it was sent once more
+	answered   bool  // its result is there
 }
 
 // Query sends a prompt and returns the messages of its turn, the last being a *protocol.Result. Turns

@@ -39,6 +39,10 @@ type Spec struct {
 	// Ledger lists on disk what the session's processes start, where nothing better ends it when this program is killed.
 	// nil: nothing does.
 	Ledger *process.Ledger
+	// Governor holds the session and its siblings to limits; nil: there are none.
+	Governor *Governor
+	// Spawned has the options kept in the record, so that another program can start the session: see Stored.
+	Spawned bool
 	// Budgets are those that Options.Budgets names.
 	Budgets []*Budget
 	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.
@@ -91,11 +95,13 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 	s.desk = &desk{
 		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}), followers: make(map[*follower]struct{}), onMoment: spec.OnMoment,
 		info: Info{
-			Name: spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
+			Restarts: kept.Restarts,
+			Name:     spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
 			Generation: kept.Generation, Model: spec.Options.Model, Mode: string(spec.Options.PermissionMode),
 			CWD: spec.Options.CWD, Turns: kept.Turns, CostUSD: kept.Ledger.Spent, Budget: spec.Options.MaxBudgetUSD,
 		},
 	}
+	s.recovered(kept, err)
 	for _, b := range spec.Budgets {
 		b.count(spec.Name, kept.Ledger.Spent)
 	}
@@ -188,7 +194,9 @@ func (s *Session) Supervised(e supervisor.Event) {
 		_ = s.desk.current().Send(wake{}) // a full mailbox means that it is awake
 	case supervisor.RestartScheduled:
 		_ = s.desk.open() // a start on request that failed may have closed it
-		s.desk.update(func(_ *record, info *Info) {
+		s.desk.update(func(r *record, info *Info) {
+			r.Restarts++
+			info.Restarts = r.Restarts
 			info.State, info.NextTry, info.PID = Restarting, e.Time.Add(e.Delay), 0
 			exit(info)
 		})

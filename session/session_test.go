@@ -62,7 +62,9 @@ func start(t *testing.T, sp session.Spec) *bench {
 	require.NoError(t, err)
 	b.Session = s
 	b.sup, err = supervisor.Start(t.Context(), b.sys, supervisor.Options{Name: "sessions", OnEvent: func(e supervisor.Event) {
-		s.Supervised(e)
+		if e.Child == "" || e.Child == sp.Name {
+			s.Supervised(e)
+		}
 		b.told <- e
 	}})
 	require.NoError(t, err)

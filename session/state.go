@@ -26,6 +26,14 @@ type record struct {
 	Ledger     ledger `json:"ledger"`
 	// ProxyUSD is what went through key proxies, by their own count.
 	ProxyUSD float64 `json:"proxy_usd,omitempty"`
+	Restarts int     `json:"restarts,omitempty"` // by its supervisor
+
+	ResumeFailures int      `json:"resume_failures,omitempty"` // processes in a row that crashed on the conversation
+	Options        string   `json:"options_sha256,omitempty"`  // that it was last started with
+	CWD            string   `json:"cwd,omitempty"`
+	Queue          []queued `json:"queue,omitempty"` // what waits, and runs
+
+	Spawned *spawned `json:"spawned,omitempty"` // nil: it is in somebody's configuration
 
 	// Set at run time, and applied again after a restart.
 	Model          string                  `json:"model,omitempty"`
@@ -50,31 +58,34 @@ func (s store) load(name string) (record, error) {
 	if s.dir == "" {
 		return newRecord(name), nil
 	}
-	path := s.path(name)
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	r, err := s.read(name)
+	damaged, isDamaged := errors.AsType[*damagedError](err)
+	switch {
+	case err == nil:
+		return r, nil
+	case errors.Is(err, fs.ErrNotExist):
 		return newRecord(name), nil
-	}
-	if err != nil {
+	case !isDamaged:
 		return newRecord(name), fmt.Errorf("read state of session %s: %w", name, err)
 	}
-	var r record
-	err = json.Unmarshal(data, &r)
-	switch {
-	case err != nil:
-	case r.Version != recordVersion:
-		err = fmt.Errorf("version %d, expected %d", r.Version, recordVersion)
-	case r.Name != name:
-		err = fmt.Errorf("it belongs to session %q", r.Name)
-	default:
-		if _, bad := uuid.Parse(r.SessionID); bad != nil {
-			err = fmt.Errorf("session id %q: %w", cut(r.SessionID, 60), bad)
-		}
+	return newRecord(name), setAside(s.path(name), "session "+name, damaged.Unwrap())
+}
+
+// check reports what is wrong with a record that was read.
+func (r record) check(name string) error {
+	if r.Version != recordVersion {
+		return fmt.Errorf("version %d, expected %d", r.Version, recordVersion)
 	}
-	if err == nil {
-		return r, nil
+	if r.Name != name {
+		return fmt.Errorf("it belongs to session %q", cut(r.Name, 80))
 	}
-	return newRecord(name), setAside(path, "session "+name, err)
+	if _, err := uuid.Parse(r.SessionID); err != nil {
+		return fmt.Errorf("session id %q: %w", cut(r.SessionID, 60), err)
+	}
+	if l := r.Ledger; !believable(l.Spent) || !believable(l.Last) || !believable(l.Saved) || r.Generation < 0 || r.Turns < 0 {
+		return fmt.Errorf("generation %d, turns %d, spent %v: expected 0 or more", r.Generation, r.Turns, l.Spent)
+	}
+	return nil
 }
 
 // setAside renames a file that cannot be read, such that none that was set aside before is lost, and says so.

@@ -14,6 +14,10 @@ func (l *loop) Exiting(c *actor.Context[message], _ error) {
 	l.stopping = true
 	l.desk.update(func(_ *record, info *Info) { info.State = Draining })
 	switch {
+	case l.asleep:
+		l.finish(c, nil)
+	case l.unadmit != nil: // onAdmitted goes on
+		l.unadmit()
 	case l.process == nil: // it is being started: launch or onLaunched goes on
 	case l.current != nil || l.turns.open:
 		l.after(c, drainDeadline, l.grace()/4)

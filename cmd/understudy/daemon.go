@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -138,6 +139,11 @@ func (d *daemon) options(cli session.CLI) understudy.Options {
 		Sessions: d.sessions(d.cfg.Sessions),
 		Groups:   d.groups(d.cfg.Supervisors),
 	}
+	o.Limits = session.Limits{
+		MaxProcesses: d.cfg.Limits.MaxProcesses, MaxBusy: d.cfg.Limits.MaxBusy, MaxStarting: d.cfg.Limits.MaxStarting,
+		StartsPerMinute: d.cfg.Limits.StartsPerMinute, StartBurst: d.cfg.Limits.StartBurst,
+	}
+	o.Respawn = d.respawn
 	for _, b := range d.cfg.Budgets {
 		o.Budgets = append(o.Budgets, session.BudgetSpec{Name: b.Name, LimitUSD: b.LimitUSD, Per: b.Per})
 	}
@@ -147,6 +153,23 @@ func (d *daemon) options(cli session.CLI) understudy.Options {
 		})
 	}
 	return o
+}
+
+// respawn completes the options of a session that was spawned by an earlier daemon: what was not kept of them is the file's,
+// from where it came.
+func (d *daemon) respawn(_ string, o session.Options) (session.Options, error) {
+	o.APIKey = d.cfg.Defaults.APIKey
+	env := maps.Clone(d.cfg.Defaults.Env)
+	for name := range env {
+		if !process.SecretName(name) {
+			delete(env, name)
+		}
+	}
+	if env != nil {
+		maps.Copy(env, o.Env)
+		o.Env = env
+	}
+	return o, nil
 }
 
 func (d *daemon) sessions(all []config.Session) []understudy.SessionSpec {

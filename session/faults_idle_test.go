@@ -1,0 +1,231 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// until waits for a state.
+func (b *bench) until(state session.State) session.Info {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool { return b.Info().State == state }, 20*time.Second, time.Millisecond, "%s; %+v", state, b.Info())
+	return b.Info()
+}
+
+func governed(t *testing.T, limits session.Limits) *session.Governor {
+	t.Helper()
+	g, err := session.NewGovernor(limits, "", nil)
+	require.NoError(t, err)
+	return g
+}
+
+// Fault: an idle session's process is ended to save memory, and a query comes
+// Outcome: the next generation goes on with the conversation and the total; it counts as no restart, and needs no supervisor
+// On: simulated, real
+func TestHibernation(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.IdleTimeout = 50 * time.Millisecond
+	b := start(t, sp)
+	b.mustAsk("before")
+	asleep := b.until(session.Hibernated)
+	assert.Zero(t, asleep.PID)
+	answer := b.mustAsk("[[history]]")
+	assert.Equal(t, "history: before", answer.Text)
+	info := b.Info()
+	assert.Equal(t, 2, info.Generation)
+	assert.Equal(t, asleep.SessionID, info.SessionID)
+	assert.InDelta(t, 0.01, info.CostUSD, 1e-9)
+	assert.Zero(t, info.Restarts)
+	for len(b.told) > 0 {
+		assert.Equal(t, supervisor.ChildStarted, (<-b.told).Kind, "the supervisor knows of one start only")
+	}
+}
+
+// Fault: a control request, a stop, an interrupt and a crash while a session hibernates or wakes up
+// Outcome: the request wakes it up and is answered; the interrupt has nothing to do; the stop is at once; a process that does
+// not come up is a crash like any other, and the query waits for the next
+// On: simulated
+func TestWhatHappensToASleepingSession(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.IdleTimeout = 50 * time.Millisecond
+	b := start(t, sp)
+	b.mustAsk("before")
+	b.until(session.Hibernated)
+	require.NoError(t, b.Interrupt(t.Context()))
+	assert.Equal(t, session.Hibernated, b.Info().State)
+	require.NoError(t, b.SetModel(t.Context(), "haiku"))
+	assert.Equal(t, 2, b.Info().Generation)
+	b.mustAsk("hello")
+	assert.Contains(t, b.Info().Model, "haiku")
+
+	b.until(session.Hibernated)
+	_, err := b.ask("[[crash]]")
+	var crash *session.CrashError
+	require.ErrorAs(t, err, &crash)
+	b.mustAsk("hello")
+	assert.Equal(t, 1, b.Info().Restarts)
+
+	b.until(session.Hibernated)
+	began := time.Now()
+	require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))
+	assert.Less(t, time.Since(began), 5*time.Second)
+	assert.Equal(t, session.Stopped, b.Info().State)
+}
+
+// Fault: a background shell runs behind an idle session
+// Outcome: the session is not hibernated as long as it runs
+// On: simulated
+func TestBackgroundWorkKeepsASessionAwake(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.IdleTimeout = 200 * time.Millisecond
+	b := start(t, sp)
+	b.mustAsk(`[[frame:{"type":"system","subtype":"background_tasks_changed","tasks":[{"task_id":"b1","task_type":"local_bash","description":"x"}]}]]`)
+	time.Sleep(600 * time.Millisecond) // nothing is to happen, so there is nothing to wait for
+	assert.Equal(t, session.Idle, b.Info().State)
+	b.mustAsk(`[[frame:{"type":"system","subtype":"background_tasks_changed","tasks":[]}]]`)
+	b.until(session.Hibernated)
+}
+
+// crowd is sessions under one supervisor and one governor.
+func crowd(t *testing.T, n int, limits session.Limits, change func(*session.Options)) ([]*bench, *session.Governor) {
+	g := governed(t, limits)
+	all := make([]*bench, n)
+	for i := range n {
+		sp := spec(t, fmt.Sprint("s", i))
+		sp.Governor = g
+		if change != nil {
+			change(&sp.Options)
+		}
+		all[i] = start(t, sp)
+	}
+	return all, g
+}
+
+// Fault: ten sessions, and room for three processes
+// Outcome: all are there, and all answer: whoever has been idle for longest makes room. There are never more than three
+// On: simulated
+func TestMoreSessionsThanProcesses(t *testing.T) {
+	const sessions, processes = 10, 3
+	all, g := crowd(t, sessions, session.Limits{MaxProcesses: processes}, func(o *session.Options) { o.IdleTimeout = time.Hour })
+	ctx, cancel := context.WithCancel(t.Context())
+	most := make(chan int, 1)
+	go func() { // ends with ctx
+		worst := 0
+		for ctx.Err() == nil {
+			worst = max(worst, g.Usage().Processes)
+			time.Sleep(time.Millisecond)
+		}
+		most <- worst
+	}()
+	var asks sync.WaitGroup
+	for _, b := range all {
+		asks.Go(func() {
+			for i := range 2 {
+				answer, err := b.ask(fmt.Sprint("hello ", i))
+				if assert.NoError(t, err) {
+					assert.Equal(t, fmt.Sprint("echo: hello ", i), answer.Text)
+				}
+			}
+		})
+	}
+	asks.Wait()
+	cancel()
+	assert.Equal(t, processes, <-most)
+	for _, b := range all {
+		assert.Zero(t, b.Info().Restarts)
+	}
+}
+
+// Fault: a session needs a process and there is no room for one, and it is stopped meanwhile
+// Outcome: it says for what it waits; the stop is at once, and takes nobody's room
+// On: simulated
+func TestStopWhileThereIsNoRoom(t *testing.T) {
+	g := governed(t, session.Limits{MaxProcesses: 1})
+	first := spec(t, "first")
+	first.Governor = g
+	one := start(t, first)
+	one.mustAsk("hello")
+
+	second := spec(t, "second")
+	second.Governor = g
+	b := &bench{t: t, sys: one.sys, told: make(chan supervisor.Event, 100)}
+	made, err := session.New(one.sys, second)
+	require.NoError(t, err)
+	b.Session = made
+	failed := make(chan error, 1)
+	go func() {
+		_, err := one.sup.StartChild(t.Context(), made.ChildSpec(supervisor.DefaultIntensity, supervisor.Backoff{}))
+		failed <- err
+	}()
+	require.Eventually(t, func() bool { return b.Info().Waits == "max_processes" }, 10*time.Second, time.Millisecond)
+	require.NoError(t, one.sup.TerminateChild(t.Context(), "second"))
+	require.Error(t, <-failed)
+	one.mustAsk("hello")
+}
+
+// Fault: three sessions have prompts, and two turns may run
+// Outcome: never more than two turns run; the third waits and says for what; all are answered
+// On: simulated
+func TestMoreTurnsThanMayRun(t *testing.T) {
+	all, g := crowd(t, 3, session.Limits{MaxBusy: 2}, nil)
+	dir := t.TempDir()
+	count := fmt.Sprintf(`mkdir -p %[1]s/now; touch %[1]s/now/$$; ls %[1]s/now | wc -l >> %[1]s/seen; read -t 0.1 < /dev/zero; rm %[1]s/now/$$`, dir)
+	var asks sync.WaitGroup
+	for _, b := range all {
+		asks.Go(func() {
+			for range 3 {
+				_, err := b.ask(`[[tool:Bash {"command":` + strconv.Quote(count) + `}]]`)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	require.Eventually(t, func() bool {
+		return slices.ContainsFunc(all, func(b *bench) bool { return b.Info().Waits == "max_busy" })
+	}, 10*time.Second, time.Millisecond)
+	asks.Wait()
+	seen, err := os.ReadFile(filepath.Join(dir, "seen"))
+	require.NoError(t, err)
+	turns := strings.Fields(string(seen))
+	assert.Len(t, turns, 9)
+	assert.Contains(t, turns, "2")
+	assert.NotContains(t, turns, "3")
+	assert.Zero(t, g.Usage().Busy)
+}
+
+// Fault: a session is killed, crashes and is stopped while it has one of the turns that may run
+// Outcome: the turn is given back each time
+// On: simulated
+func TestATurnIsGivenBackHoweverItEnds(t *testing.T) {
+	all, g := crowd(t, 2, session.Limits{MaxBusy: 1, MaxProcesses: 2, MaxStarting: 1}, func(o *session.Options) {
+		o.Shutdown = supervisor.Within(2 * time.Second)
+	})
+	_, err := all[0].ask("[[crash]]")
+	require.Error(t, err)
+	all[1].mustAsk("hello")
+	first, rest := all[0].background("[[hang]]")
+	<-first
+	all[0].kill()
+	require.Error(t, <-rest)
+	all[1].mustAsk("hello")
+	all[0].mustAsk("hello")
+	first, rest = all[0].background("[[hang:hard]]")
+	<-first
+	require.NoError(t, all[0].sup.TerminateChild(t.Context(), "s0"))
+	require.Error(t, <-rest)
+	all[1].mustAsk("hello")
+	assert.Eventually(t, func() bool { return g.Usage() == session.Usage{Processes: 1} }, 10*time.Second, time.Millisecond, "%+v", g.Usage())
+}

@@ -1,0 +1,138 @@
+package session
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/understudy-run/understudy/session/process"
+)
+
+// spawned is what a record keeps of a session that is in nobody's configuration.
+type spawned struct {
+	Options Options `json:"options"`
+	Partial bool    `json:"partial,omitempty"` // something was left out
+	Retired bool    `json:"retired,omitempty"` // it was stopped on request, and is to stay so
+}
+
+// spawned are the options without what is secret and what is no data.
+func (o Options) spawned() *spawned {
+	s := &spawned{Options: o}
+	s.Partial = o.APIKey != "" || o.CanUseTool != nil || o.ToolCallback != nil
+	s.Options.APIKey = ""
+	s.Options.Env = maps.Clone(o.Env)
+	maps.DeleteFunc(s.Options.Env, func(name, _ string) bool {
+		secret := process.SecretName(name)
+		s.Partial = s.Partial || secret
+		return secret
+	})
+	return s
+}
+
+// Stored is a session that a directory has a record of.
+type Stored struct {
+	Name    string
+	Options Options // without what is secret, and without functions
+	Partial bool    // there was something of these
+	Retired bool    // it was stopped on request
+}
+
+// ListStored returns the sessions in a StateDir that were spawned, by name. Records that cannot be read are left for New to set
+// aside; the error joins what is wrong with them.
+func ListStored(dir string) ([]Stored, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions of %s: %w", dir, err)
+	}
+	var all []Stored
+	var problems []error
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok || !ValidName(name) || !e.Type().IsRegular() {
+			continue
+		}
+		r, err := store{dir}.read(name)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("state of session %s: %w", name, err))
+			continue
+		}
+		if r.Spawned != nil {
+			all = append(all, Stored{name, r.Spawned.Options, r.Spawned.Partial, r.Spawned.Retired})
+		}
+	}
+	slices.SortFunc(all, func(a, b Stored) int { return cmp.Compare(a.Name, b.Name) })
+	return all, errors.Join(problems...)
+}
+
+// Retire notes on disk whether a spawned session was stopped on request: then no later program starts it by itself. The session
+// must not be running, or about to.
+func (s *Session) Retire(retired bool) error {
+	var kept record
+	changed := false
+	s.desk.update(func(r *record, _ *Info) {
+		if r.Spawned != nil && r.Spawned.Retired != retired {
+			next := *r.Spawned // a record that is being written shares it
+			next.Retired = retired
+			r.Spawned, changed = &next, true
+		}
+		kept = *r
+	})
+	if !changed {
+		return nil
+	}
+	return s.store.save(kept)
+}
+
+// read reads a record. One that is not there is fs.ErrNotExist.
+func (s store) read(name string) (record, error) {
+	data, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return record{}, err
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return record{}, &damagedError{err}
+	}
+	if err := r.check(name); err != nil {
+		return record{}, &damagedError{err}
+	}
+	return r, nil
+}
+
+// damagedError says that a file was read and is none of ours.
+type damagedError struct{ error }
+
+func (e *damagedError) Unwrap() error { return e.error }
+
+// HasRecord reports whether a StateDir has a record of that name.
+func HasRecord(dir, name string) (bool, error) {
+	if dir == "" || !ValidName(name) {
+		return false, nil
+	}
+	_, err := os.Lstat(store{dir}.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Conversation is the id of the session's conversation, or an error if there is none to go on with.
+func (s *Session) Conversation() (string, error) {
+	kept, _ := s.desk.snapshot()
+	switch {
+	case s.spec.Options.NoSessionPersistence:
+		return "", fmt.Errorf("session %s: its conversation is not kept (no_session_persistence)", s.name)
+	case !kept.Begun:
+		return "", fmt.Errorf("session %s: it has no conversation yet", s.name)
+	}
+	return kept.SessionID, nil
+}

@@ -95,9 +95,9 @@ func TestFaultRecycledPIDs(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, data, 0o600))
 	}
 	for _, f := range []ledgerFile{
-		{boot, ns, []ledgerEntry{{p.PID(), s.start - 1}}, []ledgerEntry{{p.PID() + 1, s.start + 1}}},
-		{"another", ns, []ledgerEntry{{p.PID(), s.start}}, nil},
-		{boot, "pid:[1]", []ledgerEntry{{p.PID(), s.start}}, nil},
+		{Boot: boot, Namespace: ns, Processes: []ledgerEntry{{p.PID(), s.start - 1}}, Sessions: []ledgerEntry{{p.PID() + 1, s.start + 1}}},
+		{Boot: "another", Namespace: ns, Processes: []ledgerEntry{{p.PID(), s.start}}},
+		{Boot: boot, Namespace: "pid:[1]", Processes: []ledgerEntry{{p.PID(), s.start}}},
 	} {
 		write(f)
 		_, report, err := OpenLedger(path)
@@ -110,7 +110,7 @@ func TestFaultRecycledPIDs(t *testing.T) {
 	require.ErrorContains(t, err, path)
 	require.True(t, alive(p.PID()))
 
-	write(ledgerFile{boot, ns, []ledgerEntry{{p.PID(), s.start}}, nil})
+	write(ledgerFile{Boot: boot, Namespace: ns, Processes: []ledgerEntry{{p.PID(), s.start}}})
 	_, report, err := OpenLedger(path)
 	require.NoError(t, err)
 	require.Len(t, report.Killed, 1, "the right one is")

@@ -74,6 +74,9 @@ func hold(c command, o Options) (*holding, error) {
 	if h.ns != nil {
 		h.layers = append(h.layers, LayerPIDNamespace)
 	}
+	if c.contained {
+		h.layers = append(h.layers, LayerContainer)
+	}
 	for _, l := range require {
 		if !slices.Contains(h.layers, l) {
 			return nil, &errUnavailable{"containment requires " + string(l), missingLayer(l), ""}

@@ -18,6 +18,9 @@ func hold(c command, _ Options) (*holding, error) {
 		return nil, err
 	}
 	h := &holding{layers: []Layer{LayerGroup}}
+	if c.contained {
+		h.layers = append(h.layers, LayerContainer)
+	}
 	for _, l := range c.containment.Require {
 		if !slices.Contains(h.layers, l) {
 			return nil, &errUnavailable{"containment requires " + string(l), "there is none on " + runtime.GOOS, "use a launcher with a container"}

@@ -156,6 +156,8 @@ type Launch struct {
 	APIKeyFD bool
 	// APIProxy is the base URL of a proxy that APIKey is good for, and nothing else: a session's own, with a token for a key.
 	APIProxy string
+	// Launcher says where the CLI itself runs. Zero: on this host.
+	Launcher Launcher
 	// Marker identifies the processes of this launch, as "<runtime-id>/<session>/<generation>". It is in the
 	// environment of the CLI and of all it starts, and is what Sweep looks for. Required by Start. It must be unique
 	// to this launch: the sweep after the exit would end another process with the same marker.

@@ -23,10 +23,12 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	seen    map[*Process]descendants
+	recipes map[*recipe]bool
 	changed bool
 	writing bool
 
-	written string // by the one who writes
+	writer  sync.Mutex
+	written string // guarded by writer
 }
 
 // ledgerFile is the format on disk.
@@ -34,7 +36,8 @@ type ledgerFile struct {
 	Boot      string        `json:"boot_id"`       // pids mean nothing after a reboot
 	Namespace string        `json:"pid_namespace"` // nor in another container
 	Processes []ledgerEntry `json:"processes"`
-	Sessions  []ledgerEntry `json:"sessions"` // kernel sessions by id, with the start time of their leader
+	Launched  []*recipe     `json:"launched,omitempty"` // what launchers have started elsewhere
+	Sessions  []ledgerEntry `json:"sessions"`           // kernel sessions by id, with the start time of their leader
 }
 
 type ledgerEntry struct {
@@ -46,7 +49,7 @@ type ledgerEntry struct {
 // ledger. No other program may be using it: whoever opens it must hold a lock. A ledger that can't be read is an error, beside
 // which the new one is usable: it says that strays may be left.
 func OpenLedger(path string) (*Ledger, SweepReport, error) {
-	l := &Ledger{path: path, seen: map[*Process]descendants{}}
+	l := &Ledger{path: path, seen: map[*Process]descendants{}, recipes: map[*recipe]bool{}}
 	report, err := l.sweep()
 	return l, report, errors.Join(err, l.write())
 }
@@ -67,8 +70,15 @@ func (l *Ledger) sweep() (SweepReport, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return SweepReport{}, fmt.Errorf("list of processes %s: %w", l.path, err)
 	}
+	var errs error
+	for _, r := range f.Launched { // containers survive reboots
+		if err := r.kill(); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("what an earlier runtime had started in %s: %w", r.Container, err))
+			l.recipes[r] = true // the next one tries again
+		}
+	}
 	if boot, ns := here(); f.Boot != boot || f.Namespace != ns {
-		return SweepReport{}, nil
+		return SweepReport{}, errs
 	}
 	known := descendants{procs: map[procID]bool{}, sessions: map[int]procID{}}
 	for _, e := range f.Processes {
@@ -78,9 +88,9 @@ func (l *Ledger) sweep() (SweepReport, error) {
 		known.sessions[e.PID] = procID{e.PID, e.Start}
 	}
 	if len(known.procs) == 0 && len(known.sessions) == 0 {
-		return SweepReport{}, nil
+		return SweepReport{}, errs
 	}
-	return sweep(func(string) bool { return false }, &known, sweepTimeout), nil
+	return sweep(func(string) bool { return false }, &known, sweepTimeout), errs
 }
 
 // here is what pids are relative to.
@@ -110,6 +120,32 @@ func (l *Ledger) note(p *Process, seen descendants, gone bool) {
 	default:
 		l.seen[p] = seen
 	}
+	l.rewrite()
+}
+
+// launching lists a recipe, and returns when that is on disk: the list is all that knows of it if this program is killed now.
+func (l *Ledger) launching(r *recipe) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	l.recipes[r] = true
+	l.mu.Unlock()
+	_ = l.write() // the disk may be full; there is a sweep before each start, too
+}
+
+func (l *Ledger) ended(r *recipe) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.recipes, r)
+	l.rewrite()
+}
+
+// rewrite has the list written by and by; l.mu is held.
+func (l *Ledger) rewrite() {
 	l.changed = true
 	if l.writing {
 		return
@@ -145,6 +181,8 @@ func (p *Process) ledger() *Ledger {
 }
 
 func (l *Ledger) write() error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
 	f := ledgerFile{Processes: []ledgerEntry{}, Sessions: []ledgerEntry{}}
 	f.Boot, f.Namespace = here()
 	l.mu.Lock()
@@ -156,7 +194,11 @@ func (l *Ledger) write() error {
 			f.Sessions = append(f.Sessions, ledgerEntry{sid, leader.start})
 		}
 	}
+	for r := range l.recipes {
+		f.Launched = append(f.Launched, r)
+	}
 	l.mu.Unlock()
+	slices.SortFunc(f.Launched, func(a, b *recipe) int { return cmp.Compare(a.Marker, b.Marker) })
 	sortEntries(f.Processes)
 	sortEntries(f.Sessions)
 	data, err := json.Marshal(f)

@@ -14,6 +14,7 @@ import (
 type Process struct {
 	pid     int
 	layers  []Layer
+	recipe  *recipe // nil: the CLI runs on this host
 	marker  string
 	started time.Time
 	opts    Options
@@ -79,7 +80,7 @@ func spawn(path string, c command, o Options) (*Process, error) {
 		}
 	}
 	p := &Process{
-		marker: c.marker, opts: o,
+		marker: c.marker, opts: o, recipe: c.recipe,
 		stdin: &inPipe{f: ours[0]}, stdout: &outPipe{f: ours[1]},
 		stderr:  newStderrLog(o, c.secrets),
 		oomKill: watchOOM(),
@@ -136,10 +137,11 @@ func (p *Process) hold(errPipe *outPipe, errEnd <-chan struct{}) {
 	p.mu.Unlock()
 	close(p.dead)
 
+	launchErr := p.recipe.end(p.opts.Ledger)
 	groupErr := p.child.endGroup(p.opts.SweepTimeout)
 	settleAdopted() // who was adopted at the exit is known now
 	report := p.sweep(p.opts.SweepTimeout)
-	report.Err = errors.Join(report.Err, groupErr)
+	report.Err = errors.Join(report.Err, groupErr, launchErr)
 	settleAdopted() // and those that ended in between are reaped
 	<-errEnd
 	p.mu.Lock()
@@ -216,9 +218,21 @@ func (p *Process) Swept() SweepReport {
 func (p *Process) signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.reaped {
-		p.child.signalGroup(sig)
+	if p.reaped {
+		return
 	}
+	switch {
+	case sig == syscall.SIGKILL || p.recipe == nil:
+	case p.recipe.elsewhere():
+		if p.recipe.Kind != LaunchCommand {
+			go p.recipe.term() // ends with the engine's answer, or its time-out
+			return
+		}
+	case p.recipe.Kind == LaunchBwrap:
+		p.signalInside(sig)
+		return
+	}
+	p.child.signalGroup(sig)
 }
 
 func (p *Process) isDead() bool {

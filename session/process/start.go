@@ -97,23 +97,38 @@ func Start(l Launch, o Options) (*Process, error) {
 	if err != nil {
 		return nil, refuse(err)
 	}
-	if err := l.checkSandbox(env); err != nil {
+	if err := l.checkSandbox(env); err != nil && !l.Launcher.elsewhere() {
 		if _, ok := errors.AsType[*StartError](err); ok {
 			return nil, err
 		}
 		return nil, refuse(err)
 	}
-	if sandboxed, _ := lookup(env, "IS_SANDBOX"); l.PermissionMode == "bypassPermissions" && os.Geteuid() == 0 && len(l.PrefixArgs) == 0 &&
+	if sandboxed, _ := lookup(env, "IS_SANDBOX"); l.PermissionMode == "bypassPermissions" && os.Geteuid() == 0 && len(l.PrefixArgs) == 0 && !l.Launcher.elsewhere() &&
 		sandboxed != "1" {
 		return nil, refuse(errors.New("permission_mode: the CLI refuses bypassPermissions as root; " +
 			"run as another user, choose another mode, or set env IS_SANDBOX=1 if this is a throw-away container"))
+	}
+	if err := l.Launcher.Validate(); err != nil {
+		return nil, refuse(err)
+	}
+	if l.Dir != "" && !(l.Launcher.elsewhere() && l.Launcher.Image == "") { // of a container that runs, this host knows no directories
+		if err := checkDir(l.Dir); err != nil {
+			return nil, &StartError{Class: ClassRequest, Path: l.program(), Dir: l.Dir, Err: err, Hint: "create it, or correct cwd"}
+		}
 	}
 	c := command{
 		path: l.program(), args: args, env: env, dir: l.Dir, marker: l.Marker, secrets: l.secrets(), parent: o.Parent,
 		containment: l.Containment, limits: l.Limits,
 	}
 	if l.APIKeyFD {
+		if l.Launcher.elsewhere() {
+			return nil, refuse(errors.New("api_key_delivery: an engine passes no descriptors into its containers; use env or proxy"))
+		}
 		c.secretFD = l.APIKey
+	}
+	c, err = l.launchWith(c)
+	if err != nil {
+		return nil, launchError(command{path: l.program(), dir: l.Dir}, err)
 	}
 	return start(c, o)
 }
@@ -132,6 +147,10 @@ type command struct {
 	limits      Limits
 	hold        *holding // what of it is had
 	secretFD    string   // what the child reads from keyDescriptor
+
+	recipe    *recipe  // nil: the CLI runs on this host
+	create    []string // what the engine is asked first
+	contained bool     // in a container or sandbox of its own
 }
 
 func start(c command, o Options) (*Process, error) {
@@ -152,8 +171,12 @@ func start(c command, o Options) (*Process, error) {
 	if c.hold, err = hold(c, o); err != nil {
 		return nil, refusal(c, err)
 	}
+	if err := c.recipe.begin(c.create, o.Ledger); err != nil {
+		return nil, launchError(c, err)
+	}
 	p, err := spawn(path, c, o)
 	if err != nil {
+		c.recipe.end(o.Ledger)
 		return nil, explainExec(path, c, err)
 	}
 	return p, nil

@@ -77,6 +77,33 @@ func (p *Process) recordFrom(t procTable) {
 	p.seen = descendants{procs: found, sessions: sessions}
 }
 
+// signalInside sends to what runs in a sandbox below the child: the sandbox's own program would not pass it on, and die.
+// p.mu is held.
+func (p *Process) signalInside(sig unix.Signal) {
+	t, err := readTable()
+	if err != nil {
+		return // the next step of the ladder is harder
+	}
+	p.recordFrom(t)
+	for id := range p.seen.procs {
+		s := t[id.pid]
+		if m, ok := markerOf(id.pid); !ok || m != p.marker || s.comm == "bwrap" || s.procID != id {
+			continue
+		}
+		fd, err := unix.PidfdOpen(id.pid, 0)
+		if err != nil {
+			continue
+		}
+		if sameProcess(s) && !p.firstOf(id) {
+			_ = unix.PidfdSendSignal(fd, sig, nil, 0) // the next step of the ladder is harder
+		}
+		_ = unix.Close(fd)
+	}
+}
+
+// firstOf reports whether a process is the first of the pid namespace of ours.
+func (p *Process) firstOf(id procID) bool { return id.pid == p.child.pid }
+
 // ownedBy says whether s is in a session that was begun below the CLI.
 func (d descendants) ownedBy(s procStat) bool {
 	leader, ok := d.sessions[s.sid]

@@ -4,6 +4,7 @@ package process
 
 import (
 	"errors"
+	"syscall"
 	"time"
 )
 
@@ -20,6 +21,8 @@ func SweepOrphans() SweepReport { return SweepReport{} }
 func sweep(func(string) bool, *descendants, time.Duration) SweepReport { return SweepReport{} }
 
 func sweepGroups(func(string) bool, time.Time) (int, error) { return 0, nil }
+
+func (p *Process) signalInside(sig syscall.Signal) { p.child.signalGroup(sig) }
 
 func watchAdopted() {}
 

@@ -140,6 +140,10 @@ var optionRows = map[string]struct {
 		"{require: [pid_namespace], without: [cgroup]}",
 		process.Containment{Require: []process.Layer{process.LayerPIDNamespace}, Without: []process.Layer{process.LayerCgroup}},
 	},
+	"launcher": {
+		"{kind: docker, image: claude, network: bridge, user: '1000', mounts: [/data], args: [--gpus, all]}",
+		process.Launcher{Kind: process.LaunchDocker, Image: "claude", Network: "bridge", User: "1000", Mounts: []string{"/data"}, Args: []string{"--gpus", "all"}},
+	},
 	"limits":            {"{memory: 1.5GiB, processes: 200, cpus: 1.5}", process.Limits{Memory: 1536 << 20, Processes: 200, CPUs: 1.5}},
 	"redeliver":         {"true", true},
 	"interrupt_grace":   {"3s", 3 * time.Second},

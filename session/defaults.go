@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/supervisor"
 )
 
@@ -45,3 +46,11 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // ValidName reports whether a session may be called that: up to 64 letters, digits, dots, underscores
 // and dashes, beginning with a letter or digit. Names become file names, URLs and process markers.
 func ValidName(name string) bool { return validName.MatchString(name) }
+
+// launcher is the launcher, or that which the sandbox setting {"environment": "docker", "container": NAME} means.
+func (o Options) launcher() process.Launcher {
+	if o.Launcher.IsZero() && o.Sandbox.InContainer() {
+		return process.Launcher{Kind: process.LaunchDocker, Container: o.Sandbox.Container}
+	}
+	return o.Launcher
+}

@@ -163,6 +163,9 @@ type Options struct {
 	// Containment says what must hold together what the session starts, so that nothing outlives it, and what of that is
 	// not to be used; by default all that the host offers. Info.Containment says what a session got.
 	Containment process.Containment `json:"containment,omitzero"`
+	// Launcher says where the CLI itself runs, its tools with it: on this host by default, in a container, a sandbox, or by
+	// another command. Sandbox.Environment and Sandbox.Container are docker and its container.
+	Launcher process.Launcher `json:"launcher,omitzero"`
 	// Limits bound memory, processes and CPU of the session with all that it starts. One that this host cannot give is an
 	// error.
 	Limits process.Limits `json:"limits,omitzero"`

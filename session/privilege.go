@@ -99,6 +99,12 @@ func (o Options) Problems() []Problem {
 			add("settings.permissions", "", "expected an object")
 		}
 	}
+	if err := o.launcher().Validate(); err != nil {
+		add("launcher", "", "%s", strings.ReplaceAll(err.Error(), "launcher: ", ""))
+	}
+	if !o.Launcher.IsZero() && o.Sandbox.InContainer() {
+		together("launcher", o.Launcher.Kind, "sandbox.container says where the CLI runs as well; remove one of them")
+	}
 	if err := o.Containment.Validate(); err != nil {
 		add("containment", "", "%s", strings.TrimPrefix(err.Error(), "containment: "))
 	}
@@ -124,7 +130,8 @@ func (o Options) mayBypass(mode protocol.PermissionMode) error {
 // contained reports whether something other than permissions holds what the agent runs.
 func (o Options) contained() bool {
 	s := o.Sandbox
-	return s.InContainer() || s.On() && !is(s.AllowUnsandboxedCommands) && (s.FailIfUnavailable == nil || *s.FailIfUnavailable)
+	l := o.launcher()
+	return l.Image != "" || l.Container != "" || l.Kind == process.LaunchBwrap || s.On() && !is(s.AllowUnsandboxedCommands) && (s.FailIfUnavailable == nil || *s.FailIfUnavailable)
 }
 
 // sources are the settings files that the CLI reads.

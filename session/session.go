@@ -348,7 +348,7 @@ func (s *Session) launch(r record) process.Launch {
 		Debug: o.Debug.On, DebugFilter: o.Debug.Value, DebugFile: o.DebugFile,
 		PermissionPromptStdio: o.asksHost(), PermissionPromptsNone: o.PermissionPrompts == PromptsNone,
 		PermissionPromptTool: o.PermissionPromptTool,
-		ExtraArgs:            o.ExtraArgs, Containment: o.Containment, Limits: o.Limits,
+		ExtraArgs:            o.ExtraArgs, Containment: o.Containment, Limits: o.Limits, Launcher: o.launcher(),
 		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.shownKey(), APIKeyFD: o.APIKeyDelivery == DeliverFD,
 		Marker: fmt.Sprintf("%s/%s/%d", s.spec.Runtime, s.name, r.Generation),
 	}

@@ -5,8 +5,8 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 )
 

@@ -258,6 +258,50 @@ func init() {
 	}
 }
 
+func init() {
+	// headless is a process whose first thread has ended and whose others go on: the process table shows a zombie. This thread is
+	// the first one as long as init functions run.
+	if os.Getenv(roleVariable) == "headless" {
+		go func() {
+			for range 10_000 {
+				if s, ok := readStat(os.Getpid()); ok && s.state == 'Z' {
+					fmt.Println(os.Getpid())
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			pause()
+		}()
+		unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+	}
+}
+
+// TestFaultAZombieThatRuns looks like one that has ended.
+//
+// Fault: a tool ends its first thread, so that the process table shows a zombie, and goes on in another one
+// Outcome: it is found and killed like any other
+// On: process
+func TestFaultAZombieThatRuns(t *testing.T) {
+	m := marker(t)
+	cmd := again("headless")
+	cmd.Env = append(cmd.Env, MarkerVariable+"="+m, goraceOff)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	text, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err, text)
+	s, ok := readStat(cmd.Process.Pid)
+	require.True(t, ok)
+	require.Equal(t, byte('Z'), s.state)
+	require.False(t, s.zombie())
+	r := Sweep(m)
+	require.NoError(t, r.Err)
+	require.Len(t, r.Killed, 1)
+	assert.Equal(t, cmd.Process.Pid, r.Killed[0].PID)
+	gone(t, cmd.Process.Pid)
+	_ = cmd.Wait() // the sweep may have reaped it
+}
+
 // needs skips a test where the host lacks a layer, and says why.
 func needs(t *testing.T, layer Layer) {
 	t.Helper()

@@ -151,7 +151,9 @@ func TestFaultClientOfAnEngine(t *testing.T) {
 				f(p)
 				await(t, "done", p.Done())
 				require.NoError(t, p.Swept().Err)
-				assert.Empty(t, p.Swept().Killed, "the recipe was enough; another user's host could not look into the container")
+				if name == "image" {
+					assert.Empty(t, p.Swept().Killed, "the recipe was enough")
+				}
 				left := membersOf(t, ns)
 				left = slices.DeleteFunc(left, func(pid int) bool { return pid == first })
 				if name == "image" {

@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -18,9 +19,11 @@ type procStat struct {
 	comm            string
 	state           byte
 	ppid, pgrp, sid int
+	threads         int
 }
 
-func (s procStat) zombie() bool { return s.state == 'Z' || s.state == 'X' }
+// zombie says that the process has ended. One whose first thread alone has ended is shown as a zombie too, and goes on running.
+func (s procStat) zombie() bool { return (s.state == 'Z' || s.state == 'X') && s.threads <= 1 }
 
 type procTable map[int]procStat
 
@@ -78,6 +81,9 @@ func parseStat(data []byte) (procStat, bool) {
 			return procStat{}, false
 		}
 	}
+	if s.threads, err = strconv.Atoi(string(f[17])); err != nil { // field 20 of the line
+		return procStat{}, false
+	}
 	s.start, err = strconv.ParseUint(string(f[19]), 10, 64) // field 22 of the line
 	return s, err == nil
 }
@@ -90,6 +96,25 @@ func markerOf(pid int) (string, bool) {
 		return "", false
 	}
 	return markerIn(data)
+}
+
+// marker is markerOf, also of a process whose first thread has ended, which has no environment any more.
+func (s procStat) marker() (string, bool) {
+	if s.state != 'Z' {
+		return markerOf(s.pid)
+	}
+	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(s.pid) + "/task/*/environ")
+	if err != nil {
+		return "", false
+	}
+	for _, task := range tasks {
+		if data, err := os.ReadFile(task); err == nil {
+			if m, ok := markerIn(data); ok {
+				return m, true
+			}
+		}
+	}
+	return "", false
 }
 
 var markerStart = []byte(MarkerVariable + "=")

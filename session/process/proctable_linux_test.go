@@ -14,7 +14,7 @@ func TestParseStat(t *testing.T) {
 	const tail = " S 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1000 200\n"
 	s, ok := parseStat([]byte("42 (a) b (c)" + tail))
 	require.True(t, ok)
-	assert.Equal(t, procStat{procID: procID{42, 4711}, comm: "a) b (c", state: 'S', ppid: 7, pgrp: 8, sid: 9}, s)
+	assert.Equal(t, procStat{procID: procID{42, 4711}, comm: "a) b (c", state: 'S', ppid: 7, pgrp: 8, sid: 9, threads: 1}, s)
 	for _, bad := range []string{"", "42", "42 (a", "42 )a(", "x (a)" + tail, "42 (a) S 1 2", "42 (a) S x 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1000"} {
 		_, ok := parseStat([]byte(bad))
 		assert.False(t, ok, bad)

@@ -180,7 +180,7 @@ func findVictims(t procTable, match func(string) bool, seen *descendants) []proc
 		}
 		if seen != nil && (seen.procs[s.procID] || seen.ownedBy(s)) {
 			set[s.procID] = true
-		} else if m, ok := markerOf(pid); ok && match(m) {
+		} else if m, ok := s.marker(); ok && match(m) {
 			set[s.procID] = true
 		}
 	}

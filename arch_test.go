@@ -22,10 +22,11 @@ const module = "github.com/understudy-run/understudy"
 // rooms: imports point one way.
 var rooms = map[string][]string{
 	"":                      {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "audit/remote", "actor"},
-	"cmd/understudy":        {"", "config", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
+	"cmd/understudy":        {"", "config", "metrics", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
 	"config":                {"session", "session/protocol", "session/process", "supervisor", "audit"}, // process: sizes
 	"supervisor/debug":      {"supervisor", "actor"},
 	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
+	"metrics":               {"supervisor", "actor"},
 	"supervisor":            {"actor"},
 	"audit":                 {"actor", "audit/internal/format"},
 	"audit/internal/format": {},
@@ -43,6 +44,7 @@ var homes = map[string][]string{
 	"github.com/anthdm/hollywood": {"actor"},
 	"github.com/goccy/go-yaml":    {"config"},
 	"github.com/spf13/cobra":      {"cmd/understudy"},
+	"github.com/prometheus":       {"metrics", "cmd/understudy"},
 	"os/exec":                     {"session/process", "session/sessiontest"},
 	"net/http":                    {"supervisor/debug", "session/sessiontest", "audit/remote", "session/keyproxy", "cmd/understudy", ""}, // keyproxy: it is a proxy; cmd: the type of headers; the root: the type of DebugHandler
 	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"},                                          // process: the first process of a pid namespace

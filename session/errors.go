@@ -71,6 +71,9 @@ type CrashError struct {
 	Resumable  bool              // the next generation goes on with this conversation
 }
 
+// ExitClass is Class, for those who count ends by class.
+func (e *CrashError) ExitClass() string { return string(e.Class) }
+
 // Error tells what happened, with the last line of stderr.
 func (e *CrashError) Error() string {
 	var b strings.Builder

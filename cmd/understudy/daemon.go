@@ -29,6 +29,8 @@ type daemon struct {
 	socket string // as --socket says; empty for the one in the data directory
 	logger zerolog.Logger
 	out    io.Writer
+
+	metrics *meters
 }
 
 // shutdownMargin is how long everything but the sessions may take to end.
@@ -94,12 +96,14 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.metrics = newMeters()
 	options := d.options(cli)
 	options.Audit = recorded
 	rt, err := understudy.Start(ctx, options)
 	if err != nil {
 		return nil, errors.Join(err, closeAll(endpoints))
 	}
+	d.metrics.Watch(rt)
 	for _, e := range endpoints {
 		if err := rt.Supervise(ctx, e.child(rt, d)); err != nil {
 			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMargin)
@@ -131,7 +135,7 @@ func needsGroups(c *config.Config) bool {
 
 func (d *daemon) options(cli session.CLI) understudy.Options {
 	o := understudy.Options{
-		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger,
+		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger, OnEvent: d.metrics.OnEvent,
 		Configuration: understudy.Configuration{Path: d.cfg.Path, SHA256: d.cfg.SHA256},
 		Supervisor: understudy.SupervisorOptions{
 			Strategy: d.cfg.Supervisor.Strategy, Intensity: new(d.cfg.Supervisor.Intensity()), Backoff: &d.cfg.Supervisor.Backoff,

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/supervisor"
@@ -76,6 +78,7 @@ func (d *daemon) socketPath() string {
 // this user can reach, it acts; on TCP it shows, and acts for those who have the token.
 func (e *endpoint) child(rt *understudy.Runtime, d *daemon) supervisor.ChildSpec {
 	options := debug.Options{Socket: true, Actions: true, Logger: d.logger, Version: version}
+	options.Metrics = promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{})
 	if e.id == tcpEndpoint {
 		options.Socket, options.Actions, options.Token = false, d.cfg.Debug.Token != "", d.cfg.Debug.Token.Reveal()
 	}

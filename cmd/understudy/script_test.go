@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +34,7 @@ const patience = 60 * time.Second
 //	signal NAME                      send the daemon INT, TERM, HUP or KILL
 //	pid VAR NAME                     take a session's pid out of stdout, which is that of ps --json
 //	port VAR                         a port on which somebody listens, until the script is over
+//	metrics FILE                     what the daemon shows at /metrics
 //	last JSON                        the last line of stdout is an object that holds all this
 //	terminal COLUMNS COMMAND…        run it on a terminal; what it shows is in stdout (Linux only)
 //	nothing_left                     no process is left of the daemon that had the data directory
@@ -63,7 +66,7 @@ func TestScripts(t *testing.T) {
 }
 
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
-	"exit": exitWith, "await": await, "await_approval": awaitApproval, "await_file": awaitFile, "signal": signalDaemon, "pid": pid, "port": port, "last": last, "nothing_left": nothingLeft,
+	"exit": exitWith, "await": await, "await_approval": awaitApproval, "await_file": awaitFile, "signal": signalDaemon, "pid": pid, "port": port, "last": last, "metrics": scrape, "nothing_left": nothingLeft,
 }
 
 // awaitApproval waits until a session's question waits for somebody.
@@ -212,6 +215,28 @@ func last(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("last line: %s is %v, want %v", key, got[key], value)
 		}
 	}
+}
+
+// scrape writes what the daemon shows at /metrics into a file.
+func scrape(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: metrics FILE")
+	}
+	socket := filepath.Join(ts.Getenv("UNDERSTUDY_DATA_DIR"), "understudy.sock")
+	client := http.Client{Timeout: patience, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	response, err := client.Get("http://daemon/metrics")
+	ts.Check(err)
+	text, err := io.ReadAll(response.Body)
+	ts.Check(errors.Join(err, response.Body.Close()))
+	if response.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s", response.Status, text)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
 }
 
 func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {

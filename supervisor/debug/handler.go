@@ -60,6 +60,9 @@ type Options struct {
 	// the other end of a unix socket (with NewServer, on Linux), or "token from" and the address.
 	Principal func(*http.Request) string
 
+	// Metrics, if not nil, is served at /metrics to those who may look at the tree.
+	Metrics http.Handler
+
 	// MaxBody is the limit of a request's body in bytes; 0 means DefaultMaxBody.
 	MaxBody int64
 
@@ -93,7 +96,7 @@ type handler struct {
 	routes  map[string][]string // the methods of each path
 }
 
-// Handler serves the endpoint: everything below Path, and /livez, /readyz and /healthz. It may be mounted
+// Handler serves the endpoint: everything below Path, and /livez, /readyz, /healthz and /metrics. It may be mounted
 // under any prefix with http.StripPrefix, since it names itself by relative addresses only. It starts
 // nothing that outlives its requests.
 //
@@ -133,6 +136,9 @@ func newHandler(b Backend, o Options) *handler {
 	h.get("/livez", h.live)
 	h.get("/healthz", h.live)
 	h.get("/readyz", h.ready)
+	if o.Metrics != nil {
+		h.get("/metrics", o.Metrics.ServeHTTP)
+	}
 	h.get("/{$}", redirect("."+Path))
 	h.get(strings.TrimSuffix(Path, "/"), redirect(path.Base(Path)+"/"))
 	h.get(Path+"{$}", h.page)

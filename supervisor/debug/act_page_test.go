@@ -1,12 +1,15 @@
 package debug
 
 import (
+	"context"
+	"encoding/json"
 	htmlpkg "html"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -75,4 +78,49 @@ func addresses(t *testing.T, at, body string) []string {
 		all = append(all, to.String())
 	}
 	return all
+}
+
+// questioning is a backend whose sessions have questions of their own.
+type questioning struct{ asking }
+
+func (q *questioning) Approvals(context.Context) ([]Approval, error) {
+	list := []Approval{
+		{ID: "one", Session: "reviewer", Tool: "AskUserQuestion", AskedAt: noon, ExpiresAt: noon.Add(time.Minute), Input: json.RawMessage(`{"a":1}`),
+			Questions: []Question{{Question: "Which license?", Options: []QuestionOption{{Label: "MIT"}, {Label: "Apache-2.0"}}}}},
+		{ID: "two", Session: "writer", Tool: "AskUserQuestion", AskedAt: noon, ExpiresAt: noon.Add(time.Minute), Input: json.RawMessage(`{`),
+			Questions: []Question{{Question: "Where?", MultiSelect: true, Options: []QuestionOption{{Label: "here"}, {Label: "there"}}}, {Question: "When?"}}},
+	}
+	return list, nil
+}
+
+// TestPageAnswersQuestions sends the forms that the page has.
+func TestPageAnswersQuestions(t *testing.T) {
+	b := &questioning{asking{fake: newFake()}}
+	h := fixed(b, Options{Socket: true, Actions: true})
+	body := ask(h, "GET", Path, "", html).Body.String()
+	assert.Contains(t, body, "Which license?")
+	assert.Contains(t, body, `<button name="answer:Which license?" value="Apache-2.0"`)
+	assert.Contains(t, body, "has 2 questions")
+	assert.Contains(t, body, `<time class="count" datetime="2026-11-23 12:01:00 UTC" title="2026-11-23 12:01:00 UTC" data-until="1795435260000">1m00s</time>`)
+	page := ask(h, "GET", Path+"approvals/two", "", html).Body.String()
+	assert.Contains(t, page, `<input type="checkbox" name="answer:Where?" value="there">`)
+	assert.Contains(t, page, `<input type="text" name="answer:When?"`)
+	refused(t, ask(h, "GET", Path+"approvals/three", "", html), NoSuchApproval, "does not wait")
+
+	form := header("Content-Type", "application/x-www-form-urlencoded")
+	for body, want := range map[string]ApprovalAnswer{
+		"decision=allow": {Decision: "allow"},
+		"decision=allow&answer:Which+license%3F=MIT":                                           {Decision: "allow", Answers: map[string]string{"Which license?": "MIT"}},
+		"decision=allow&answer:Where%3F=here&answer:Where%3F=there&answer:When%3F=+&message=x": {Decision: "allow", Answers: map[string]string{"Where?": "here, there"}},
+		"decision=deny&message=not+today&answer:Where%3F=here":                                 {Decision: "deny", Message: "not today"},
+	} {
+		w := ask(h, "POST", Path+"approvals/two", body, html, form)
+		require.Equal(t, http.StatusSeeOther, w.Code, w.Body.String())
+		assert.Equal(t, "../", w.Header().Get("Location"))
+		assert.Equal(t, want, b.answer, body)
+	}
+	refused(t, ask(h, "POST", Path+"approvals/two", "decision=perhaps", html, form), BadRequest, "expected allow or deny")
+	refused(t, ask(h, "POST", Path+"approvals/two", "%zz", html, form), BadRequest, "the form cannot be read")
+	refused(t, ask(fixed(b, Options{Token: "t"}), "GET", Path+"approvals/two", "", html), Unauthorized, "needs the endpoint's token")
+	assert.NotContains(t, ask(fixed(b, Options{}), "GET", Path, "", html).Body.String(), `<button class="primary">Allow`, "where nothing can be done")
 }

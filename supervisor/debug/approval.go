@@ -99,8 +99,8 @@ func (h *handler) answerApproval(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &Error{NoSuchApproval, "there are no approvals here"})
 		return
 	}
-	var answer ApprovalAnswer
-	if err := h.body(w, r, &answer); err != nil {
+	answer, err := h.answerOf(w, r)
+	if err != nil {
 		refuse(w, err)
 		return
 	}
@@ -110,13 +110,13 @@ func (h *handler) answerApproval(w http.ResponseWriter, r *http.Request) {
 	}
 	patient(w)
 	id := r.PathValue("id")
-	err := b.Answer(r.Context(), id, h.guard.principal(r), answer)
+	err = b.Answer(r.Context(), id, h.guard.principal(r), answer)
 	h.acted(r, answer.Decision+" approval", id, err)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	done(w, r, "../")
 }
 
 // Approvals are the questions that wait for somebody, oldest first.

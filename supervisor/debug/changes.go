@@ -130,7 +130,7 @@ func (c *changes) compare(ctx context.Context) {
 type changed struct {
 	Seq   uint64   `json:"seq"`
 	All   bool     `json:"all"`   // so much that it is not listed, or not known any more
-	Paths []string `json:"paths"` // of nodes from the root; "approvals"
+	Paths []string `json:"paths"` // of nodes, from the root
 }
 
 // between collects what has changed after one number up to another.

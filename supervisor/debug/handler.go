@@ -115,6 +115,7 @@ type handler struct {
 //	GET  openapi.json                all this for programs
 //	GET  ./, budgets                 pages, as audit and sessions/{name} are for a browser
 //	GET  approvals                   the questions that wait for somebody; for those who may act
+//	GET  approvals/{id}              one of them; a page for a browser
 //	POST approvals/{id}              {"decision":"allow","input":{…},"answers":{…}} or {"decision":"deny","message":…}
 //	POST sessions                    {"name":…,"options":["key=value",…]}
 //	POST sessions/{name}/query       {"prompt":…}, or {"content":[blocks]}; frames as application/x-ndjson
@@ -157,7 +158,7 @@ func newHandler(b Backend, o Options) *handler {
 	h.get(Path+"openapi.json", h.openapi)
 	h.get(Path+"budgets", h.budgets)
 	h.get(Path+"approvals", h.approvals)
-	h.post(Path+"approvals/{id}", h.answerApproval)
+	h.handle(Path+"approvals/{id}", map[string]http.HandlerFunc{http.MethodGet: h.approval, http.MethodPost: h.answerApproval})
 	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.sessions, http.MethodPost: h.spawn})
 	h.post(Path+"sessions/{name}/query", h.query)
 	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))

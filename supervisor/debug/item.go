@@ -47,9 +47,10 @@ type meter struct {
 
 // item puts a node into words. base leads from the page to Path.
 func (h *handler) item(n *Node, path, base string, now time.Time) item {
-	l := lookOf(n.State)
+	state := shownState(n)
+	l := lookOf(state)
 	i := item{
-		ID: "n-" + url.PathEscape(path), Name: n.Name, Path: path, Kind: n.Kind, State: n.State, Symbol: l.symbol, Tone: l.tone,
+		ID: "n-" + url.PathEscape(path), Name: n.Name, Path: path, Kind: n.Kind, State: state, Symbol: l.symbol, Tone: l.tone,
 		Since: since(n.Since, now), Waiting: waiting(*n), Restarts: restartMeter(*n), Strategy: n.Strategy,
 		NextTry: until(n.NextTry, now), IsSession: n.Kind == KindSession,
 	}

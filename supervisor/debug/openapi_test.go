@@ -167,7 +167,7 @@ func call(t *testing.T, method, path, body, accept string) *httptest.ResponseRec
 		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
 		return w.ResponseRecorder
 	}
-	return ask(h, method, strings.NewReplacer("{name}", "reviewer").Replace(path), body, header("Accept", accept))
+	return ask(h, method, strings.NewReplacer("{name}", "reviewer", "{id}", "k3v7").Replace(path), body, header("Accept", accept))
 }
 
 // leaver is a client that goes away when it has read something.

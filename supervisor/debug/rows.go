@@ -58,9 +58,17 @@ func bySession(value func(*SessionFields) float64) func(a, b spot) int {
 	return func(a, b spot) int { return cmp.Compare(of(b), of(a)) }
 }
 
+// shownState is a node's state, or waiting if it is at work and that waits for a person.
+func shownState(n *Node) string {
+	if n.SessionFields != nil && n.Approvals > 0 && n.State == "busy" {
+		return "waiting"
+	}
+	return n.State
+}
+
 // gravity orders states by how much they want somebody's eyes.
 func gravity(n *Node) int {
-	return slices.Index([]string{"stopped", "hibernated", "idle", "running", "starting", "stopping", "draining", "busy", "restarting", "waiting", "failed"}, n.State)
+	return slices.Index([]string{"stopped", "hibernated", "idle", "running", "starting", "stopping", "draining", "busy", "restarting", "waiting", "failed"}, shownState(n))
 }
 
 func filterOf(r *http.Request) (filter, error) {
@@ -128,10 +136,10 @@ type spot struct {
 
 // matches reports whether a node is what is looked for.
 func (f filter) matches(n *Node, path string) bool {
-	if f.State != "" && (n.State != f.State || n.Kind != KindSession) {
+	if f.State != "" && (shownState(n) != f.State || n.Kind != KindSession) {
 		return false
 	}
-	if f.Faults && !inTrouble(*n) && n.State != "waiting" && !onTheBrink(*n) {
+	if f.Faults && !inTrouble(*n) && shownState(n) != "waiting" && !onTheBrink(*n) {
 		return false
 	}
 	if f.Under != "" && path != f.Under && !strings.HasPrefix(path, f.Under+"/") {

@@ -61,7 +61,7 @@ func TestANodeOnTheBrinkIsTrouble(t *testing.T) {
 	f.root.Children[1].Intensity.Used = 3
 	body := ask(fixed(f, Options{}), "GET", Path, "", html).Body.String()
 	assert.Contains(t, body, "the next restart is one too many: it will give up")
-	assert.Contains(t, body, "<title>(3) Understudy</title>")
+	assert.Contains(t, body, "<title>(4) Understudy</title>")
 }
 
 // fleet is a tree with that many sessions.

@@ -15,6 +15,7 @@ import (
 type sessionView struct {
 	frame
 	Session item
+	Needs   []need
 
 	Facts  []fact
 	Life   lifeline
@@ -100,6 +101,16 @@ func (h *handler) sessionPage(w http.ResponseWriter, r *http.Request, n Node) {
 			v.Tools = append(v.Tools, toolOf(t, now))
 		}
 		v.LastWords = past.LastWords
+	}
+	asked, err := h.asked(ctx)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	for _, a := range asked {
+		if a.Session == n.Name {
+			v.Needs = append(v.Needs, h.needOf(a, "../", now))
+		}
 	}
 	for _, exit := range n.LastExits {
 		v.Exits = append(v.Exits, exitItem{since(exit.At, now), exit.Reason})

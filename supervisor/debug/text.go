@@ -83,8 +83,9 @@ func (o RenderOptions) withDefaults() RenderOptions {
 }
 
 func stateCell(n Node, now time.Time) cell {
-	l := lookOf(n.State)
-	return cell{text: strings.TrimSpace(l.symbol + " " + harmless(n.State) + " " + ageOf(n.Since, now)), tone: l.tone}
+	state := shownState(&n)
+	l := lookOf(state)
+	return cell{text: strings.TrimSpace(l.symbol + " " + harmless(state) + " " + ageOf(n.Since, now)), tone: l.tone}
 }
 
 // number leaves out what is not there.

@@ -224,7 +224,7 @@ func (t *Top) head(o RenderOptions) []string {
 	var spent float64
 	sessions := t.root.Sessions()
 	for _, n := range sessions {
-		counts[n.State]++
+		counts[shownState(&n)]++
 		if n.SessionFields != nil {
 			spent += n.CostUSD
 		}

@@ -3,7 +3,6 @@ package debug
 import (
 	"fmt"
 	"net/http"
-	"slices"
 )
 
 // treeView is the page of the whole tree.
@@ -24,13 +23,6 @@ type treeView struct {
 	Pages   *pager
 	Clear   string // the address without the filter
 	Faulty  string // the address with faults only, or without
-}
-
-// need is something that waits for a person.
-type need struct {
-	ID, Session, Href string
-	What, Argument    string
-	Since             *moment
 }
 
 // chip counts the sessions in a state, and leads to them.
@@ -95,7 +87,14 @@ func (h *handler) page(w http.ResponseWriter, r *http.Request) {
 		v.Trouble = append(v.Trouble, i)
 	}
 	v.More = len(trouble) - len(v.Trouble)
-	h.needs(&v, &root)
+	waiting, err := h.asked(r.Context())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	for _, a := range waiting {
+		v.Needs = append(v.Needs, h.needOf(a, "", now))
+	}
 	v.Title = "Understudy"
 	if n := len(v.Needs) + len(trouble); n > 0 {
 		v.Title = fmt.Sprintf("(%d) Understudy", n)
@@ -139,7 +138,7 @@ func (h *handler) summarize(v *treeView, root *Node) {
 	var spent float64
 	sessions := root.Sessions()
 	for _, n := range sessions {
-		counts[n.State]++
+		counts[shownState(&n)]++
 		if n.SessionFields != nil {
 			spent += n.CostUSD
 		}
@@ -157,16 +156,4 @@ func (h *handler) summarize(v *treeView, root *Node) {
 		})
 	}
 	v.Sessions, v.Spent = plural(len(sessions), "session"), dollars(spent)
-}
-
-// needs lists what waits for a person, the oldest first.
-func (h *handler) needs(v *treeView, root *Node) {
-	now := h.now()
-	waiting := sessionsIn(root)
-	waiting = slices.DeleteFunc(waiting, func(n *Node) bool { return n.State != "waiting" })
-	slices.SortStableFunc(waiting, func(a, b *Node) int { return a.Since.Compare(b.Since) })
-	for _, n := range waiting {
-		i := h.item(n, n.Name, "", now)
-		v.Needs = append(v.Needs, need{ID: "need-" + i.ID, Session: n.Name, Href: i.Href, What: i.Tool, Argument: i.ToolArg, Since: i.Since})
-	}
 }

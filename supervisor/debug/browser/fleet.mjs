@@ -31,7 +31,7 @@ defaults:
   allowed_tools: [Read, Glob, Grep, "Bash(echo:*)"]
   max_budget_usd: 2.00
 sessions:
-  asking: {model: opus}
+  asking: {model: opus, permission_timeout: 2m}
   crashing: {env: {UNDERSTUDY_SIM_CRASH_EVERY: 6s}}
   parked: {env: {UNDERSTUDY_SIM_STARTUP: "exit:3"}}
 ${members.join("\n")}

@@ -27,7 +27,7 @@
   function concerns(change) {
     if (change.all || page !== "session") return true;
     const name = decodeURIComponent(location.pathname.split("/").pop());
-    return change.paths.some((path) => path.endsWith("/" + name) || path === "approvals");
+    return change.paths.some((path) => path.endsWith("/" + name));
   }
 
   function connect() {
@@ -194,6 +194,7 @@
         const open = form.closest("[popover]");
         if (open && open.matches(":popover-open")) open.hidePopover();
         tell(form.dataset.act, "good");
+        if (form.dataset.then) location.href = new URL(form.dataset.then, location.href);
       } else {
         const problem = await response.json().catch(() => ({}));
         tell(problem.detail || "not done: " + response.status, "bad");

@@ -1,0 +1,202 @@
+// The debug page of a daemon with 200 simulated sessions, in headless Chromium: UNDERSTUDY says which program,
+// CHROMIUM which browser, SESSIONS how many, SCREENSHOTS where the pictures go.
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { start, token } from "./fleet.mjs";
+
+const program = process.env.UNDERSTUDY ?? new URL("../../../bin/understudy", import.meta.url).pathname;
+const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const pictures = process.env.SCREENSHOTS ?? new URL("../../../.cache/screenshots", import.meta.url).pathname;
+const sessions = Number(process.env.SESSIONS ?? 200);
+const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+let daemon, browser;
+
+before(async () => {
+  assert.ok(existsSync(browserPath), `no browser at ${browserPath}`);
+  mkdirSync(pictures, { recursive: true });
+  daemon = await start(program, sessions);
+  browser = await chromium.launch({
+    executablePath: browserPath,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  await daemon?.stop();
+});
+
+// open gives a page and what is wrong with it: whatever the console says above info, and every request that fails.
+async function open(options = {}, address = "") {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("console", (m) => {
+    // That an action wants the token is said with a status, which the console calls an error.
+    if (["error", "warning"].includes(m.type()) && !m.text().includes("401")) wrong.push(m.text());
+  });
+  page.on("pageerror", (e) => wrong.push(String(e)));
+  page.on("request", (r) => {
+    if (!r.url().startsWith(new URL(daemon.page).origin)) wrong.push("asks elsewhere: " + r.url());
+  });
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (e) => console.error("content policy: " + e.violatedDirective + " " + e.blockedURI));
+    globalThis.shifts = [];
+    new PerformanceObserver((list) => {
+      for (const e of list.getEntries()) {
+        if (!e.hadRecentInput) shifts.push(e.sources.map((s) => `${s.node?.nodeName}#${s.node?.id}.${s.node?.className}`));
+      }
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+  await page.goto(daemon.page + address);
+  return { context, page, wrong };
+}
+
+async function giveToken(page) {
+  await page.locator("#token input").fill(token);
+  await page.getByRole("button", { name: "Go on" }).click();
+}
+
+test("it shows what needs somebody, what is in trouble, and the tree", async () => {
+  const { context, page, wrong } = await open();
+  await page.getByText("live", { exact: true }).waitFor();
+  await page.locator("#trouble li", { hasText: "parked" }).getByText("not tried again until it is restarted").waitFor();
+  assert.equal(await page.locator("table.tree tbody tr").count(), 100);
+  await page.getByText(`of ${sessions + 5}`).waitFor();
+  await page.getByRole("link", { name: "next" }).click();
+  await page.locator("tr", { hasText: "worker-150" }).waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("an approval is given on the page, and the tool runs", async () => {
+  const { context, page, wrong } = await open();
+  const sent = daemon.send("asking", '[[ask:Bash {"command":"echo it-ran-after-all"}]]');
+  const asks = page.locator("#needs li", { hasText: "asking" });
+  await asks.getByText("echo it-ran-after-all").waitFor();
+  assert.match(await page.title(), /^\(\d+\) Understudy$/);
+  await page.locator("tr", { hasText: "asking" }).getByText("waiting").waitFor();
+  await page.screenshot({ path: join(pictures, "asking.png") });
+  await asks.getByRole("button", { name: "Allow" }).click();
+  await giveToken(page);
+  await page.getByText("allowed", { exact: true }).waitFor();
+  await page.locator("#needs").getByText("Nothing waits for you.").waitFor();
+  await sent;
+  await page.getByRole("link", { name: "asking", exact: true }).click();
+  await page.locator("table.tools tr", { hasText: "echo it-ran-after-all" }).getByText("ok", { exact: true }).waitFor();
+  const records = (await daemon.command("audit", "tail", "-n", "60", "--json")).split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  assert.ok(records.some((r) => r.kind === "tool.result" && r.session === "asking" && JSON.stringify(r.output).includes("it-ran-after-all")), "the tool's result is on record");
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("a restart from the page raises the generation", async () => {
+  const { context, page, wrong } = await open({}, "sessions/worker-002");
+  await page.getByText("generation 1", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Restart" }).click();
+  await giveToken(page);
+  await page.getByText("worker-002 restarted").waitFor();
+  await page.getByText("generation 2", { exact: true }).waitFor();
+  await page.locator("#g-1").getByText("stopped").waitFor();
+  // To stop it takes two steps; Escape takes the first one back.
+  await page.getByRole("button", { name: "Stop…" }).click();
+  await page.getByText("Stop worker-002?").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByText("Stop worker-002?").waitFor({ state: "hidden" });
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("without the script it shows the same", async () => {
+  const { context, page } = await open({ javaScriptEnabled: false }, "?faults=1");
+  await page.locator("#trouble li", { hasText: "parked" }).waitFor();
+  assert.ok((await page.locator("table.tree tbody tr").count()) < 10);
+  await page.locator("#q").fill("worker-00");
+  await page.getByRole("button", { name: "Filter", exact: true }).click();
+  assert.match(page.url(), /q=worker-00/);
+  await context.close();
+});
+
+test("nothing moves when it changes", async () => {
+  const { context, page, wrong } = await open();
+  await page.getByText("live", { exact: true }).waitFor();
+  await page.evaluate(() => (shifts.length = 0)); // the first paint
+  await page.evaluate(() => (globalThis.rowsBefore = [...document.querySelectorAll("tbody tr")]));
+  const asked = daemon.send("asking", '[[ask:Bash {"command":"echo once more"}]]').catch(() => {});
+  await page.locator("#needs li").waitFor();
+  await daemon.command("restart", "worker-003");
+  await page.locator("tr", { hasText: "worker-003" }).locator("td:nth-child(9)", { hasText: "2" }).waitFor();
+  for (const { id } of JSON.parse(await daemon.command("approvals", "--json"))) await daemon.command("deny", id);
+  await page.locator("#needs").getByText("Nothing waits for you.").waitFor();
+  await asked;
+  assert.deepEqual(await page.evaluate(() => shifts), []);
+  assert.ok(await page.evaluate(() => rowsBefore.every((row) => row.isConnected)), "rows are worked on and not replaced");
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("the keyboard is enough", async () => {
+  const { context, page, wrong } = await open();
+  const key = (k) => page.keyboard.press(k);
+  await page.getByText("live", { exact: true }).waitFor();
+  await key("/");
+  await page.keyboard.type("worker-004");
+  await page.getByText("1 session", { exact: false }).first().waitFor();
+  await page.locator("tbody tr", { hasText: "worker-003" }).waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.activeElement.id), "q", "typing goes on while the list changes");
+  await key("Escape");
+  await key("j");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "worker-004");
+  await key("Enter");
+  await page.getByRole("heading", { name: "worker-004" }).waitFor();
+  await key("t");
+  await page.getByRole("heading", { name: "Tree", exact: true }).waitFor();
+  await key("z");
+  await page.locator("#faults[aria-current]").waitFor();
+  await key("z");
+  await key("p");
+  await page.getByText("paused", { exact: true }).waitFor();
+  await key("p");
+  await page.getByText("live", { exact: true }).waitFor();
+  await key("?");
+  await page.getByRole("heading", { name: "Keys" }).waitFor();
+  await key("Escape");
+  await page.getByRole("heading", { name: "Keys" }).waitFor({ state: "hidden" });
+  // Tab alone leads to the button of what is in trouble.
+  await page.locator("#trouble").focus();
+  for (let i = 0; i < 6; i++) {
+    await key("Tab");
+    if ((await page.evaluate(() => document.activeElement.textContent)).startsWith("Restart")) break;
+  }
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /^Restart/);
+  await key("u");
+  await page.getByRole("heading", { name: "Audit" }).waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+for (const [name, options] of Object.entries({
+  light: { colorScheme: "light" },
+  dark: { colorScheme: "dark" },
+  narrow: { colorScheme: "light", viewport: { width: 390, height: 844 } },
+})) {
+  test(`${name}: axe has no serious finding, and a picture is kept`, async () => {
+    const { context, page, wrong } = await open(options);
+    for (const address of ["", "sessions/crashing", "sessions/asking", "audit", "budgets"]) {
+      await page.goto(daemon.page + address);
+      await page.locator("h1").first().waitFor({ state: "attached" });
+      await page.evaluate(readFileSync(axe, "utf8")); // not as a script of the page: its policy would forbid that
+      const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+      const serious = found.violations.filter((v) => ["serious", "critical"].includes(v.impact));
+      assert.deepEqual(serious.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html)}`), [], address);
+      await page.screenshot({ path: join(pictures, `${name}-${address.replaceAll("/", "-") || "tree"}.png`) });
+    }
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+}

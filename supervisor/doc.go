@@ -34,6 +34,8 @@
 //
 // # Differences from OTP, on purpose
 //
+// docs/supervision.md in the repository is the long version, with advice on intensities.
+//
 //   - the window of the intensity is exact, on the monotonic clock (OTP's varies by up to a second);
 //   - restarts may be delayed (Backoff), and waiting is a state of its own: visible, and cancellable; the
 //     restarts of nested supervisors, whose intensities multiply, are paced in the whole tree ([Pace]);

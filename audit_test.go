@@ -166,3 +166,32 @@ func (r *rig) onCreate(look func() int, name string) <-chan int {
 	r.Cleanup(func() { _ = f.Close() })
 	return seen
 }
+
+// TestWitness has the real CLI report its tools to the witness, which finds the same in the log.
+func TestWitness(t *testing.T) {
+	r := newRig(t, true)
+	r.options.Audit.Witness = true
+	r.spec.AllowedTools, r.spec.DisallowedTools = []string{"Bash", "Write", "Task", "Agent"}, []string{"Bash(rm:*)"}
+	r.boot()
+	r.mustAsk(bash("echo one; env | grep -c OTEL_EXPORTER > otel"))
+	r.mustAsk(bash("exit 3"))
+	r.mustAsk(bash("rm nothing"))
+	r.mustAsk(call("Write", map[string]any{"file_path": filepath.Join(r.work, "file"), "content": "text"}))
+	r.mustAsk(subagent(bash("echo in a subagent")))
+	r.until("the witness has compared all", func() bool {
+		status, _ := r.rt.Witness()
+		return status.Matched == 6
+	})
+	status, ok := r.rt.Witness()
+	assert.True(t, ok)
+	assert.Zero(t, status.Differences)
+	assert.Zero(t, status.Missing)
+	assert.NotZero(t, status.Events)
+	assert.Empty(t, r.records(audit.WitnessDiffers))
+	data, _ := os.ReadFile(filepath.Join(r.work, "otel"))
+	t.Logf("variables of the witness in a tool's environment: %s", data)
+	shutdown(t, r.rt)
+	for _, record := range r.records(audit.SessionStarted) {
+		assert.Contains(t, record.Detail["env"], "OTEL_EXPORTER_OTLP_LOGS_HEADERS")
+	}
+}

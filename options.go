@@ -109,6 +109,9 @@ type AuditOptions struct {
 	VerifierKey       string
 	Sinks             []audit.Sink
 	Anchors           []audit.Anchor
+	// Witness compares the log with what the CLIs themselves report of their tools: see remote.Witness. It sets variables
+	// of their OpenTelemetry export in their environment; where a session's Env has one of these, it is left as it is.
+	Witness bool
 	// Redact are secret values that must not be in the log, beside those that the runtime knows: API keys, and
 	// what stands under names of secrets in the environment of sessions and of this program.
 	Redact []string

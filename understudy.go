@@ -18,6 +18,7 @@ import (
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/audit/remote"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/supervisor"
@@ -43,7 +44,8 @@ type Runtime struct {
 	lock     *dirLock
 	ledger   *process.Ledger // nil without a data directory
 	system   *actor.System
-	trail    *audit.Trail // nil: no audit log
+	trail    *audit.Trail    // nil: no audit log
+	witness  *remote.Witness // nil: none is wanted
 	root     *supervisor.Supervisor
 	sessions *branch
 	governor *session.Governor
@@ -74,7 +76,7 @@ func Start(ctx context.Context, options Options) (*Runtime, error) {
 		return nil, err
 	}
 	if err := rt.build(ctx); err != nil {
-		return nil, errors.Join(err, rt.lock.release())
+		return nil, errors.Join(err, rt.dismissWitness(), rt.lock.release())
 	}
 	return rt, nil
 }
@@ -117,6 +119,12 @@ func (rt *Runtime) build(ctx context.Context) error {
 	root := supervisor.Options{Name: "root", OnEvent: rt.onRootEvent, Logger: rt.log}
 	if dir := rt.auditDir(); dir != "" {
 		o := &rt.options.Audit
+		if err := rt.callWitness(); err != nil {
+			return err
+		}
+		if rt.witness != nil {
+			o.Sinks = append(slices.Clone(o.Sinks), rt.witness.Sink())
+		}
 		rt.trail = audit.New(rt.system, audit.Options{
 			Name: "root/audit", Dir: dir, Mode: o.Mode, Runtime: rt.id, Levels: o.Levels,
 			SegmentBytes: o.SegmentBytes, SegmentAge: o.SegmentAge, KeepBytes: o.KeepBytes, KeepAge: o.KeepAge,
@@ -129,6 +137,12 @@ func (rt *Runtime) build(ctx context.Context) error {
 			// meanwhile, and the sessions live.
 			Intensity: &supervisor.Intensity{MaxRestarts: 1000, Within: time.Minute},
 			Backoff:   &supervisor.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2},
+		})
+	}
+	if rt.witness != nil {
+		root.Children = append(root.Children, supervisor.ChildSpec{
+			ID: "witness", OnExhausted: supervisor.Fail, Intensity: &supervisor.Intensity{MaxRestarts: 10, Within: time.Minute},
+			Start: func(ctx context.Context) (actor.PID, error) { return rt.witness.Start(ctx, rt.system) },
 		})
 	}
 	root.Children = append(root.Children, supervisor.ChildSpec{
@@ -217,7 +231,7 @@ func (rt *Runtime) watch() {
 	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended stray processes")
 	}
-	if err := rt.lock.release(); err != nil {
+	if err := errors.Join(rt.dismissWitness(), rt.lock.release()); err != nil {
 		rt.err = errors.Join(rt.err, err)
 	}
 	close(rt.done)
@@ -234,6 +248,44 @@ func (rt *Runtime) closeSessions() {
 	for _, s := range rt.Sessions() {
 		s.Closing()
 	}
+}
+
+// callWitness makes the witness, if one is wanted.
+func (rt *Runtime) callWitness() (err error) {
+	if !rt.options.Audit.Witness {
+		return nil
+	}
+	rt.witness, err = remote.NewWitness(remote.WitnessOptions{
+		Name: "root/witness", Logger: rt.log, Report: func(r audit.Record) { rt.trail.Post(r) },
+	})
+	if err == nil {
+		rt.options.Audit.Redact = append(slices.Clone(rt.options.Audit.Redact), rt.witness.Token())
+	}
+	return err
+}
+
+// dismissWitness stops listening for CLIs.
+func (rt *Runtime) dismissWitness() error {
+	if rt.witness == nil {
+		return nil
+	}
+	return rt.witness.Close()
+}
+
+// Witness is what the witness has seen, and whether there is one: AuditOptions.Witness.
+func (rt *Runtime) Witness() (remote.WitnessStatus, bool) {
+	if rt.witness == nil {
+		return remote.WitnessStatus{}, false
+	}
+	return rt.witness.Status(), true
+}
+
+// witnessed is what a CLI's environment needs for it.
+func (rt *Runtime) witnessed() map[string]string {
+	if rt.witness == nil {
+		return nil
+	}
+	return rt.witness.Env()
 }
 
 // auditDir is where the audit log is, empty if there is none.
@@ -294,7 +346,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	path := home.path + "/" + name
 	s, err := session.New(rt.system, session.Spec{
 		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Runtime: rt.id,
-		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Logger: rt.log,
+		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
 		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned,
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -45,6 +46,8 @@ type Spec struct {
 	Spawned bool
 	// Budgets are those that Options.Budgets names.
 	Budgets []*Budget
+	// Env is what the runtime itself wants in the CLI's environment; Options.Env comes before it.
+	Env map[string]string
 	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.
 	Audit *audit.Trail
 	// OnMoment, if not nil, is told each moment of the session's life, from whatever goroutine it happens in. It
@@ -325,6 +328,16 @@ func (s *Session) Forget() error {
 	return errors.Join(s.awaitGone(ctx), s.store.forget(s.name))
 }
 
+// environment is what is set in the CLI's environment.
+func (s *Session) environment(o Options) map[string]string {
+	if len(s.spec.Env) == 0 {
+		return o.Env
+	}
+	env := maps.Clone(s.spec.Env)
+	maps.Copy(env, o.Env)
+	return env
+}
+
 // launch is what the next process of the session is started with.
 func (s *Session) launch(r record) process.Launch {
 	o := s.spec.Options
@@ -349,7 +362,7 @@ func (s *Session) launch(r record) process.Launch {
 		PermissionPromptStdio: o.asksHost(), PermissionPromptsNone: o.PermissionPrompts == PromptsNone,
 		PermissionPromptTool: o.PermissionPromptTool,
 		ExtraArgs:            o.ExtraArgs, Containment: o.Containment, Limits: o.Limits, Launcher: o.launcher(),
-		Env: o.Env, InheritEnv: o.InheritEnv, APIKey: o.shownKey(), APIKeyFD: o.APIKeyDelivery == DeliverFD,
+		Env: s.environment(o), InheritEnv: o.InheritEnv, APIKey: o.shownKey(), APIKeyFD: o.APIKeyDelivery == DeliverFD,
 		Marker: fmt.Sprintf("%s/%s/%d", s.spec.Runtime, s.name, r.Generation),
 	}
 	if schema, err := o.schema(); err == nil { // Validate has seen to that

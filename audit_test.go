@@ -124,6 +124,9 @@ func writeAhead(r *rig, mode protocol.PermissionMode) {
 	for _, record := range r.records() {
 		assert.NoError(r, audit.Check(record))
 	}
+	started := r.records(audit.SessionStarted)[0]
+	assert.Equal(r, "2.1.330", started.Detail["cli_version"])
+	assert.Len(r, started.Detail["cli_sha256"], 64)
 	report, err := audit.Verify(context.Background(), dir, audit.VerifyOptions{Invariants: true})
 	require.NoError(r, err)
 	for _, finding := range report.Findings {

@@ -16,7 +16,6 @@ type invariants struct {
 	report   *Report
 	sessions map[string]uint64
 	open     map[string]uint64 // intents without their end: session and tool use, and the record
-	started  map[string]bool   // sessions that the log has from their first record on
 	spent    map[string]float64
 	begun    bool
 }
@@ -24,7 +23,7 @@ type invariants struct {
 func newInvariants(r *Report) *invariants {
 	return &invariants{
 		report: r, sessions: make(map[string]uint64), open: make(map[string]uint64),
-		started: make(map[string]bool), spent: make(map[string]float64),
+		spent: make(map[string]float64),
 	}
 }
 
@@ -42,23 +41,35 @@ func (v *invariants) record(r *Record) {
 			v.gapInSession(r, last)
 		}
 		v.sessions[r.Session] = r.SessionSeq
-		if r.SessionSeq == 1 {
-			v.started[r.Session] = true
-		}
 	}
 	if r.Seq == 1 {
 		v.begun = true // the log is there from its beginning
 	}
 	v.tool(r)
-	if r.Session != "" && v.started[r.Session] && r.Kind == TurnResult {
-		v.spent[r.Session] += r.CostUSD
-		if r.TotalCostUSD != 0 && math.Abs(v.spent[r.Session]-r.TotalCostUSD) > 1e-6 {
-			v.broken(r.Seq, "session %s: the turns cost %.6f USD together, the record says %.6f", r.Session, v.spent[r.Session], r.TotalCostUSD)
-			v.spent[r.Session] = r.TotalCostUSD
-		}
-	}
+	v.cost(r)
 	if r.Decision != nil && r.Outcome != "" && r.Kind == ToolDecision && r.Outcome != r.Decision.Outcome {
 		v.broken(r.Seq, "the outcome is %s, the decision %s", r.Outcome, r.Decision.Outcome)
+	}
+}
+
+// cost adds up what a session has spent: by its results, and by its ends what a cut turn has cost. What it spent before this
+// log began is in the first of its totals.
+func (v *invariants) cost(r *Record) {
+	switch r.Kind {
+	case TurnResult, SessionStopped, SessionCrashed:
+	default:
+		return
+	}
+	if r.Session == "" || r.TotalCostUSD == 0 {
+		return
+	}
+	before, known := v.spent[r.Session]
+	if known && math.Abs(before+r.CostUSD-r.TotalCostUSD) > 1e-6 {
+		v.broken(r.Seq, "session %s: it had spent %.6f USD, this has cost %.6f, and the record says that it has spent %.6f",
+			r.Session, before, r.CostUSD, r.TotalCostUSD)
+	}
+	if known || len(v.spent) < maxOpen {
+		v.spent[r.Session] = r.TotalCostUSD
 	}
 }
 

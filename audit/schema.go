@@ -49,11 +49,11 @@ var schema = []KindSchema{
 		ofSession+" detail.argv detail.env detail.cwd detail.pid detail.resumed detail.cli detail.cli_version detail.cli_sha256 detail.containment",
 		"detail.sandbox"),
 	kind(SessionReady, "It answered the handshake, and the hooks are in place.", ofSession+" detail.cli_version detail.resumed", ""),
-	kind(SessionCrashed, "It ended without being asked to.", ofSession+" exit", "turn outcome"),
+	kind(SessionCrashed, "It ended without being asked to; with what a cut turn has cost.", ofSession+" exit", "turn outcome cost_usd"),
 	kind(SessionRestarted, "The supervisor starts it again after a delay; or it was started once more with another conversation.",
 		"session session_seq detail", "session_id generation policy exit detail.restarts detail.delay_ms detail.conversation detail.next_session_id"),
 	kind(SessionParked, "It is not started again until somebody says so.", "session session_seq", "exit detail detail.restarts"),
-	kind(SessionStopped, "It ended as it was asked to.", ofSession, "turn"),
+	kind(SessionStopped, "It ended as it was asked to.", ofSession, "turn cost_usd"),
 	kind(SessionNotice, "What happened to it that nobody asked for, such as a conversation lost or found.",
 		"detail.notice", "session session_seq session_id generation policy turn detail"),
 
@@ -84,9 +84,12 @@ var schema = []KindSchema{
 	kind(BudgetExhausted, "Spending has reached a limit.", "detail.spent_usd detail.limit_usd",
 		"session session_seq session_id generation policy turn detail.budget detail.window_s"),
 
+	kind(APIRequest, "A request to the model that went through the session's key proxy, or was refused by it.",
+		"session session_seq detail", "session_id generation policy outcome is_error turn"),
+
 	kind(AdminAction, "What an operator did, and who.", "principal detail.action", "session session_seq detail"),
 	kind(SupervisorEvent, "What a supervisor did that no session.* record says.", "detail.event",
-		"session session_seq detail.child detail.attempt detail.restarts detail.delay_ms detail.reason"),
+		"session session_seq exit detail.child detail.attempt detail.restarts detail.delay_ms detail.reason detail.cause detail.planned detail.siblings detail.at"),
 	kind(WitnessDiffers, "What the CLI itself reports of a tool use is not what the log has.",
 		"session_id tool_use_id detail.difference", "session session_seq generation policy tool detail.events detail.records"),
 }

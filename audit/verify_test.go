@@ -336,7 +336,7 @@ func TestInvariants(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"gap at record 5: tool use t3: it has no intent",
-		"gap at record 7: session a: the turns cost 0.500000 USD together, the record says 0.750000",
+		"gap at record 7: session a: it had spent 0.250000 USD, this has cost 0.250000, and the record says that it has spent 0.750000",
 		"gap at record 4: tool use t2: its intent has no result, denial or orphan",
 	}, texts)
 	assert.Equal(t, 0, verify(t, trail.options.Dir).Code())

@@ -72,6 +72,12 @@
 //	audit:
 //	  dir: ./data/audit
 //	  mode: required                  # required | best_effort
+//	  segment_size: 64MiB             # and segment_age, keep_size, keep_age, checkpoint_records, checkpoint_every, key_file
+//	  levels: [{tool: Read, path: /srv/secrets/**, input: metadata, output: none}]
+//	  redact: [${env:DB_PASSWORD}]
+//	  anchors: [{file: /mnt/other/checkpoints}, {syslog: local}, {url: https://witness.example/}]
+//	  sinks: [{name: siem, url: https://siem.example/ingest, format: ocsf}, {name: mine, log: true}]
+//	  witness: true
 //	debug:
 //	  listen: 127.0.0.1:7070          # nothing: the socket alone
 //	  token: ${env:UNDERSTUDY_TOKEN}

@@ -30,7 +30,7 @@ var rooms = map[string][]string{
 	"supervisor":            {"actor"},
 	"audit":                 {"actor", "audit/internal/format"},
 	"audit/internal/format": {},
-	"audit/remote":          {"audit"},
+	"audit/remote":          {"audit", "actor"},
 	"actor":                 {},
 	"session/protocol":      {},
 	"session/stream":        {"session/protocol"},

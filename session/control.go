@@ -86,9 +86,9 @@ func (l *loop) onQuestion(c *actor.Context[message], m *protocol.ControlRequest)
 	case *protocol.CanUseTool:
 		l.onPermission(c, m.RequestID, body)
 	case *protocol.Elicitation:
-		l.reply(c, m.RequestID, protocol.ElicitationResponse{Action: protocol.ElicitDecline})
+		l.onElicitation(c, m.RequestID, body)
 	case *protocol.UserDialog:
-		// Kinds that were not declared must stay unanswered; the CLI gives them up by itself.
+		l.onDialog(c, m.RequestID, body)
 	default:
 		l.log.Warn().Str("request", body.RequestSubtype()).Msg("CLI asks for something this program does not know")
 		l.send(c, protocol.NewUnsupported(m.RequestID, body.RequestSubtype()))
@@ -108,28 +108,39 @@ func (l *loop) reply(c *actor.Context[message], id string, payload any) {
 
 // onHook holds a tool until its intent is in the audit log.
 func (l *loop) onHook(c *actor.Context[message], id string, body *protocol.HookCallback) {
-	in := body.Input
-	if body.CallbackID != intentHook || in.HookEventName != protocol.HookPreToolUse {
-		l.reply(c, id, protocol.Empty())
+	if body.CallbackID != intentHook || body.Input.HookEventName != protocol.HookPreToolUse {
+		l.onOtherHook(c, id, body)
 		return
 	}
+	if !l.preTool(c, id, body) {
+		l.keepIntent(c, id, &body.Input, protocol.Empty(), nil)
+	}
+}
+
+// keepIntent holds a tool until its intent is in the audit log, and gives the hooks' answer then. decision is theirs, if they made
+// one.
+func (l *loop) keepIntent(c *actor.Context[message], id string, in *protocol.HookInput, answer any, decision *audit.Decision) {
 	use := l.beginTool(in.ToolUseID, in.ToolName, in.ToolInput, "", in.AgentID)
-	use.audited = true
+	use.audited, use.input = true, in.ToolInput
 	l.auditFirst(c, "audit tool intent", audit.Record{
 		Kind: audit.ToolIntent, Tool: in.ToolName, ToolUseID: in.ToolUseID, ParentToolUseID: use.parent,
 		AgentID: in.AgentID, Input: in.ToolInput, Detail: map[string]any{"permission_mode": string(in.PermissionMode)},
-	}, func(err error) message { return intentKept{id, in.ToolUseID, err} })
+	}, func(err error) message { return intentKept{id, in.ToolUseID, answer, decision, err} })
 }
 
 func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
+	use := l.tools[m.toolUse]
 	if m.err == nil {
-		l.reply(c, m.requestID, protocol.Empty())
+		if m.decision != nil && use != nil {
+			l.auditDecision(m.toolUse, use.name, use.agent, m.decision)
+		}
+		l.reply(c, m.requestID, m.answer)
 		return
 	}
 	l.log.Error().Err(m.err).Msg("tool denied: its intent cannot be audited")
 	// An explicit deny: an error reply would let the tool run.
 	reason := "the audit log cannot be written, and no tool may run unrecorded: " + m.err.Error()
-	if use := l.tools[m.toolUse]; use != nil {
+	if use != nil {
 		use.audited = false
 		l.auditDecision(m.toolUse, use.name, use.agent, &audit.Decision{Outcome: audit.Deny, By: "hook", Reason: reason})
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session/protocol"
 )
 
 // desk is what outlives the incarnations of a session: the queue, the record, the last known state. The
@@ -25,6 +26,8 @@ type desk struct {
 	stderr   func() []string
 	watchers map[*watcher]struct{}
 	board    board
+	servers  map[string]MCPServer         // set at run time; nil if none were
+	started  *protocol.InitializeResponse // of the running process
 
 	moments   uint64   // so far
 	recent    []Moment // the last of them

@@ -26,6 +26,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	l.unwatch()
 	l.process = nil
 	l.laddered = false
+	l.desk.update(func(*record, *Info) { l.desk.started = nil })
 	l.desk.update(func(_ *record, info *Info) { info.PID, info.Tool, info.ToolArg = 0, "", "" })
 	clean := m.exit.Signal == 0 && slices.Contains([]int{0, 1, 129, 143}, m.exit.Code) // SIGHUP and SIGTERM among them
 	l.record.Ledger.end(clean)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/understudy-run/understudy/session/protocol"
 )
@@ -17,11 +16,7 @@ const longText = 64 << 10
 // secret, since every user of the machine can read the arguments.
 func (o Options) handshake() (*protocol.Initialize, error) {
 	body := &protocol.Initialize{
-		Hooks: map[string][]protocol.HookMatcher{
-			protocol.HookPreToolUse: {{
-				HookCallbackIDs: []string{intentHook}, Timeout: int(hookTimeout / time.Second), OnFailure: protocol.OnFailureBlock,
-			}},
-		},
+		Hooks: o.Hooks.registrations(), SupportedDialogKinds: o.DialogKinds,
 		PlanModeInstructions: o.PlanModeInstructions, ToolAliases: o.ToolAliases, Title: o.Title,
 		SystemPromptSnapshot:   o.SystemPromptSnapshot,
 		ExcludeDynamicSections: ifTrue(o.ExcludeDynamicSections), PromptSuggestions: ifTrue(o.PromptSuggestions),

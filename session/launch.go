@@ -199,11 +199,40 @@ func (l *loop) initialize(c *actor.Context[message]) {
 		case body.MCPServers != nil && (answer.MCPServersApplied == nil || !*answer.MCPServersApplied):
 			l.abort(c, errors.New("handshake: the CLI did not take the MCP servers of the session; its version may be too old"))
 		case l.joining:
-			l.baseline(c, func(c *actor.Context[message]) { l.becomeReady(c, answer) })
+			l.baseline(c, func(c *actor.Context[message]) { l.changeAgain(c, answer) })
 		default:
-			l.becomeReady(c, answer)
+			l.changeAgain(c, answer)
 		}
 	})
+}
+
+// changeAgain tells the process what was changed at run time. It serves when all of that is answered; what it refuses now is
+// logged, and does not keep the session from serving.
+func (l *loop) changeAgain(c *actor.Context[message], started *protocol.InitializeResponse) {
+	kept, _ := l.desk.snapshot()
+	left := l.session.again(kept)
+	var next func(c *actor.Context[message])
+	next = func(c *actor.Context[message]) {
+		if l.process == nil || l.cause != nil {
+			return // it ended meanwhile, and that is reported
+		}
+		if len(left) == 0 {
+			l.becomeReady(c, started)
+			return
+		}
+		body := left[0]
+		left = left[1:]
+		l.request(c, body, l.options.ControlTimeout, func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
+			if err == nil {
+				err = r.Err()
+			}
+			if err != nil {
+				l.log.Warn().Err(err).Str("request", body.RequestSubtype()).Msg("what was changed at run time cannot be changed again")
+			}
+			next(c)
+		})
+	}
+	next(c)
 }
 
 // baseline asks what the conversation has cost before it became the session's: the CLI's total goes on from there, and
@@ -228,6 +257,7 @@ func (l *loop) baseline(c *actor.Context[message], then func(*actor.Context[mess
 
 func (l *loop) becomeReady(c *actor.Context[message], answer *protocol.InitializeResponse) {
 	l.ready = true
+	l.desk.update(func(*record, *Info) { l.desk.started = answer })
 	l.admission.ready()
 	l.cancel(startDeadline)
 	l.desk.update(func(_ *record, info *Info) {

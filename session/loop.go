@@ -117,6 +117,10 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onPromptKept(c, m)
 	case decided:
 		l.onDecided(c, m)
+	case hookDone:
+		l.onHookDone(c, m)
+	case hostAnswered:
+		l.onHostAnswered(c, m)
 	case answered:
 		l.onAnswered(c, m)
 	case unanswered:

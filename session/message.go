@@ -2,6 +2,7 @@ package session
 
 import (
 	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 )
@@ -50,7 +51,20 @@ type (
 	}
 	intentKept struct {
 		requestID, toolUse string
+		answer             any // if the intent is kept
+		decision           *audit.Decision
 		err                error
+	}
+	hookDone struct {
+		requestID string
+		event     string
+		body      *protocol.HookCallback // of PreToolUse
+		out       any
+		err       error
+	}
+	hostAnswered struct { // an elicitation, a dialog
+		requestID string
+		payload   any
 	}
 	promptKept struct { // it is in the audit log, or cannot be
 		query *query
@@ -80,28 +94,30 @@ type (
 	unanswered struct{ request string }
 )
 
-func (awaitReady) isMessage()  {}
-func (wake) isMessage()        {}
-func (abandon) isMessage()     {}
-func (interrupt) isMessage()   {}
-func (keep) isMessage()        {}
-func (control) isMessage()     {}
-func (launched) isMessage()    {}
-func (admitted) isMessage()    {}
-func (permitted) isMessage()   {}
-func (hibernate) isMessage()   {}
-func (frame) isMessage()       {}
-func (noise) isMessage()       {}
-func (ended) isMessage()       {}
-func (writerEnded) isMessage() {}
-func (observed) isMessage()    {}
-func (saved) isMessage()       {}
-func (intentKept) isMessage()  {}
-func (promptKept) isMessage()  {}
-func (decided) isMessage()     {}
-func (answered) isMessage()    {}
-func (unanswered) isMessage()  {}
-func (called) isMessage()      {}
-func (processGone) isMessage() {}
-func (overdue) isMessage()     {}
-func (silent) isMessage()      {}
+func (awaitReady) isMessage()   {}
+func (wake) isMessage()         {}
+func (abandon) isMessage()      {}
+func (interrupt) isMessage()    {}
+func (keep) isMessage()         {}
+func (control) isMessage()      {}
+func (launched) isMessage()     {}
+func (admitted) isMessage()     {}
+func (permitted) isMessage()    {}
+func (hibernate) isMessage()    {}
+func (frame) isMessage()        {}
+func (noise) isMessage()        {}
+func (ended) isMessage()        {}
+func (writerEnded) isMessage()  {}
+func (observed) isMessage()     {}
+func (saved) isMessage()        {}
+func (intentKept) isMessage()   {}
+func (promptKept) isMessage()   {}
+func (decided) isMessage()      {}
+func (answered) isMessage()     {}
+func (unanswered) isMessage()   {}
+func (called) isMessage()       {}
+func (processGone) isMessage()  {}
+func (overdue) isMessage()      {}
+func (silent) isMessage()       {}
+func (hookDone) isMessage()     {}
+func (hostAnswered) isMessage() {}

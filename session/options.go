@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -277,6 +278,16 @@ type Options struct {
 	// CanUseTool answers the CLI's permission questions. nil: see PermissionPrompts. An answer that takes longer
 	// than PermissionTimeout, an error and a panic deny.
 	CanUseTool CanUseTool `json:"-"`
+	// Hooks are functions that the CLI calls at events.
+	Hooks Hooks `json:"-"`
+	// OnElicitation answers what MCP servers ask the user. nil, an error, a panic and no answer within PermissionTimeout
+	// decline.
+	OnElicitation func(context.Context, *protocol.Elicitation) (protocol.ElicitationResponse, error) `json:"-"`
+	// OnUserDialog answers dialogs of DialogKinds, with the result as JSON; an error, a panic and no answer within
+	// PermissionTimeout cancel them. The CLI shows no other dialogs.
+	OnUserDialog func(context.Context, *protocol.UserDialog) (any, error) `json:"-"`
+	// DialogKinds are the kinds of dialogs that OnUserDialog can answer.
+	DialogKinds []string `json:"-"`
 	// ToolCallback is called after each tool use, for the embedder's own records. It runs in a goroutine
 	// of the session's, one call at a time and in order; it cannot hold the session up.
 	ToolCallback func(ToolEvent) `json:"-"`

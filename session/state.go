@@ -39,6 +39,9 @@ type record struct {
 	Model          string                  `json:"model,omitempty"`
 	ModelChosen    bool                    `json:"model_chosen,omitempty"` // Model counts, also if it is empty: the CLI's default
 	PermissionMode protocol.PermissionMode `json:"permission_mode,omitempty"`
+	Thinking       *thinkingSet            `json:"thinking,omitempty"`
+	Applied        []json.RawMessage       `json:"applied_settings,omitempty"`
+	Toggled        map[string]bool         `json:"toggled_mcp_servers,omitempty"`
 }
 
 const recordVersion = 1

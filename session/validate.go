@@ -55,6 +55,10 @@ func (o Options) faults() []Problem {
 			add(fmt.Sprintf("plugins[%d].path", i), "", "a directory or a .zip file")
 		}
 	}
+	o.Hooks.problems(add)
+	if len(o.DialogKinds) > 0 && o.OnUserDialog == nil {
+		add("DialogKinds", o.DialogKinds, "OnUserDialog as well")
+	}
 	return problems
 }
 

@@ -464,6 +464,18 @@ type ElicitationResponse struct {
 	Content json.RawMessage `json:"content,omitempty"`
 }
 
+// UserDialogResponse is the payload that answers a UserDialog.
+type UserDialogResponse struct {
+	Behavior string `json:"behavior"` // DialogCompleted, DialogCancelled
+	Result   any    `json:"result,omitempty"`
+}
+
+// The behaviors of UserDialogResponse.
+const (
+	DialogCompleted = "completed"
+	DialogCancelled = "cancelled"
+)
+
 // The actions of ElicitationResponse.
 const (
 	ElicitAccept  = "accept"

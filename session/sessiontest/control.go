@@ -2,6 +2,7 @@ package sessiontest
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,9 @@ type controlRequest struct {
 	Mode        string          `json:"mode"`
 	Model       *string         `json:"model"`
 	CancelQueue bool            `json:"cancel_queued"`
+	Servers     map[string]any  `json:"servers"`
+	ServerName  string          `json:"serverName"`
+	TaskID      string          `json:"task_id"`
 }
 
 // control answers a control request, at any time: in a turn, too.
@@ -48,7 +52,34 @@ func (s *simulation) control(id string, raw json.RawMessage) {
 		s.succeed(id, frame{"version": version})
 	case "set_max_thinking_tokens", "set_has_subscribers", "rename_session", "apply_flag_settings":
 		s.succeed(id, nil)
-	case "stop_task":
+	case "get_context_usage":
+		s.succeed(id, frame{
+			"categories": []any{}, "totalTokens": InputTokens, "maxTokens": 1_000_000, "percentage": 0, "model": s.model,
+			"gridRows": []any{}, "memoryFiles": []any{}, "mcpTools": []any{}, "agents": []any{},
+		})
+	case "list_models":
+		s.succeed(id, frame{"models": []any{frame{"value": "default", "resolvedModel": resolveModel("default"), "displayName": "Default", "description": "Simulated"}}})
+	case "get_settings":
+		s.succeed(id, frame{"effective": frame{}, "sources": []any{}, "applied": frame{"model": s.model}})
+	case "list_permission_rules":
+		s.succeed(id, frame{"state": frame{"rules": []any{}, "workspaceDirectories": []any{}, "originalCwd": s.dir, "managedOnly": false}})
+	case "reload_plugins":
+		s.succeed(id, frame{"commands": []any{}, "agents": []any{}, "plugins": []any{}, "mcpServers": []any{}, "error_count": 0})
+	case "reload_skills":
+		s.succeed(id, frame{"skills": []any{}})
+	case "mcp_set_servers":
+		s.succeed(id, frame{"added": slices.Sorted(maps.Keys(r.Servers)), "removed": []any{}, "errors": frame{}})
+	case "rewind_files":
+		s.succeed(id, frame{"canRewind": false, "error": "No file checkpoint found for this message."})
+	case "mcp_reconnect", "mcp_toggle", "mcp_read_resource":
+		s.refuse(id, "Server not found: "+r.ServerName, "")
+	case "get_task_output":
+		s.refuse(id, "No task found with ID: "+r.TaskID, "")
+	case "read_file":
+		s.refuse(id, "read denied", "")
+	case "stop_task", "background_tasks", "seed_read_state", "get_hooks_listing", "get_session_cost", "get_status", "get_plan",
+		"get_memory_dialog", "get_skills_dialog", "get_sandbox_dialog", "export_conversation", "get_workspace_diff", "file_suggestions",
+		"reload_output_styles", "cancel_async_message", "set_mcp_permission_mode_override":
 		s.succeed(id, frame{})
 	case "end_session":
 		s.endSession(id)

@@ -1,0 +1,285 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// The methods here ask the running CLI, also during a turn. They take Options.ControlTimeout at most, less if ctx ends before, and
+// fail with ErrNotRunning while there is no process. What the CLI refuses is a *protocol.ControlError. What has no method here
+// can be sent with Control.
+
+// ask sends a request and reads its answer.
+func ask[R any](ctx context.Context, s *Session, body protocol.ControlBody) (*R, error) {
+	response, err := s.Control(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	var r R
+	if err := response.Unmarshal(&r); err != nil {
+		return nil, fmt.Errorf("session %s: %s: %w", s.name, body.RequestSubtype(), err)
+	}
+	return &r, nil
+}
+
+// SetMaxThinkingTokens bounds the model's thinking from the next turn on, and after restarts: 0 for none, nil for no bound.
+func (s *Session) SetMaxThinkingTokens(ctx context.Context, tokens *int) error {
+	return s.change(ctx, &protocol.SetMaxThinkingTokens{MaxThinkingTokens: tokens}, func(r *record) { r.Thinking = &thinkingSet{tokens} })
+}
+
+// MCPStatus is the state of the MCP servers.
+func (s *Session) MCPStatus(ctx context.Context) (*protocol.MCPStatusResponse, error) {
+	return ask[protocol.MCPStatusResponse](ctx, s, &protocol.MCPStatus{})
+}
+
+// MCPReconnect connects an MCP server anew. One in this program is refused.
+func (s *Session) MCPReconnect(ctx context.Context, server string) error {
+	_, err := s.Control(ctx, &protocol.MCPReconnect{ServerName: server})
+	return err
+}
+
+// MCPToggle switches an MCP server on or off, also after restarts.
+func (s *Session) MCPToggle(ctx context.Context, server string, enabled bool) error {
+	return s.change(ctx, &protocol.MCPToggle{ServerName: server, Enabled: enabled}, func(r *record) { r.Toggled = with(r.Toggled, server, enabled) })
+}
+
+// MCPReadResource reads a resource of an MCP server.
+func (s *Session) MCPReadResource(ctx context.Context, server, uri string) (*protocol.MCPReadResourceResponse, error) {
+	return ask[protocol.MCPReadResourceResponse](ctx, s, &protocol.MCPReadResource{ServerName: server, URI: uri})
+}
+
+// ContextUsage is what fills the context: protocol.ContextSummary, or protocol.ContextFull, for which the API counts.
+func (s *Session) ContextUsage(ctx context.Context, detail string) (*protocol.ContextUsageResponse, error) {
+	return ask[protocol.ContextUsageResponse](ctx, s, &protocol.GetContextUsage{Detail: detail})
+}
+
+// RewindFiles puts files back to what they were at a prompt, by its uuid; dryRun only says what would change. It needs Options.EnableFileCheckpointing.
+func (s *Session) RewindFiles(ctx context.Context, prompt string, dryRun bool) (*protocol.RewindFilesResponse, error) {
+	return ask[protocol.RewindFilesResponse](ctx, s, &protocol.RewindFiles{UserMessageID: prompt, DryRun: dryRun})
+}
+
+// StopTask ends a background task. One that does not exist is no error: the CLI does not tell.
+func (s *Session) StopTask(ctx context.Context, task string) error {
+	_, err := s.Control(ctx, &protocol.StopTask{TaskID: task})
+	return err
+}
+
+// BackgroundTasks moves a running tool to the background, or all of them if toolUse is empty.
+func (s *Session) BackgroundTasks(ctx context.Context, toolUse string) error {
+	_, err := s.Control(ctx, &protocol.BackgroundTasks{ToolUseID: toolUse})
+	return err
+}
+
+// TaskOutput is the end of what a background task wrote.
+func (s *Session) TaskOutput(ctx context.Context, task string) (*protocol.TaskOutputResponse, error) {
+	return ask[protocol.TaskOutputResponse](ctx, s, &protocol.GetTaskOutput{TaskID: task})
+}
+
+// Settings are the settings in force.
+func (s *Session) Settings(ctx context.Context) (*protocol.SettingsResponse, error) {
+	return ask[protocol.SettingsResponse](ctx, s, &protocol.GetSettings{})
+}
+
+// PermissionRules are the permission rules in force.
+func (s *Session) PermissionRules(ctx context.Context) (*protocol.PermissionRulesResponse, error) {
+	return ask[protocol.PermissionRulesResponse](ctx, s, &protocol.ListPermissionRules{})
+}
+
+// Usage is what the CLI itself says was used. Info.CostUSD is over the session's whole life.
+func (s *Session) Usage(ctx context.Context) (*protocol.UsageResponse, error) {
+	return ask[protocol.UsageResponse](ctx, s, &protocol.GetUsage{})
+}
+
+// ReadFile reads a file that the session may read.
+func (s *Session) ReadFile(ctx context.Context, path string) (*protocol.ReadFileResponse, error) {
+	return ask[protocol.ReadFileResponse](ctx, s, &protocol.ReadFile{Path: path})
+}
+
+// SeedReadState has the CLI take a file for read, so that it may be edited.
+func (s *Session) SeedReadState(ctx context.Context, path string, modified time.Time) error {
+	_, err := s.Control(ctx, &protocol.SeedReadState{Path: path, MTime: modified.UnixMilli()})
+	return err
+}
+
+// ReloadPlugins loads plugins anew.
+func (s *Session) ReloadPlugins(ctx context.Context) (*protocol.ReloadPluginsResponse, error) {
+	return ask[protocol.ReloadPluginsResponse](ctx, s, &protocol.ReloadPlugins{})
+}
+
+// ReloadSkills looks for skills anew.
+func (s *Session) ReloadSkills(ctx context.Context) (*protocol.ReloadSkillsResponse, error) {
+	return ask[protocol.ReloadSkillsResponse](ctx, s, &protocol.ReloadSkills{})
+}
+
+// Rename gives the conversation a title.
+func (s *Session) Rename(ctx context.Context, title string) error {
+	_, err := s.Control(ctx, &protocol.RenameSession{Title: title})
+	return err
+}
+
+// SideQuestion asks the model something beside the conversation, also during a turn. It takes a model call: give ctx time, and raise Options.ControlTimeout if 30 s are not enough.
+func (s *Session) SideQuestion(ctx context.Context, question string) (*protocol.SideQuestionResponse, error) {
+	return ask[protocol.SideQuestionResponse](ctx, s, &protocol.SideQuestion{Question: question})
+}
+
+// ApplySettings changes settings of the CLI for as long as the session lives: objects are merged key by key. If one is invalid
+// nothing is applied. They are applied again after restarts.
+func (s *Session) ApplySettings(ctx context.Context, settings map[string]any) error {
+	raw, err := json.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("session %s: settings: %w", s.name, err)
+	}
+	return s.change(ctx, &protocol.ApplyFlagSettings{Settings: raw}, func(r *record) { r.Applied = append(slices.Clip(r.Applied), raw) })
+}
+
+// SetMCPServers replaces the MCP servers that were set at run time; those of Options that are in this program stay. They are set
+// again after restarts of the process, not of the program: their secrets are not written to disk.
+func (s *Session) SetMCPServers(ctx context.Context, servers map[string]MCPServer) (*protocol.MCPSetServersResponse, error) {
+	for name, server := range servers {
+		var problem error
+		server.problems(name, func(option string, value any, expected string) {
+			problem = cmp.Or(problem, error(Problem{Path: option, Value: fmt.Sprint(value), Message: "expected " + expected}))
+		})
+		if problem == nil && server.transport() == MCPInProcess && s.spec.Options.MCPServers[name].Host != server.Host {
+			problem = fmt.Errorf("mcp_servers.%s: a server in this program has to be among Options.MCPServers", name)
+		}
+		if problem != nil {
+			return nil, fmt.Errorf("session %s: %w", s.name, problem)
+		}
+	}
+	body, err := s.spec.Options.setServers(servers)
+	if err != nil {
+		return nil, err
+	}
+	response, err := ask[protocol.MCPSetServersResponse](ctx, s, body)
+	if err == nil {
+		s.desk.update(func(*record, *Info) { s.desk.servers = maps.Clone(servers) })
+	}
+	return response, err
+}
+
+// setServers is the request that sets servers beside those of the options in this program, which it would take away otherwise.
+func (o Options) setServers(servers map[string]MCPServer) (*protocol.MCPSetServers, error) {
+	all := maps.Clone(servers)
+	if all == nil {
+		all = make(map[string]MCPServer)
+	}
+	for name, server := range o.MCPServers {
+		if server.transport() == MCPInProcess {
+			all[name] = server
+		}
+	}
+	raw, err := rawValues(all, func(name string, s MCPServer) (protocol.MCPServerConfig, bool) { return s.wire(name), true })
+	if raw == nil {
+		raw = map[string]json.RawMessage{}
+	}
+	return &protocol.MCPSetServers{Servers: raw}, err
+}
+
+// Started is what the CLI said when the running process began: its version, account, models, agents and commands. nil while
+// there is none.
+func (s *Session) Started() *protocol.InitializeResponse {
+	s.desk.mu.Lock()
+	defer s.desk.mu.Unlock()
+	return s.desk.started
+}
+
+// Account says how the running CLI authenticates.
+func (s *Session) Account() (protocol.Account, error) {
+	started := s.Started()
+	if started == nil {
+		return protocol.Account{}, fmt.Errorf("session %s: %w", s.name, ErrNotRunning)
+	}
+	return started.Account, nil
+}
+
+// Models are the models that the session can have.
+func (s *Session) Models(ctx context.Context) ([]protocol.ModelInfo, error) {
+	r, err := ask[protocol.ModelsResponse](ctx, s, &protocol.ListModels{})
+	if err != nil {
+		return nil, err
+	}
+	return r.Models, nil
+}
+
+// Agents are the agents that the session had when its process began.
+func (s *Session) Agents() ([]protocol.AgentInfo, error) {
+	return listed[protocol.AgentInfo](s, func(r *protocol.InitializeResponse) []json.RawMessage { return r.Agents })
+}
+
+// Commands are the slash commands that the session had when its process began.
+func (s *Session) Commands() ([]protocol.CommandInfo, error) {
+	return listed[protocol.CommandInfo](s, func(r *protocol.InitializeResponse) []json.RawMessage { return r.Commands })
+}
+
+func listed[T any](s *Session, of func(*protocol.InitializeResponse) []json.RawMessage) ([]T, error) {
+	started := s.Started()
+	if started == nil {
+		return nil, fmt.Errorf("session %s: %w", s.name, ErrNotRunning)
+	}
+	var all []T
+	for _, raw := range of(started) {
+		var v T
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return nil, fmt.Errorf("session %s: %w", s.name, err)
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// change sends a request and, if the CLI took it, notes what has to be said again to the next process.
+func (s *Session) change(ctx context.Context, body protocol.ControlBody, note func(*record)) error {
+	_, err := s.Control(ctx, body)
+	if err == nil {
+		s.desk.update(func(r *record, _ *Info) { note(r) })
+		s.keep(ctx)
+	}
+	return err
+}
+
+// with is a copy of a map with one value more.
+func with[V any](m map[string]V, key string, value V) map[string]V {
+	m = maps.Clone(m)
+	if m == nil {
+		m = make(map[string]V)
+	}
+	m[key] = value
+	return m
+}
+
+// thinkingSet is what SetMaxThinkingTokens was last told.
+type thinkingSet struct {
+	Tokens *int `json:"tokens"`
+}
+
+// again are the requests that tell a new process what was changed at run time, in their order. Model and permission mode are
+// flags.
+func (s *Session) again(r record) []protocol.ControlBody {
+	var all []protocol.ControlBody
+	if r.Thinking != nil {
+		all = append(all, &protocol.SetMaxThinkingTokens{MaxThinkingTokens: r.Thinking.Tokens})
+	}
+	for _, settings := range r.Applied {
+		all = append(all, &protocol.ApplyFlagSettings{Settings: settings})
+	}
+	s.desk.mu.Lock()
+	servers := s.desk.servers
+	s.desk.mu.Unlock()
+	if servers != nil {
+		if body, err := s.spec.Options.setServers(servers); err == nil { // it was set once already
+			all = append(all, body)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Toggled)) {
+		all = append(all, &protocol.MCPToggle{ServerName: name, Enabled: r.Toggled[name]})
+	}
+	return all
+}

@@ -22,8 +22,9 @@ const module = "github.com/understudy-run/understudy"
 // rooms: imports point one way.
 var rooms = map[string][]string{
 	"":                      {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "audit/remote", "actor"},
-	"cmd/understudy":        {"", "config", "metrics", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
+	"cmd/understudy":        {"", "config", "config/lint", "metrics", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
 	"config":                {"session", "session/protocol", "session/process", "supervisor", "audit"}, // process: sizes
+	"config/lint":           {"config", "session", "session/process", "session/protocol", "supervisor"},
 	"supervisor/debug":      {"supervisor", "actor"},
 	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
 	"metrics":               {"supervisor", "actor"},

@@ -124,3 +124,6 @@ func (rt *Runtime) record(r audit.Record) {
 		rt.trail.Post(r)
 	}
 }
+
+// RecordLint puts a finding of a check of the configuration into the audit log.
+func (rt *Runtime) RecordLint(f audit.Lint) { rt.record(f.Record()) }

@@ -46,6 +46,8 @@ func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool 
 			}
 		case "data_dir":
 			return d.own(path, n, &owner.DataDir)
+		case "ignore":
+			return d.checkIgnores(path, n, owner.Ignore)
 		case "drain_timeout":
 			return d.atLeast(path, n, owner.DrainTimeout >= 0, "0s or more")
 		}

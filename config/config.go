@@ -49,12 +49,15 @@ type Config struct {
 	Audit Audit `json:"audit"`
 	// Debug is the debug endpoint.
 	Debug Debug `json:"debug"`
+	// Ignore are findings of the checklist (`understudy check --profile production`) that are accepted.
+	Ignore []Ignore `json:"ignore"`
 
 	// Path is the absolute path of the file, SHA256 the digest of its bytes in hexadecimal.
 	Path   string `json:"-"`
 	SHA256 string `json:"-"`
 
 	around surroundings
+	root   *node
 }
 
 // DefaultDrainTimeout is how long turns may go on when the daemon is to end, if the file does not say it.
@@ -98,8 +101,11 @@ func (s Supervisor) Intensity() supervisor.Intensity {
 type Debug struct {
 	// Listen is an address and a port. Empty, the default: no listener but the socket.
 	Listen string `json:"listen"`
-	// Token is what a client must know to do more than look, and to look from another machine.
+	// Token is what a client must know. Without one the daemon makes one when it starts, in DATA_DIR/debug.token, which only
+	// this user can read.
 	Token session.Secret `json:"token"`
+	// OpenReads lets every program of this machine look without the token, the tools of an agent included.
+	OpenReads bool `json:"open_reads"`
 }
 
 // Load reads a configuration file. ${env:NAME} is looked up with lookup, for a program os.LookupEnv; with nil no
@@ -164,6 +170,7 @@ func parseFile(name string, data []byte, around surroundings) (*Config, error) {
 		Path:         path,
 		SHA256:       digest(data),
 		around:       around,
+		root:         root,
 	}
 	d := &decoder{report: r, surroundings: around, budget: b}
 	later := d.outline("", root, reflect.ValueOf(c).Elem())

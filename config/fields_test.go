@@ -157,7 +157,8 @@ var optionRows = map[string]struct {
 
 // besideRows are what some options are nothing without.
 var besideRows = map[string]string{
-	"file": "env: {CLAUDE_CODE_SESSION_ACCESS_TOKEN: t}", "fork_session": "continue: true",
+	"strict_mcp_config": "trust_workspace: true",
+	"file":              "env: {CLAUDE_CODE_SESSION_ACCESS_TOKEN: t}", "fork_session": "continue: true",
 	"dangerously_skip_permissions": "allow_dangerously_skip_permissions: true\n    sandbox: {enabled: true}",
 	"resume_session_at":            "resume: x", "resume_drops_turn": "resume: x\n    resume_session_at: y",
 }

@@ -70,6 +70,9 @@ func (o Options) Problems() []Problem {
 	if strings.ContainsAny(o.APIKeyCredential, "/\x00") || strings.HasPrefix(o.APIKeyCredential, ".") {
 		add("api_key_credential", o.APIKeyCredential, "expected the name of a credential, not a path")
 	}
+	if !o.TrustWorkspace && o.StrictMCPConfig != nil && !*o.StrictMCPConfig {
+		together("strict_mcp_config", false, "the CLI would start the servers that a repository's .mcp.json names, and nobody is asked; set trust_workspace if you trust it")
+	}
 	if !o.TrustWorkspace {
 		for i, source := range o.SettingSources {
 			if source == "project" || source == "local" {

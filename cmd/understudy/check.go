@@ -9,19 +9,30 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-run/understudy/config"
+	"github.com/understudy-run/understudy/config/lint"
 )
 
 func newCheck() *cobra.Command {
-	var file string
+	var file, profile, format string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Validate a configuration file",
 		Long: `Reads a configuration file as the daemon would, and shows everything that is wrong
-with it, each with its place. Exit code 1 if there is something.`,
+with it, each with its place. Exit code 1 if there is something.
+
+With --profile production it goes through the production checklist as well. Exit
+code 2 if a rule of severity error is not kept and the file does not accept it
+(ignore: [{rule: S07, session: NAME, reason: …}]).`,
 		Args:       takes(),
 		SuggestFor: []string{"validate", "lint", "verify", "config"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkProfile(profile); err != nil {
+				return err
+			}
+			if profile != "" {
+				return checklist(cmd, file, format, asJSON)
+			}
 			if !asJSON {
 				cfg, err := loadConfig(file, cmd.ErrOrStderr())
 				if err != nil {
@@ -49,7 +60,45 @@ with it, each with its place. Exit code 1 if there is something.`,
 	}
 	fileFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as a JSON array")
+	cmd.Flags().StringVar(&profile, "profile", "", "production: go through the production checklist")
+	cmd.Flags().StringVar(&format, "format", "text", "of the checklist's findings: text, json or sarif")
 	return cmd
+}
+
+// production is the one profile of the checklist.
+const production = "production"
+
+func checkProfile(profile string) error {
+	if profile != "" && profile != production {
+		return usageError(fmt.Errorf("--profile %q: expected %s", profile, production))
+	}
+	return nil
+}
+
+// checklist goes through the production checklist, and shows what it found.
+func checklist(cmd *cobra.Command, file, format string, asJSON bool) error {
+	if asJSON {
+		format = "json"
+	}
+	cfg, err := loadConfig(file, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	found, out := lint.Check(cfg, lint.Here()), cmd.OutOrStdout()
+	switch format {
+	case "text":
+		err = lint.WriteText(out, found)
+	case "json":
+		err = lint.WriteJSON(out, found)
+	case "sarif":
+		err = lint.WriteSARIF(out, version, found)
+	default:
+		return usageError(fmt.Errorf("--format %q: expected text, json or sarif", format))
+	}
+	if err == nil && lint.Failed(found) {
+		err = &exitCodeError{code: exitUsage}
+	}
+	return err
 }
 
 // contents counts what there is in a file.

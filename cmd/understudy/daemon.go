@@ -16,7 +16,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/config"
+	"github.com/understudy-run/understudy/config/lint"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/supervisor"
@@ -30,7 +32,8 @@ type daemon struct {
 	logger zerolog.Logger
 	out    io.Writer
 
-	metrics *meters
+	metrics  *meters
+	findings []lint.Finding // of the checklist, for the audit log
 }
 
 // shutdownMargin is how long everything but the sessions may take to end.
@@ -104,6 +107,11 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 		return nil, errors.Join(err, closeAll(endpoints))
 	}
 	d.metrics.Watch(rt)
+	for _, f := range d.findings {
+		rt.RecordLint(audit.Lint{
+			Rule: f.Rule, Severity: string(f.Severity), Message: f.Message, Where: fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col), Session: f.Session,
+		})
+	}
 	for _, e := range endpoints {
 		if err := rt.Supervise(ctx, e.child(rt, d)); err != nil {
 			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMargin)

@@ -11,12 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-run/understudy/config"
+	"github.com/understudy-run/understudy/config/lint"
 )
 
 var logLevels = []string{"debug", "info", "warn", "error"}
 
 func newUp(at *place) *cobra.Command {
-	var file, level string
+	var file, level, profile string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run the tree in the foreground until SIGTERM or Ctrl-C",
@@ -35,6 +36,9 @@ The log goes to stderr, for people on a terminal and as JSON elsewhere.`,
 			if err != nil {
 				return err
 			}
+			if err := checkProfile(profile); err != nil {
+				return err
+			}
 			cfg, err := loadConfig(file, cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -42,11 +46,21 @@ The log goes to stderr, for people on a terminal and as JSON elsewhere.`,
 			if err := moveData(cfg, at.override()); err != nil {
 				return err
 			}
-			d := &daemon{cfg: cfg, socket: at.socket, logger: newLogger(cmd.ErrOrStderr()).Level(parsed), out: cmd.OutOrStdout()}
+			var found []lint.Finding
+			if profile != "" {
+				if found = lint.Check(cfg, lint.Here()); lint.Failed(found) {
+					if err := lint.WriteText(cmd.ErrOrStderr(), found); err != nil {
+						return err
+					}
+					return &exitCodeError{exitUsage, errors.New("the production checklist has errors: nothing was started")}
+				}
+			}
+			d := &daemon{findings: found, cfg: cfg, socket: at.socket, logger: newLogger(cmd.ErrOrStderr()).Level(parsed), out: cmd.OutOrStdout()}
 			return d.run(cmd.Context())
 		},
 	}
 	fileFlag(cmd, &file)
+	cmd.Flags().StringVar(&profile, "profile", "", "production: refuse to start if the production checklist has an error")
 	cmd.Flags().StringVar(&level, "log-level", "info", alternatives(logLevels))
 	return cmd
 }

@@ -257,9 +257,6 @@ func TestMeter(t *testing.T) {
 		"too long": {"data: " + strings.Repeat("x", maxEvent) + "\n" + ended, tokens{Input: 7, Output: 5}},
 	} {
 		for _, reader := range []io.Reader{strings.NewReader(test.text), iotest.OneByteReader(strings.NewReader(test.text)), iotest.HalfReader(strings.NewReader(test.text))} {
-			if len(test.text) > 1<<20 && reader != reader.(io.Reader) {
-				continue
-			}
 			m := &meter{stream: true}
 			_, err := io.Copy(m, struct{ io.Reader }{reader})
 			require.NoError(t, err)

@@ -1,0 +1,58 @@
+package lint
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// maxRead is how much of a file of a repository is looked at.
+const maxRead = 1 << 20
+
+// Here is the machine that this program runs on.
+func Here() Host {
+	home, _ := os.UserHomeDir() // none is nothing to compare with
+	return Host{
+		UID: os.Geteuid(), Container: inContainer(), Home: home, Getenv: os.Getenv,
+		Mode: func(path string) (os.FileMode, int, bool) {
+			info, err := os.Stat(path)
+			if err != nil {
+				return 0, 0, false
+			}
+			uid := -1
+			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+				uid = int(sys.Uid)
+			}
+			return info.Mode().Perm(), uid, true
+		},
+		Resolve: filepath.EvalSymlinks,
+		ReadFile: func(path string) ([]byte, error) {
+			info, err := os.Stat(path)
+			if err != nil {
+				return nil, err
+			}
+			if !info.Mode().IsRegular() { // a pipe would be waited for
+				return nil, errors.New("not a regular file")
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			return io.ReadAll(io.LimitReader(f, maxRead))
+		},
+	}
+}
+
+// inContainer goes by what container engines leave to be seen.
+func inContainer() bool {
+	for _, path := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return strings.TrimSpace(os.Getenv("container")) != ""
+}

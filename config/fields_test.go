@@ -327,5 +327,5 @@ func TestDiagnosticsAsJSON(t *testing.T) {
 	_, err := Parse("/etc/x.yaml", []byte("zoo: 1\n"), nil)
 	data, jsonErr := json.Marshal(err)
 	require.NoError(t, jsonErr)
-	assert.JSONEq(t, `[{"file": "/etc/x.yaml", "line": 1, "col": 1, "path": "zoo", "value": "zoo", "message": "unknown key", "hint": "expected one of: audit, budgets, cli, data_dir, debug, defaults, drain_timeout, limits, pools, sessions, supervisor, supervisors, templates, version"}]`, string(data))
+	assert.JSONEq(t, `[{"file": "/etc/x.yaml", "line": 1, "col": 1, "path": "zoo", "value": "zoo", "message": "unknown key", "hint": "expected one of: audit, budgets, cli, data_dir, debug, defaults, drain_timeout, ignore, limits, pools, sessions, supervisor, supervisors, templates, version"}]`, string(data))
 }

@@ -142,11 +142,7 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 			m.reply.Fail(l.notFound(m.id))
 		}
 	case lookSpec:
-		if child := l.find(m.id); child != nil {
-			m.reply.Send(child.spec)
-		} else {
-			m.reply.Fail(l.notFound(m.id))
-		}
+		l.onLookSpec(m)
 	case countChildren:
 		m.reply.Send(l.count())
 	case started: // never stale: nothing begins another start before this one has reported

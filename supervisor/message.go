@@ -54,6 +54,7 @@ type (
 	}
 	lookSpec struct {
 		id    string
+		pid   actor.PID // if id is empty
 		reply actor.Reply[ChildSpec]
 	}
 	countChildren struct{ reply actor.Reply[Count] }

@@ -116,10 +116,8 @@ func (l *loop) onTerminateChild(c *actor.Context[message], m terminateChild) {
 // toTerminate finds the child that is meant. None and no error means that it is gone already.
 func (l *loop) toTerminate(m terminateChild) (*child, error) {
 	if m.byPID {
-		for _, child := range l.children {
-			if child.pid == m.pid && m.pid != (actor.PID{}) {
-				return child, nil
-			}
+		if child := l.of(m.pid); child != nil {
+			return child, nil
 		}
 		if m.pid.Alive() {
 			return nil, fmt.Errorf("%w: %s of %s", ErrNotFound, m.pid, l.options.Name)
@@ -134,6 +132,16 @@ func (l *loop) toTerminate(m terminateChild) (*child, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSimpleOneForOne, l.notFound(m.id))
 	}
 	return nil, l.notFound(m.id)
+}
+
+// of is the child that is up under that PID.
+func (l *loop) of(pid actor.PID) *child {
+	for _, child := range l.children {
+		if child.pid == pid && pid != (actor.PID{}) {
+			return child
+		}
+	}
+	return nil
 }
 
 func (l *loop) onRestartChild(c *actor.Context[message], m restartChild) {

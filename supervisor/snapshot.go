@@ -104,7 +104,24 @@ func (s *Supervisor) Count(ctx context.Context) (Count, error) {
 
 // Spec is the spec of a child, OTP's get_childspec, with the defaults filled in.
 func (s *Supervisor) Spec(ctx context.Context, id string) (ChildSpec, error) {
-	return actor.Ask(ctx, s.ref, func(r actor.Reply[ChildSpec]) message { return lookSpec{id, r} })
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[ChildSpec]) message { return lookSpec{id: id, reply: r} })
+}
+
+// SpecPID is Spec of the child of that PID: OTP asks so for a child of a template. Errors: ErrNotFound.
+func (s *Supervisor) SpecPID(ctx context.Context, pid actor.PID) (ChildSpec, error) {
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[ChildSpec]) message { return lookSpec{pid: pid, reply: r} })
+}
+
+func (l *loop) onLookSpec(m lookSpec) {
+	child, name := l.find(m.id), m.id
+	if m.id == "" {
+		child, name = l.of(m.pid), m.pid.String()
+	}
+	if child == nil {
+		m.reply.Fail(l.notFound(name))
+		return
+	}
+	m.reply.Send(child.spec)
 }
 
 func (l *loop) count() Count {

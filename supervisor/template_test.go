@@ -65,6 +65,13 @@ func TestS25CallsUnderSimpleOneForOne(t *testing.T) {
 		require.NoError(t, err)
 		<-foreign.Done()
 
+		spec, err := r.sup.SpecPID(ctx, pid)
+		require.NoError(t, err)
+		assert.Equal(t, "child-1", spec.ID)
+		for _, nobody := range []actor.PID{foreign.PID, {}} {
+			_, err = r.sup.SpecPID(ctx, nobody)
+			assert.ErrorIs(t, err, supervisor.ErrNotFound)
+		}
 		_, err = r.sup.StartChild(ctx, r.spec("x", kid{}))
 		assert.ErrorIs(t, err, supervisor.ErrSimpleOneForOne)
 		assert.ErrorIs(t, r.sup.AddChild(ctx, r.spec("x", kid{})), supervisor.ErrSimpleOneForOne)
@@ -77,7 +84,7 @@ func TestS25CallsUnderSimpleOneForOne(t *testing.T) {
 		assert.ErrorIs(t, r.sup.TerminatePID(ctx, r.sup.PID()), supervisor.ErrNotFound, "alive and foreign")
 		assert.NoError(t, r.sup.TerminatePID(ctx, foreign.PID), "dead and unknown")
 		assert.NoError(t, r.sup.TerminatePID(ctx, actor.PID{}))
-		spec, err := r.sup.Spec(ctx, "child-1")
+		spec, err = r.sup.Spec(ctx, "child-1")
 		require.NoError(t, err)
 		assert.Equal(t, supervisor.Permanent, spec.Restart)
 		_, err = r.sup.StartInstance(ctx, "child-1", nil)

@@ -34,14 +34,19 @@
 // The CLI starts its tools in sessions of their own (setsid), so that neither its death nor a signal to its process group
 // reaches them. What is done about that:
 //
-//   - On Linux, the tree is listed by parenthood and session before each step of the ladder, by pid and start time. After
+//   - On Linux, where the kernel allows it, the CLI runs in a pid namespace whose first process is this program, executed
+//     again (init_linux.go): the kernel ends all of it with the CLI, and when this program is killed. Where it does not, a control
+//     group of the session's own is ended as a whole. Launch.Containment requires layers or leaves them out, Launch.Limits
+//     bounds what all of it may take, Process.Containment says what there is, and Inspect what this host offers.
+//   - Beneath that, the tree is listed by parenthood and session before each step of the ladder, by pid and start time. After
 //     the exit, what was listed, what carries the marker UNDERSTUDY_SESSION in its environment, and what descends from
 //     either is killed through pidfds until nothing is found twice in a row.
 //   - After a crash the parenthood is gone and the marker is what is left. A tool that has cleared its environment *and* left its
 //     session is found then only with BecomeSubreaper, which a program made for running sessions should call.
-//   - When the runtime itself is killed, the kernel kills the CLI (parent-death signal); its tools live on until
-//     SweepPrefix is called by the next runtime.
+//   - When the runtime itself is killed and there is no namespace, the kernel kills the CLI (parent-death signal); its tools live
+//     on until the next runtime calls SweepPrefix and OpenLedger.
 //   - Processes that have changed their user id can't be looked into or killed. That takes a control group or a pid namespace.
+//   - A Launcher runs the CLI in a container, a sandbox or behind a command, and knows how that is ended.
 //   - On macOS and elsewhere there is the process group alone: SIGKILL goes to the group after the exit, tools in
 //     sessions of their own survive, Sweep finds nothing, and a CLI outlives a killed runtime until it notices the end
 //     of its stdin. Run the CLI in a container there.

@@ -76,6 +76,9 @@ func TestEchoAndCleanEnd(t *testing.T) {
 	require.NoError(t, r.Err)
 }
 
+// Fault: the CLI ends while what it wrote is still in the pipe
+// Outcome: all of it is delivered
+// On: process
 func TestOutputWrittenBeforeTheExitIsDelivered(t *testing.T) {
 	p := begin(t, launch(t, "write:60000"), Options{OutputGrace: time.Nanosecond})
 	await(t, "done", p.Done()) // nothing was read so far, and the grace is over
@@ -84,6 +87,9 @@ func TestOutputWrittenBeforeTheExitIsDelivered(t *testing.T) {
 	assert.Len(t, out, 60000)
 }
 
+// Fault: the CLI is gone and a process it has left holds its stdout open
+// Outcome: stdout comes to its end all the same, and the exit is reported
+// On: process
 func TestStdoutEndsThoughAGrandchildHoldsIt(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	l := bare(launch(t, "holder"))
@@ -104,6 +110,9 @@ func TestStdoutEndsThoughAGrandchildHoldsIt(t *testing.T) {
 	require.NoError(t, unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0))
 }
 
+// Fault: the CLI floods stderr, in lines without an end
+// Outcome: it is never held up, and memory stays small
+// On: process
 func TestStderrFloodDoesNotBlockAndStaysSmall(t *testing.T) {
 	var mu sync.Mutex
 	var lines int
@@ -116,6 +125,9 @@ func TestStderrFloodDoesNotBlockAndStaysSmall(t *testing.T) {
 	assert.Equal(t, "last line", got[1])
 }
 
+// Fault: the CLI does not read its stdin
+// Outcome: a stop goes down its ladder, and the write that waits ends
+// On: process
 func TestWritesToAChildThatDoesNotReadEndWithTheStop(t *testing.T) {
 	p := begin(t, launch(t, "idle"), Options{})
 	require.Equal(t, "ready", line(t, p))
@@ -136,6 +148,9 @@ func TestWritesToAChildThatDoesNotReadEndWithTheStop(t *testing.T) {
 	}
 }
 
+// Fault: a prompt is written to a CLI that has just ended
+// Outcome: an error, and no signal
+// On: process
 func TestWriteToADeadChild(t *testing.T) {
 	p := begin(t, launch(t, "exit:3"), Options{})
 	await(t, "done", p.Done())
@@ -146,6 +161,9 @@ func TestWriteToADeadChild(t *testing.T) {
 	assert.Equal(t, ClassCrashed, p.Exit().Class())
 }
 
+// Fault: the CLI ignores the end of stdin, or SIGTERM
+// Outcome: the next step of the ladder, in its time
+// On: process
 func TestLadder(t *testing.T) {
 	for _, tc := range []struct {
 		name, role string
@@ -252,6 +270,9 @@ func TestKill(t *testing.T) {
 	assert.Equal(t, StepExited, p.Kill().Ended)
 }
 
+// Fault: the CLI is halted by SIGSTOP
+// Outcome: a stop ends it
+// On: process
 func TestAStoppedProcessGroupIsEndedToo(t *testing.T) {
 	p := begin(t, launch(t, "idle"), Options{})
 	require.Equal(t, "ready", line(t, p))
@@ -291,6 +312,9 @@ func TestSweepByMarkerAndPrefix(t *testing.T) {
 	assert.GreaterOrEqual(t, r.Rounds, 3)
 }
 
+// Fault: a pid belongs to another process by now
+// Outcome: that one is not killed
+// On: process
 func TestStaleIdentitiesAreNotKilled(t *testing.T) {
 	p := begin(t, launch(t, "idle"), Options{})
 	require.Equal(t, "ready", line(t, p))
@@ -352,6 +376,9 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
+// Fault: goroutines end locked to their threads, which the parent-death signal goes by
+// Outcome: no CLI dies of it
+// On: process
 func TestTheThreadThatForkedLives(t *testing.T) {
 	// Threads that end with their locked goroutine must not take children with them.
 	p := begin(t, launch(t, "echo"), Options{})

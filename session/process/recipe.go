@@ -105,7 +105,12 @@ func (l Launch) inBwrap(c command) (command, error) {
 	if l.Launcher.Network == "none" {
 		args = append(args, "--unshare-net")
 	}
-	args = append(args, "--ro-bind", path, path) // it may be below /tmp
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // a link's own directory may be covered
+	}
+	if strings.HasPrefix(path, "/tmp/") {
+		args = append(args, "--ro-bind", path, path)
+	}
 	writable := append([]string{dir}, l.AddDir...)
 	for _, name := range []string{"HOME", "CLAUDE_CONFIG_DIR", "CLAUDE_CODE_TMPDIR", "TMPDIR"} {
 		if v, ok := lookup(c.env, name); ok && filepath.IsAbs(v) && v != "/" && v != "/tmp" {
@@ -248,10 +253,10 @@ func (l Launch) runArgs(name, dir string) ([]string, error) {
 	}
 	for _, b := range append(binds, l.Launcher.binds()...) {
 		if _, err := os.Stat(b.source); err != nil {
-			return nil, fmt.Errorf("launcher: mount: %w", err) // an engine would make it, as root
+			return nil, fmt.Errorf("mount: %w", err) // an engine would make it, as root
 		}
 		if strings.ContainsAny(b.source+b.target, ",\"") {
-			return nil, fmt.Errorf("launcher: mount %q: a comma or a quote can't be said to the engine", b.source)
+			return nil, fmt.Errorf("mount %q: a comma or a quote can't be said to the engine", b.source)
 		}
 		m := "type=bind,source=" + b.source + ",target=" + b.target
 		if b.readOnly {

@@ -17,6 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Fault: the CLI's binary is missing, was replaced by something that is none, or may not be executed; its directory is gone
+// Outcome: a typed error at once that says what to do; no restarts
+// On: process
 func TestStartErrors(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string, mode os.FileMode) string {

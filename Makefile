@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check chaos bench clean
+.PHONY: run build test check chaos bench measure clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -38,6 +38,10 @@ check:
 ## skipped if its modules cannot be fetched, and its OTP part without Erlang (Debian: erlang-base).
 bench:
 	@cd bench && { $(GO) mod download >/dev/null 2>&1 || { echo "bench skipped: its Go modules cannot be fetched"; exit 0; }; $(GO) run .; }
+
+## measure: starts and restarts of the real CLI beside a bare start, as docs/performance.md says
+measure:
+	UNDERSTUDY_MEASURE=20 $(GO) test -count=1 -run '^TestMeasureStarts$$' -v .
 
 clean:
 	rm -rf bin data

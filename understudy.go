@@ -52,8 +52,9 @@ type Runtime struct {
 	budgets  map[string]*session.Budget
 	held     []audit.Record // of the root supervisor: touched by its events only
 
-	mu    sync.Mutex
-	known map[string]*member
+	mu       sync.Mutex
+	draining bool // no more sessions are made
+	known    map[string]*member
 	pools map[string]*Pool
 
 	stop sync.Once
@@ -332,6 +333,9 @@ type origin struct {
 func (rt *Runtime) newSession(name string, options session.Options, home *branch, how origin) (*session.Session, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	if rt.draining {
+		return nil, fmt.Errorf("session %s: %w: the runtime is being drained", name, session.ErrStopped)
+	}
 	if rt.known[name] != nil || home == rt.sessions && rt.taken(name) {
 		return nil, fmt.Errorf("session %s: %w", name, ErrExists)
 	}
@@ -624,6 +628,30 @@ func (rt *Runtime) Audit() *audit.Trail { return rt.trail }
 
 // System is the runtime's actors, for children of Supervise.
 func (rt *Runtime) System() *actor.System { return rt.system }
+
+// Drain refuses queries and new sessions from now on, and waits until no turn is running, of anybody's, or until ctx ends: then its
+// error is returned, and the turns go on. Shutdown is what follows.
+func (rt *Runtime) Drain(ctx context.Context) error {
+	rt.mu.Lock()
+	rt.draining = true
+	pools := slices.Collect(maps.Values(rt.pools))
+	rt.mu.Unlock()
+	for _, p := range pools {
+		p.close()
+	}
+	sessions := rt.Sessions()
+	ends := make(chan error, len(sessions))
+	for _, s := range sessions {
+		go func() { ends <- s.Drain(ctx) }() // ends with the session's turn, or with ctx
+	}
+	var err error
+	for range sessions {
+		if end := <-ends; err == nil {
+			err = end
+		}
+	}
+	return err
+}
 
 // Shutdown stops the tree: turns are interrupted, processes ended with all they started, the audit log
 // closed. It may be called more than once; later calls wait for the first. If the context ends first,

@@ -22,6 +22,7 @@ type desk struct {
 	holder   *loop  // that actor
 	maxQueue int
 	closed   error // why no query is taken: stopped, failed
+	draining error // why none is any more
 	actor    actor.Ref[message]
 	stderr   func() []string
 	watchers map[*watcher]struct{}
@@ -40,6 +41,9 @@ type desk struct {
 func (d *desk) enqueue(q *query) (actor.Ref[message], error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.draining != nil {
+		return d.actor, d.draining
+	}
 	if d.closed != nil {
 		return d.actor, d.closed
 	}

@@ -286,6 +286,7 @@ func (l *loop) rest(c *actor.Context[message]) {
 			l.after(c, settleDeadline, settleGrace)
 		}
 		l.endPermit()
+		l.drained()
 		l.pump(c)
 		l.lieDown(c)
 	}

@@ -39,6 +39,7 @@ type loop struct {
 	asleep    bool               // and has ended
 	waking    bool               // a process after that is there or coming up
 	controls  []control          // that wait for it to wake up
+	drains    []actor.Reply[struct{}]
 	retrying  bool               // the CLI tries an API request again
 
 	turns   turns
@@ -131,6 +132,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onPermitted(c, m.permit)
 	case hibernate:
 		l.hibernate(c)
+	case quiet:
+		l.onDrain(m.reply)
 	case overdue:
 		delete(l.timers, m.what)
 		l.onOverdue(c, m.what)

@@ -40,8 +40,13 @@ type daemon struct {
 const shutdownMargin = 20 * time.Second
 
 func (d *daemon) run(ctx context.Context) error {
-	stop, kill, release := signalled(ctx)
+	drained := make(chan struct{})
+	stop, hurry, kill, release := signalled(ctx, drained)
 	defer release()
+	systemd, err := newNotifier(os.Getenv, d.logger)
+	if err != nil {
+		return err
+	}
 	// Last of all: this process is the parent of whatever a tool has left behind, and knows no other children.
 	defer func() {
 		if swept := process.SweepOrphans(); len(swept.Killed) > 0 {
@@ -56,6 +61,13 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	systemd.ready(fmt.Sprintf("%d sessions", len(rt.Sessions())))
+	watching, unwatch := context.WithCancel(kill)
+	defer unwatch()
+	go systemd.watch(watching, func(ctx context.Context) error { // ends with the daemon
+		_, err := rt.Tree(ctx)
+		return err
+	})
 	select {
 	case <-rt.Done():
 		if err := rt.Err(); err != nil {
@@ -63,9 +75,12 @@ func (d *daemon) run(ctx context.Context) error {
 		}
 		return nil
 	case <-stop.Done():
-		d.logger.Info().AnErr("reason", context.Cause(stop)).Msg("shutting down; a second signal kills at once")
-		return d.shutdown(kill, rt)
 	}
+	limit, limited := d.patience()
+	systemd.stopping(d.cfg.DrainTimeout+limit, limited)
+	d.drain(hurry, context.Cause(stop), rt)
+	close(drained)
+	return d.shutdown(kill, rt)
 }
 
 // start brings everything up and says so. If it fails, nothing stays behind.
@@ -201,6 +216,21 @@ func (d *daemon) groups(all []config.Group) []understudy.Group {
 		})
 	}
 	return out
+}
+
+// drain lets the turns that run come to their end, for as long as they may or until hurry ends.
+func (d *daemon) drain(hurry context.Context, reason error, rt *understudy.Runtime) {
+	if d.cfg.DrainTimeout <= 0 {
+		d.logger.Info().AnErr("reason", reason).Msg("shutting down; a second signal kills at once")
+		return
+	}
+	d.logger.Info().AnErr("reason", reason).Dur("drain_timeout", d.cfg.DrainTimeout).
+		Msg("shutting down: no more queries; turns that run may end. A second signal interrupts them, a third kills at once")
+	ctx, cancel := context.WithTimeout(hurry, d.cfg.DrainTimeout)
+	defer cancel()
+	if err := rt.Drain(ctx); err != nil {
+		d.logger.Warn().Err(err).Msg("turns that still run are interrupted")
+	}
 }
 
 // shutdown ends everything in order, until the kill context ends or a session takes longer than it may.

@@ -13,13 +13,13 @@ type signalError struct{ os.Signal }
 
 func (e signalError) Error() string { return fmt.Sprintf("signal: %v", e.Signal) }
 
-// signalled gives two contexts: stop ends with the first signal that asks the daemon to end, and kill with the
-// second. release gives the signals back.
+// signalled gives three contexts: stop ends with the first signal that asks the daemon to end, hurry with the next one as
+// long as drained is open, and kill with the one after that. release gives the signals back.
 //
 // A hangup is such a signal, unless whoever started the daemon has it ignored, as nohup does. SIGPIPE is taken
 // and dropped: a daemon whose log nobody reads any more goes on with its work. (It is not ignored, since the
 // sessions' tools would inherit that.)
-func signalled(parent context.Context) (stop, kill context.Context, release func()) {
+func signalled(parent context.Context, drained <-chan struct{}) (stop, hurry, kill context.Context, release func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -29,18 +29,33 @@ func signalled(parent context.Context) (stop, kill context.Context, release func
 	signal.Notify(pipes, syscall.SIGPIPE)
 
 	kill, cancelKill := context.WithCancelCause(parent)
-	stop, cancelStop := context.WithCancelCause(kill)
-	go func() { // ends with release, or with the second signal
-		for _, cancel := range []context.CancelCauseFunc{cancelStop, cancelKill} {
+	hurry, cancelHurry := context.WithCancelCause(kill)
+	stop, cancelStop := context.WithCancelCause(hurry)
+	go func() { // ends with release, or with the signal that kills
+		for {
+			var s os.Signal
 			select {
-			case s := <-signals:
-				cancel(signalError{s})
+			case s = <-signals:
 			case <-kill.Done():
 				return
 			}
+			over := false
+			select {
+			case <-drained:
+				over = true
+			default:
+			}
+			switch {
+			case stop.Err() == nil:
+				cancelStop(signalError{s})
+			case hurry.Err() == nil && !over:
+				cancelHurry(signalError{s})
+			default:
+				cancelKill(signalError{s})
+			}
 		}
 	}()
-	return stop, kill, func() {
+	return stop, hurry, kill, func() {
 		signal.Stop(signals)
 		signal.Stop(pipes)
 		cancelKill(context.Canceled)

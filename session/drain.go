@@ -8,6 +8,11 @@ import (
 	"github.com/understudy-run/understudy/actor"
 )
 
+// quiet asks for the end of turns.
+type quiet struct{ reply actor.Reply[struct{}] }
+
+func (quiet) isMessage() {}
+
 // Drain refuses queries from now on, ends those that wait, with ErrStopped, and waits until no turn is running or ctx ends. The
 // process stays as it is; the session is to be stopped next.
 func (s *Session) Drain(ctx context.Context) error {

@@ -40,7 +40,7 @@ type loop struct {
 	waking    bool               // a process after that is there or coming up
 	controls  []control          // that wait for it to wake up
 	drains    []actor.Reply[struct{}]
-	retrying  bool               // the CLI tries an API request again
+	retrying  bool // the CLI tries an API request again
 
 	turns   turns
 	atWork  bool      // by the CLI's own word; a turn of its own may be about to begin

@@ -85,8 +85,6 @@ type (
 	permitted   struct{ permit *permit }
 	processGone struct{}
 
-	quiet struct{ reply actor.Reply[struct{}] }
-
 	// From the governor.
 	hibernate struct{}
 
@@ -123,29 +121,3 @@ func (overdue) isMessage()      {}
 func (silent) isMessage()       {}
 func (hookDone) isMessage()     {}
 func (hostAnswered) isMessage() {}
-func (awaitReady) isMessage()   {}
-func (wake) isMessage()         {}
-func (abandon) isMessage()      {}
-func (interrupt) isMessage()    {}
-func (keep) isMessage()         {}
-func (control) isMessage()      {}
-func (launched) isMessage()     {}
-func (admitted) isMessage()     {}
-func (permitted) isMessage()    {}
-func (hibernate) isMessage()    {}
-func (quiet) isMessage()        {}
-func (frame) isMessage()        {}
-func (noise) isMessage()        {}
-func (ended) isMessage()        {}
-func (writerEnded) isMessage()  {}
-func (observed) isMessage()     {}
-func (saved) isMessage()        {}
-func (intentKept) isMessage()   {}
-func (promptKept) isMessage()   {}
-func (decided) isMessage()      {}
-func (answered) isMessage()     {}
-func (unanswered) isMessage()   {}
-func (called) isMessage()       {}
-func (processGone) isMessage()  {}
-func (overdue) isMessage()      {}
-func (silent) isMessage()       {}

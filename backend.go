@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"strings"
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
@@ -193,7 +194,17 @@ func (b *backend) asker(name string) (func(context.Context, session.Prompt) iter
 	return s.QueryPrompt, nil
 }
 
+// forkKey is what the only pair begins with that asks for a copy of a session, and is no option of one.
+const forkKey = "fork="
+
 func (b *backend) Spawn(ctx context.Context, name string, pairs []string) error {
+	if len(pairs) == 1 && strings.HasPrefix(pairs[0], forkKey) {
+		_, err := b.Fork(ctx, strings.TrimPrefix(pairs[0], forkKey), name)
+		if err != nil && debug.CodeOf(coded(err)) == debug.Internal {
+			return &debug.Error{Code: debug.BadRequest, Message: err.Error()}
+		}
+		return coded(err)
+	}
 	options, err := b.parse(name, pairs)
 	if err != nil {
 		return &debug.Error{Code: debug.BadRequest, Message: err.Error()}

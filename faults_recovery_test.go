@@ -1,0 +1,163 @@
+package understudy_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+)
+
+// notices are the kinds of notices in the audit log.
+func notices(t *testing.T, dataDir string) []string {
+	t.Helper()
+	var kinds []string
+	for r, err := range audit.Read(filepath.Join(dataDir, "audit")) {
+		require.NoError(t, err)
+		if r.Kind == audit.SessionNotice {
+			kinds = append(kinds, r.Detail["notice"].(string))
+		}
+	}
+	return kinds
+}
+
+func asks(t *testing.T, rt *understudy.Runtime, name, prompt string) session.Answer {
+	t.Helper()
+	s, err := rt.Session(name)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	answer, err := s.Ask(ctx, prompt)
+	require.NoError(t, err)
+	return answer
+}
+
+// Fault: the runtime ends, and there are sessions that are in no configuration
+// Outcome: the next one starts them again with their options, conversation and counts, and says so; those that were stopped on
+// request, and those of which a secret was not kept, it does not start without being told how
+// On: simulated
+func TestSpawnedSessionsComeBack(t *testing.T) {
+	var first understudy.Options
+	var plain session.Options
+	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) { first, plain = *o, s })
+	plain.MaxTurns = 7
+	keyed := plain
+	keyed.APIKey = madeUpKey
+	for name, o := range map[string]session.Options{"plain": plain, "stopped": plain, "keyed": keyed} {
+		_, err := rt.Spawn(t.Context(), name, o)
+		require.NoError(t, err)
+		asks(t, rt, name, "I am "+name)
+	}
+	require.NoError(t, rt.Stop(t.Context(), "stopped"))
+	require.NoError(t, rt.Shutdown(t.Context()))
+	state, err := os.ReadFile(filepath.Join(first.DataDir, "state", "keyed.json"))
+	require.NoError(t, err)
+	assert.NotContains(t, string(state), madeUpKey)
+
+	rt = runtimeWith(t, func(o *understudy.Options, _ session.Options) { *o = first })
+	assert.Equal(t, "history: I am plain", asks(t, rt, "plain", "[[history]]").Text)
+	s, err := rt.Session("plain")
+	require.NoError(t, err)
+	assert.Equal(t, 7, s.Options().MaxTurns)
+	info := s.Info()
+	assert.Equal(t, 2, info.Generation)
+	assert.Equal(t, 2, info.Turns)
+	assert.InDelta(t, 0.01, info.CostUSD, 1e-9)
+	for _, name := range []string{"stopped", "keyed"} {
+		_, err := rt.Session(name)
+		assert.ErrorIs(t, err, understudy.ErrNoSession, name)
+	}
+	assert.Contains(t, notices(t, first.DataDir), string(session.NoticeRecovered))
+	require.NoError(t, rt.Shutdown(t.Context()))
+
+	first.Respawn = func(name string, kept session.Options) (session.Options, error) {
+		if name == "keyed" {
+			assert.Empty(t, kept.APIKey)
+			kept.APIKey = madeUpKey
+		}
+		return kept, nil
+	}
+	rt = runtimeWith(t, func(o *understudy.Options, _ session.Options) { *o = first })
+	assert.Equal(t, "history: I am keyed", asks(t, rt, "keyed", "[[history]]").Text)
+	require.NoError(t, rt.Remove(t.Context(), "plain"))
+	require.NoError(t, rt.Shutdown(t.Context()))
+	rt = runtimeWith(t, func(o *understudy.Options, _ session.Options) { *o = first })
+	_, err = rt.Session("plain")
+	assert.ErrorIs(t, err, understudy.ErrNoSession, "what was removed stays so")
+}
+
+// Fault: the records of a session, of the API's limits and of a budget are damaged at the same time
+// Outcome: the runtime starts; each is set aside and said so in the audit log; a session begins a new conversation
+// On: simulated
+func TestDamagedStateIsSetAsideAndSaid(t *testing.T) {
+	var first understudy.Options
+	begin := func(o *understudy.Options, s session.Options) {
+		if first.DataDir == "" {
+			first = *o
+			s.Budgets = []string{"team"}
+			first.Budgets = []session.BudgetSpec{{Name: "team", LimitUSD: 1}}
+			first.Sessions = []understudy.SessionSpec{{Name: "a", Options: s}}
+		}
+		*o = first
+	}
+	rt := runtimeWith(t, begin)
+	asks(t, rt, "a", "remember")
+	require.NoError(t, rt.Shutdown(t.Context()))
+	for _, file := range []string{"state/a.json", "budgets/team.json", "limits.json"} {
+		require.NoError(t, os.WriteFile(filepath.Join(first.DataDir, file), []byte(`{"version":1,`), 0o600))
+	}
+	rt = runtimeWith(t, begin)
+	assert.Equal(t, "history: ", asks(t, rt, "a", "[[history]]").Text)
+	for _, file := range []string{"state/a.json.damaged", "budgets/team.json.damaged", "limits.json.damaged"} {
+		assert.FileExists(t, filepath.Join(first.DataDir, file))
+	}
+	require.NoError(t, rt.Shutdown(t.Context()))
+	damaged := 0
+	for _, kind := range notices(t, first.DataDir) {
+		if kind == string(session.NoticeStateDamaged) {
+			damaged++
+		}
+	}
+	assert.Equal(t, 3, damaged)
+}
+
+// Fault: the data directory cannot be written
+// Outcome: the runtime does not start, and the error names the directory
+// On: memory
+func TestADataDirectoryThatCannotBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := understudy.Start(t.Context(), understudy.Options{DataDir: filepath.Join(file, "data")})
+	require.Error(t, err)
+	assert.ErrorContains(t, err, "data directory")
+	assert.ErrorContains(t, err, file)
+}
+
+// Fault: the state of a session cannot be written any more, and later it can
+// Outcome: the session works on; it says what is not on disk, and that it is again
+// On: simulated
+func TestStateThatCannotBeWritten(t *testing.T) {
+	var first understudy.Options
+	var options session.Options
+	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) { first, options = *o, s })
+	s, err := rt.Spawn(t.Context(), "a", options)
+	require.NoError(t, err)
+	state := filepath.Join(first.DataDir, "state")
+	require.NoError(t, os.Rename(state, state+".away"))
+	require.NoError(t, os.WriteFile(state, nil, 0o600)) // root may write anywhere, but not into a file as if it were a directory
+	asks(t, rt, "a", "hello")
+	require.Eventually(t, func() bool { return s.Info().Unsaved != "" }, patience, time.Millisecond)
+	require.NoError(t, os.Remove(state))
+	require.NoError(t, os.Rename(state+".away", state))
+	require.Eventually(t, func() bool { return s.Info().Unsaved == "" }, patience, time.Millisecond)
+	kinds := notices(t, first.DataDir)
+	assert.Contains(t, kinds, string(session.NoticeStateUnsaved))
+	assert.Contains(t, kinds, string(session.NoticeStateSaved))
+}

@@ -43,6 +43,10 @@ func TestConformance(t *testing.T) {
 		{"with nobody to ask what must be asked is denied", nobodyToAsk},
 		{"intent is on disk before the tool runs", intentFirst},
 		{"a cut turn is charged", cutTurnCosts},
+		{"hibernation", hibernation},
+		{"a fork", fork},
+		{"a conversation that crashes every process", poisoned},
+		{"another directory", anotherDirectory},
 		{"max turns", maxTurns},
 		{"max budget", maxBudget},
 		{"max budget over a kill", maxBudgetOverAKill},
@@ -988,4 +992,95 @@ func runsOnce(r *rig) {
 	require.ErrorIs(r, err, session.ErrDropped)
 	assert.Equal(r, "echo: again", r.mustAsk("again").Text)
 	assert.Equal(r, 2, r.Info().Turns)
+}
+
+// hibernation: the process of an idle session ends, the next query goes on with the conversation and the money.
+func hibernation(r *rig) {
+	r.spec.IdleTimeout = 300 * time.Millisecond
+	r.boot()
+	r.mustAsk("before")
+	r.until("it hibernates", func() bool { return r.Info().State == session.Hibernated })
+	assert.Zero(r, r.Info().PID)
+	assert.Contains(r, r.history(), "before")
+	info := r.Info()
+	assert.Equal(r, 2, info.Generation)
+	assert.Zero(r, info.Restarts)
+	assert.InDelta(r, 0.01, info.CostUSD, 1e-9)
+}
+
+// fork: a copy of the conversation under a name, an id and with money of its own.
+func fork(r *rig) {
+	r.boot()
+	_, err := r.rt.Fork(r.within(), "worker", "early")
+	require.ErrorContains(r, err, "no conversation yet")
+	r.mustAsk("in common")
+	branch, err := r.rt.Fork(r.within(), "worker", "branch")
+	require.NoError(r, err)
+	ask := func(prompt string) string {
+		answer, err := branch.Ask(r.within(), prompt)
+		require.NoError(r, err)
+		return answer.Text
+	}
+	assert.Equal(r, "history: in common", ask("[[history]]"))
+	ask("in the branch")
+	r.mustAsk("in the trunk")
+	assert.NotEqual(r, r.Info().SessionID, branch.Info().SessionID)
+	assert.InDelta(r, 0.01, branch.Info().CostUSD, 1e-9, "what the trunk has spent is not the branch's")
+	require.NoError(r, r.rt.Restart(r.within(), "branch"))
+	history := ask("[[history]]")
+	assert.Contains(r, history, "in the branch")
+	assert.NotContains(r, history, "in the trunk")
+	_, err = r.rt.Fork(r.within(), "worker", "branch")
+	assert.ErrorIs(r, err, understudy.ErrExists)
+}
+
+// poisoned: a conversation on which process after process crashes is left for a new one, when the options say so.
+func poisoned(r *rig) {
+	r.spec.OnResumeFailure = session.ResumeFresh
+	r.boot()
+	r.mustAsk("remember")
+	before := r.Info().SessionID
+	// The signal of a crash. One that others send, such as SIGKILL, would not be the conversation's doing.
+	suicide := bash("kill -SEGV $CLAUDE_PID; read -t 20 < /dev/zero")
+	for range 3 {
+		_, err := r.ask(suicide)
+		var crash *session.CrashError
+		require.ErrorAs(r, err, &crash)
+		r.until("the next generation", func() bool { return r.Info().State == session.Idle })
+	}
+	assert.Equal(r, "history: ", r.history(), "a new conversation")
+	assert.NotEqual(r, before, r.Info().SessionID)
+	said := 0
+	for _, record := range r.records(audit.SessionNotice) {
+		if record.Detail["notice"] == string(session.NoticeResumeFailed) {
+			said++
+			assert.Equal(r, before, record.Detail["conversation"])
+			assert.EqualValues(r, 2, record.Detail["attempts"])
+		}
+	}
+	assert.Equal(r, 1, said)
+}
+
+// anotherDirectory: a session that is configured for another directory goes on with its conversation there, and says so.
+func anotherDirectory(r *rig) {
+	r.boot()
+	r.mustAsk("remember")
+	id := r.Info().SessionID
+	require.NoError(r, r.rt.Shutdown(r.within()))
+	r.spec.CWD = r.TempDir()
+	var err error
+	r.options.Respawn = func(string, session.Options) (session.Options, error) { return r.spec, nil }
+	r.rt, err = understudy.Start(r.within(), r.options)
+	require.NoError(r, err)
+	rt := r.rt
+	r.Cleanup(func() { shutdown(r.T, rt) })
+	r.Session, err = r.rt.Session("worker")
+	require.NoError(r, err)
+	assert.Contains(r, r.history(), "remember")
+	assert.Equal(r, id, r.Info().SessionID)
+	changed := false
+	for _, record := range r.records(audit.SessionNotice) {
+		changed = changed || record.Detail["notice"] == string(session.NoticeOptionsChanged)
+	}
+	assert.True(r, changed)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"syscall"
 
 	"github.com/google/uuid"
 
@@ -47,6 +48,10 @@ func (l *loop) judgeConversation(crash *CrashError) {
 // incriminates reports whether an end may be the conversation's doing. What others do to the process is not, nor what keeps
 // it from starting at all.
 func incriminates(crash *CrashError) bool {
+	switch crash.Exit.Signal {
+	case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGABRT, syscall.SIGILL, syscall.SIGFPE, syscall.SIGTRAP, syscall.SIGSYS:
+		return true // a process does this to itself
+	}
 	switch crash.Class {
 	case process.ClassCrashed, process.ClassMemory, process.ClassClean, process.ClassProtocol:
 		return true

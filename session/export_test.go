@@ -1,0 +1,10 @@
+package session
+
+// StoredQueue is how many prompts a record on disk says to be waiting or running.
+func StoredQueue(dir, name string) int {
+	r, err := store{dir}.read(name)
+	if err != nil {
+		return -1
+	}
+	return len(r.Queue)
+}

@@ -55,7 +55,7 @@ type Runtime struct {
 	mu       sync.Mutex
 	draining bool // no more sessions are made
 	known    map[string]*member
-	pools map[string]*Pool
+	pools    map[string]*Pool
 
 	stop sync.Once
 	done chan struct{}

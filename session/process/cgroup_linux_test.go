@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,4 +159,17 @@ func TestGroupsOfAKilledRuntime(t *testing.T) {
 	assert.NoDirExists(t, g.v2)
 	_, err = endGroup(g.v2, time.Now())
 	assert.NoError(t, err, "of a group that is gone")
+}
+
+// A first process that can't be moved to its group is not let go on without its limits.
+func TestAGroupThatCannotBeJoined(t *testing.T) {
+	needs(t, LayerPIDNamespace)
+	ns, err := pidNamespace()
+	require.NoError(t, err)
+	var c child
+	h := &holding{ns: ns, group: &cgroup{v1: []string{"/no/such/group"}}, env: []string{MarkerVariable + "=" + marker(t)}}
+	err = c.startInit(initOrder{Probe: true}, &syscall.ProcAttr{}, h)
+	require.ErrorContains(t, err, "control group: ")
+	_, there := readStat(c.pid)
+	assert.False(t, there, "it is ended and reaped")
 }

@@ -137,10 +137,8 @@ func (c *child) startInit(order initOrder, attr *syscall.ProcAttr, h *holding) e
 		return err
 	}
 	c.link = &initLink{f: ours}
-	if err := h.join(c.pid); err == nil {
+	if err = h.join(c.pid); err == nil {
 		err = c.link.order(order)
-	} else {
-		_ = unix.Kill(c.pid, unix.SIGKILL)
 	}
 	if err == nil {
 		c.cli, err = c.link.started(c.pid)

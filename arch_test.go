@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"supervisor/debug":      {"supervisor", "actor"},
 	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
 	"metrics":               {"supervisor", "actor"},
+	"session/tool":          {"session"},
 	"supervisor":            {"actor"},
 	"audit":                 {"actor", "audit/internal/format"},
 	"audit/internal/format": {},

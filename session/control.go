@@ -85,6 +85,8 @@ func (l *loop) onQuestion(c *actor.Context[message], m *protocol.ControlRequest)
 		l.onHook(c, m.RequestID, body)
 	case *protocol.CanUseTool:
 		l.onPermission(c, m.RequestID, body)
+	case *protocol.MCPMessage:
+		l.onMCPMessage(c, m.RequestID, body)
 	case *protocol.Elicitation:
 		l.onElicitation(c, m.RequestID, body)
 	case *protocol.UserDialog:

@@ -41,6 +41,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 		cancel()
 		delete(l.questions, id)
 	}
+	l.endHosted()
 	l.withdrawApprovals("the process that asked has ended")
 	l.endPermit()
 	l.noteRetry(nil)

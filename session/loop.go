@@ -52,6 +52,7 @@ type loop struct {
 
 	requests   map[string]*request // ours to the CLI, unanswered
 	questions  map[string]context.CancelFunc
+	hosted     map[string]*hosted          // MCP servers in this program, by name
 	approvals  map[string]*pendingApproval // by the id of the control request
 	sequence   int
 	timers     map[deadline]*actor.Timer
@@ -74,7 +75,7 @@ func newLoop(s *Session) *loop {
 		account: account(s.spec.Options),
 		session: s, options: s.spec.Options, desk: s.desk, log: s.spec.Logger.With().Str("session", s.name).Logger(),
 		tools: make(map[string]*toolUse), requests: make(map[string]*request),
-		questions: make(map[string]context.CancelFunc), approvals: make(map[string]*pendingApproval), timers: make(map[deadline]*actor.Timer),
+		questions: make(map[string]context.CancelFunc), approvals: make(map[string]*pendingApproval), hosted: make(map[string]*hosted), timers: make(map[deadline]*actor.Timer),
 	}
 }
 
@@ -120,6 +121,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onDecided(c, m)
 	case hookDone:
 		l.onHookDone(c, m)
+	case rpcSent:
+		l.onRPCSent(c, m)
 	case hostAnswered:
 		l.onHostAnswered(c, m)
 	case answered:

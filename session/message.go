@@ -1,6 +1,8 @@
 package session
 
 import (
+	"encoding/json"
+
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/process"
@@ -62,6 +64,12 @@ type (
 		out       any
 		err       error
 	}
+	rpcSent struct { // by an MCP server in this program
+		server string
+		raw    json.RawMessage
+		failed string // the JSON-RPC id of what err is about
+		err    error
+	}
 	hostAnswered struct { // an elicitation, a dialog
 		requestID string
 		payload   any
@@ -120,4 +128,5 @@ func (processGone) isMessage()  {}
 func (overdue) isMessage()      {}
 func (silent) isMessage()       {}
 func (hookDone) isMessage()     {}
+func (rpcSent) isMessage()      {}
 func (hostAnswered) isMessage() {}

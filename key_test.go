@@ -96,13 +96,14 @@ func TestAKeyIsAskedForAtEachStart(t *testing.T) {
 	assert.Equal(t, "first-key-0123456789", requests[0].Key)
 	assert.Equal(t, "second-key-0123456789 for worker", requests[len(requests)-1].Key)
 	for _, record := range r.records() {
-		data := string(record.Input) + string(record.Output)
+		var data strings.Builder
+		data.WriteString(string(record.Input) + string(record.Output))
 		for _, v := range record.Detail {
 			if text, ok := v.(string); ok {
-				data += text
+				data.WriteString(text)
 			}
 		}
-		assert.NotContains(t, data, "second-key-0123456789")
+		assert.NotContains(t, data.String(), "second-key-0123456789")
 	}
 }
 

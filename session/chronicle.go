@@ -22,10 +22,9 @@ const (
 
 // chronicle is what an incarnation needs to tell the moments of its life.
 type chronicle struct {
-	turn    int       // that runs, 0 for none
-	began   time.Time // the turn
-	models  map[string]ModelTokens
-	context int64 // tokens that the last model call had
+	turn   int       // that runs, 0 for none
+	began  time.Time // the turn
+	models map[string]ModelTokens
 }
 
 // tell adds where the session is.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -33,9 +34,7 @@ func (h HTTP) post(ctx context.Context, url, contentType string, body []byte) er
 	if err != nil {
 		return err
 	}
-	for name, values := range h.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, h.Header)
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("User-Agent", "understudy-audit")
 	client := h.Client

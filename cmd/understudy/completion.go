@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -24,10 +25,8 @@ sessions that run.`,
 			if err := takes("SHELL")(cmd, args); err != nil {
 				return err
 			}
-			for _, shell := range shells {
-				if args[0] == shell {
-					return nil
-				}
+			if slices.Contains(shells, args[0]) {
+				return nil
 			}
 			return usageError(fmt.Errorf("no completion for %q: expected %s", args[0], alternatives(shells)))
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,12 +48,7 @@ var paged = []string{"after", "limit", "session", "kind", "tool", "outcome", "tu
 
 // asksForPage reports whether a request is for a page and not for the last records.
 func asksForPage(q url.Values) bool {
-	for _, name := range paged {
-		if q.Has(name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(paged, q.Has)
 }
 
 // auditPages gives a page of the log as JSON lines, and the address of the next in the header Link.

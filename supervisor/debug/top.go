@@ -238,13 +238,13 @@ func (t *Top) head(o RenderOptions) []string {
 	}
 	first := strings.Join(parts, "  ") + "  spent " + dollars(spent) + "  up " + ageOf(t.root.Since, o.Now)
 	second := ""
-	for _, s := range troubled(&t.root) { // the first of it, which is the worst
-		text := trouble(*s.node, o.Now)
+	if all := troubled(&t.root); len(all) > 0 {
+		worst := all[0].node
+		text := trouble(*worst, o.Now)
 		if text == "" {
-			text = "the next restart is one too many: " + exhausted(*s.node)
+			text = "the next restart is one too many: " + exhausted(*worst)
 		}
-		second = painted(o, lookOf(s.node.State).tone, "! "+harmless(s.node.Name)+": "+harmless(text))
-		break
+		second = painted(o, lookOf(worst.State).tone, "! "+harmless(worst.Name)+": "+harmless(text))
 	}
 	return []string{first, second}
 }

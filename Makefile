@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check chaos bench measure clean
+.PHONY: run build test check chaos bench measure browser load clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -42,6 +42,15 @@ bench:
 ## measure: starts and restarts of the real CLI beside a bare start, as docs/performance.md says
 measure:
 	UNDERSTUDY_MEASURE=20 $(GO) test -count=1 -run '^TestMeasureStarts$$' -v .
+
+## browser: the debug page in headless Chromium, with 200 simulated sessions. Pictures are left in .cache/screenshots.
+## Needs chromium (CHROMIUM says where), node and npm.
+browser: build
+	cd supervisor/debug/browser && npm ci --no-audit --no-fund --silent && npm test
+
+## load: 1,000 sessions and 20 viewers for LOAD (10m); memory must stay flat
+load:
+	UNDERSTUDY_LOAD=$(or $(LOAD),10m) $(GO) test -count=1 -timeout 30m -v -run '^TestLoad$$' ./supervisor/debug
 
 clean:
 	rm -rf bin data

@@ -145,7 +145,7 @@
     if (paused || document.hidden) return;
     const now = Date.now();
     for (const e of main.querySelectorAll("time[data-since], time[data-until]")) {
-      const text = age(e.dataset.since ? now - e.dataset.since : e.dataset.until - now + 999);
+      const text = age(e.dataset.since ? now - e.dataset.since : e.dataset.until - now + 999) + (e.dataset.tail || "");
       if (e.firstChild && e.firstChild.nodeValue !== text) e.firstChild.nodeValue = text;
     }
   }, 1000);

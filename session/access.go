@@ -30,6 +30,25 @@ func (a APIProxy) problems() []Problem {
 	return out
 }
 
+// provide gives a launch what is its own for as long as its process lives: a HOME, and a way to the API. release takes it back;
+// the process must have ended, or not have started.
+func (s *Session) provide(ctx context.Context, o Options, l *process.Launch) (release func(), err error) {
+	leave, err := s.isolate(o, l)
+	if err != nil {
+		return leave, err
+	}
+	revoke, err := s.access(ctx, o, l)
+	if err != nil {
+		revoke()
+		leave()
+		return func() {}, err
+	}
+	return func() {
+		revoke()
+		leave()
+	}, nil
+}
+
 // access gives a launch its way to the API. release ends it; it may be called more than once, and the process must have
 // ended, or not have started.
 func (s *Session) access(ctx context.Context, o Options, l *process.Launch) (release func(), err error) {

@@ -92,7 +92,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		release := func() {}
 		err := options.prepare(&spec)
 		if err == nil {
-			release, err = session.access(bounded, options, &spec)
+			release, err = session.provide(bounded, options, &spec)
 		}
 		if err != nil {
 			alive.leave()

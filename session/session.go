@@ -325,7 +325,7 @@ func (s *Session) notRunning(err error) error {
 func (s *Session) Forget() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(s.awaitGone(ctx), s.store.forget(s.name))
+	return errors.Join(s.awaitGone(ctx), s.store.forget(s.name), s.forgetHome())
 }
 
 // environment is what is set in the CLI's environment.

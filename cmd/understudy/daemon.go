@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/audit"
@@ -40,6 +41,7 @@ type daemon struct {
 const shutdownMargin = 20 * time.Second
 
 func (d *daemon) run(ctx context.Context) error {
+	unix.Umask(0o077) // what sessions and the log make is this user's alone
 	drained := make(chan struct{})
 	stop, hurry, kill, release := signalled(ctx, drained)
 	defer release()
@@ -303,6 +305,9 @@ func (d *daemon) greet(version string, endpoints []*endpoint) {
 	for _, e := range endpoints {
 		if e.id == tcpEndpoint {
 			page = "http://" + browsable(e.addr) + debug.Path
+			if _, err := os.Stat(filepath.Join(d.cfg.DataDir, tokenName)); err == nil && !d.cfg.Debug.OpenReads {
+				page += "  (password: " + filepath.Join(d.cfg.DataDir, tokenName) + ")"
+			}
 		} else {
 			socket = e.addr.String()
 		}

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -10,6 +14,7 @@ import (
 
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/supervisor"
 	"github.com/understudy-run/understudy/supervisor/debug"
 )
@@ -58,6 +63,9 @@ func (d *daemon) listen() ([]*endpoint, error) {
 	if d.cfg.Debug.Listen == "" {
 		return all, nil
 	}
+	if err := d.makeToken(); err != nil {
+		return nil, errors.Join(err, closeAll(all))
+	}
 	// Port 0 is any, the first time; afterwards it is the one that people know.
 	onTCP := func() (net.Listener, error) { return debug.ListenTCP(d.cfg.Debug.Listen) }
 	again := func(addr net.Addr) (net.Listener, error) { return debug.ListenTCP(addr.String()) }
@@ -65,6 +73,35 @@ func (d *daemon) listen() ([]*endpoint, error) {
 		return nil, err
 	}
 	return all, nil
+}
+
+// tokenName is the file in the data directory that has the endpoint's token, if the configuration has none.
+const tokenName = "debug.token"
+
+// makeToken sees to it that the TCP endpoint has a token: the configuration's, or a new one at each start, which only this user
+// can read.
+func (d *daemon) makeToken() error {
+	if d.cfg.Debug.Token != "" {
+		return nil
+	}
+	token := rand.Text() + rand.Text()
+	path := filepath.Join(d.cfg.DataDir, tokenName)
+	if err := os.MkdirAll(d.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("token of the debug endpoint: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be a link, or open to others
+		return fmt.Errorf("token of the debug endpoint: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("token of the debug endpoint: %w", err)
+	}
+	_, err = f.WriteString(token + "\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("token of the debug endpoint: %w", err)
+	}
+	d.cfg.Debug.Token = session.Secret(token)
+	return nil
 }
 
 func (d *daemon) socketPath() string {
@@ -77,10 +114,11 @@ func (d *daemon) socketPath() string {
 // child is how an endpoint is supervised: whatever happens to it, the sessions go on. On the socket, which only
 // this user can reach, it acts; on TCP it shows, and acts for those who have the token.
 func (e *endpoint) child(rt *understudy.Runtime, d *daemon) supervisor.ChildSpec {
-	options := debug.Options{Socket: true, Actions: true, Logger: d.logger, Version: version}
+	options := debug.Options{Socket: true, Actions: true, Stranger: process.FromSession, Logger: d.logger, Version: version}
 	options.Metrics = promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{})
 	if e.id == tcpEndpoint {
-		options.Socket, options.Actions, options.Token = false, d.cfg.Debug.Token != "", d.cfg.Debug.Token.Reveal()
+		options.Socket, options.Token = false, d.cfg.Debug.Token.Reveal()
+		options.RequireTokenForReads = !d.cfg.Debug.OpenReads // an agent's tools reach loopback, too
 	}
 	backend := rt.Backend(func(name string, pairs []string) (session.Options, error) {
 		o, err := d.cfg.ParseSession(name, pairs)

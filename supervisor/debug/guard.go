@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 )
 
@@ -32,6 +33,9 @@ func (g *guard) check(r *http.Request) error {
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if !g.options.Socket && !g.knownHost(r.Host) {
 		return &Error{Misdirected, fmt.Sprintf("the endpoint does not answer to the host name %q: use an IP address or localhost, or list the name in Options.Hosts (a web page could make its own name point here)", cut(r.Host, 200))}
+	}
+	if g.stranger(r) {
+		return &Error{Forbidden, "this endpoint is for the user that runs it, and not for what its sessions have started"}
 	}
 	if err := g.origins.Check(r); err != nil {
 		return &Error{CrossOrigin, "a page of another site asked for this, which is not allowed: use the command line, or curl"}
@@ -85,6 +89,21 @@ func (g *guard) ask(r *http.Request, access Access) (string, error) {
 		err = &Error{Forbidden, err.Error()}
 	}
 	return who, err
+}
+
+// peer is who is at the other end of a unix socket.
+type peer struct {
+	name     string
+	uid, pid int
+}
+
+// stranger reports whether the other end of a socket is somebody who must not use it, although it could connect.
+func (g *guard) stranger(r *http.Request) bool {
+	peer, ok := r.Context().Value(peerKey{}).(peer)
+	if !ok || !g.options.Socket {
+		return false
+	}
+	return peer.uid != os.Geteuid() && peer.uid != 0 || g.options.Stranger != nil && g.options.Stranger(peer.pid)
 }
 
 // knownHost tells the names that the endpoint has from those that a DNS server made to point to it. An
@@ -157,8 +176,8 @@ func (g *guard) principal(r *http.Request) string {
 			return who
 		}
 	}
-	if peer, ok := r.Context().Value(peerKey{}).(string); ok {
-		return peer
+	if peer, ok := r.Context().Value(peerKey{}).(peer); ok {
+		return peer.name
 	}
 	if g.options.Socket {
 		return "socket"

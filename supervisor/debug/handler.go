@@ -45,6 +45,9 @@ type Options struct {
 	// Socket says that whoever can connect is allowed to: requests come over a unix socket, or through a
 	// handler of the embedder's that has checked them. Neither token nor host name are looked at.
 	Socket bool
+	// Stranger, if not nil, is asked of the process at the other end of a unix socket (with NewServer, on Linux) whether to
+	// refuse it: an agent's tools run as the same user as the program, and can connect.
+	Stranger func(pid int) bool
 	// Hosts are names that the endpoint answers to, besides IP addresses and localhost; with a port they
 	// are good for that port only. Other names are refused: a web page can make its own name point to
 	// 127.0.0.1, and a browser would then let it read everything.

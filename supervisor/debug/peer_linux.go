@@ -6,23 +6,23 @@ import (
 	"syscall"
 )
 
-// peerOf names the user and process at the other end of a unix socket; "" if they cannot be known. The
+// peerOf names the user and process at the other end of a unix socket; none if they cannot be known. The
 // number of a process is what it was when it connected, and may be another's by now.
-func peerOf(c net.Conn) string {
+func peerOf(c net.Conn) peer {
 	conn, ok := c.(*net.UnixConn)
 	if !ok {
-		return ""
+		return peer{}
 	}
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return ""
+		return peer{}
 	}
-	var peer *syscall.Ucred
+	var who *syscall.Ucred
 	var problem error
 	if err := raw.Control(func(fd uintptr) {
-		peer, problem = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+		who, problem = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	}); err != nil || problem != nil {
-		return ""
+		return peer{}
 	}
-	return fmt.Sprintf("socket uid=%d pid=%d", peer.Uid, peer.Pid)
+	return peer{fmt.Sprintf("socket uid=%d pid=%d", who.Uid, who.Pid), int(who.Uid), int(who.Pid)}
 }

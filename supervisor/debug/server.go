@@ -42,7 +42,7 @@ func NewServer(h http.Handler) *http.Server {
 			return context.WithValue(context.Background(), closingKey{}, closing)
 		},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if peer := peerOf(c); peer != "" {
+			if peer := peerOf(c); peer.name != "" {
 				return context.WithValue(ctx, peerKey{}, peer)
 			}
 			return ctx

@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check chaos bench measure browser load clean
+.PHONY: run build test check chaos bench bench-audit measure browser load fuzz clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -51,6 +51,19 @@ browser: build
 ## load: 1,000 sessions and 20 viewers for LOAD (10m); memory must stay flat
 load:
 	UNDERSTUDY_LOAD=$(or $(LOAD),10m) $(GO) test -count=1 -timeout 30m -v -run '^TestLoad$$' ./supervisor/debug
+
+## bench-audit: the audit log beside a plain file, SQLite and bbolt, as docs/performance.md shows it, and reading it.
+bench-audit:
+	@cd audit/bench && { $(GO) mod download >/dev/null 2>&1 || { echo "bench-audit skipped: its Go modules cannot be fetched"; exit 0; }; $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME); }
+	$(GO) test ./audit -run '^$$' -bench 'Log|Encode'
+
+BENCHTIME ?= 2s
+
+## fuzz: the reader and the redactor of the audit log, on arbitrary bytes
+fuzz:
+	@for target in FuzzRead FuzzChanged FuzzRedact; do $(GO) test ./audit -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s || exit 1; done
+
+FUZZTIME ?= 2m
 
 clean:
 	rm -rf bin data

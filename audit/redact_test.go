@@ -123,43 +123,47 @@ func leaks(raw []byte, secret string) bool {
 	return walk(value)
 }
 
-func TestNoSecretGetsThrough(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		// It begins and ends with letters, so that it cannot be found across the quotes of JSON itself.
-		secret := "Sk" + texts.Draw(t, "secret") + "zzzzzZ"
-		plant := func(name string) string {
-			return texts.Draw(t, name+" before") + secret + texts.Draw(t, name+" after")
-		}
-		value := spell(t, plant("input"))
-		for range rapid.IntRange(0, 3).Draw(t, "layers") {
-			value = spell(t, `{"k":`+value+`}`)
-		}
-		r := Record{
-			Kind: ToolResult, Session: plant("session"), Tool: plant("tool"), Principal: plant("principal"),
-			Input:    json.RawMessage(`{"a":` + value + `,` + spell(t, plant("key")) + `:[1]}`),
-			Output:   json.RawMessage(plant("malformed")),
-			Decision: &Decision{Deny, plant("by"), plant("rule"), plant("reason")},
-			Exit:     &Exit{Reason: plant("exit")},
-			Detail:   map[string]any{plant("detail key"): []string{plant("detail"), value}},
-		}
-		if rapid.Bool().Draw(t, "big") {
-			r.Output = json.RawMessage(`[` + strings.Repeat(value+",", 1+maxBody/len(value)) + `0]`)
-		}
-		e, err := encode(r, newRedactor([]string{secret}, nil), levels{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		line := whole(e)
-		if _, err := decode(line); err != nil {
-			t.Fatalf("%v in %s", err, line)
-		}
-		if leaks(line, secret) {
-			t.Fatalf("%q is in %s", secret, line)
-		}
-		if bytes.Count(line, []byte("\n")) != 0 {
-			t.Fatal("not one line")
-		}
-	})
+func TestNoSecretGetsThrough(t *testing.T) { rapid.Check(t, noSecretGetsThrough) }
+
+// FuzzRedact looks for longer than the test does.
+func FuzzRedact(f *testing.F) { f.Fuzz(rapid.MakeFuzz(noSecretGetsThrough)) }
+
+// noSecretGetsThrough plants a secret in every field of a record, spelt in any way that JSON has, over layers of JSON in JSON.
+func noSecretGetsThrough(t *rapid.T) {
+	// It begins and ends with letters, so that it cannot be found across the quotes of JSON itself.
+	secret := "Sk" + texts.Draw(t, "secret") + "zzzzzZ"
+	plant := func(name string) string {
+		return texts.Draw(t, name+" before") + secret + texts.Draw(t, name+" after")
+	}
+	value := spell(t, plant("input"))
+	for range rapid.IntRange(0, 3).Draw(t, "layers") {
+		value = spell(t, `{"k":`+value+`}`)
+	}
+	r := Record{
+		Kind: ToolResult, Session: plant("session"), Tool: plant("tool"), Principal: plant("principal"),
+		Input:    json.RawMessage(`{"a":` + value + `,` + spell(t, plant("key")) + `:[1]}`),
+		Output:   json.RawMessage(plant("malformed")),
+		Decision: &Decision{Deny, plant("by"), plant("rule"), plant("reason")},
+		Exit:     &Exit{Reason: plant("exit")},
+		Detail:   map[string]any{plant("detail key"): []string{plant("detail"), value}},
+	}
+	if rapid.Bool().Draw(t, "big") {
+		r.Output = json.RawMessage(`[` + strings.Repeat(value+",", 1+maxBody/len(value)) + `0]`)
+	}
+	e, err := encode(r, newRedactor([]string{secret}, nil), levels{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := whole(e)
+	if _, err := decode(line); err != nil {
+		t.Fatalf("%v in %s", err, line)
+	}
+	if leaks(line, secret) {
+		t.Fatalf("%q is in %s", secret, line)
+	}
+	if bytes.Count(line, []byte("\n")) != 0 {
+		t.Fatal("not one line")
+	}
 }
 
 // TestNothingElseIsTouched: without a secret, what was given is what is read.

@@ -367,7 +367,7 @@ func TestVerifyWhileWriting(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	dir := filepath.Join(f.TempDir(), "audit")
+	dir := filepath.Join(scratch(f), "audit")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		f.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func FuzzRead(f *testing.F) {
 func FuzzChanged(f *testing.F) {
 	f.Add(uint16(100), byte(1), uint16(0))
 	f.Add(uint16(900), byte(255), uint16(40))
-	dir := filepath.Join(f.TempDir(), "audit")
+	dir := filepath.Join(scratch(f), "audit")
 	l, _, err := openLog(realDisk{}, Options{Dir: dir, SegmentBytes: 1 << 20, SegmentAge: time.Hour, Reserve: -1}, &memory{}, time.Now)
 	if err != nil {
 		f.Fatal(err)

@@ -58,6 +58,7 @@ type Witness struct {
 	server   *http.Server
 	served   chan struct{}
 	begun    chan struct{} // closed when there is an actor
+	now      func() time.Time
 
 	mu  sync.Mutex
 	ref actor.Ref[witnessMessage]
@@ -78,7 +79,7 @@ func NewWitness(o WitnessOptions) (*Witness, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit witness: %w", err)
 	}
-	w := &Witness{options: o, token: rand.Text(), listener: listener, served: make(chan struct{}), begun: make(chan struct{})}
+	w := &Witness{options: o, token: rand.Text(), listener: listener, served: make(chan struct{}), begun: make(chan struct{}), now: time.Now}
 	w.server = &http.Server{Handler: http.HandlerFunc(w.receive), ReadTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
 	go func() { // ends with Close
 		defer close(w.served)
@@ -192,7 +193,7 @@ func (look) isWitnessMessage()   {}
 // empty book.
 func (w *Witness) Start(_ context.Context, system *actor.System) (actor.PID, error) {
 	ref, err := actor.Spawn(system, actor.Spec{Name: w.options.Name}, &comparer{
-		witness: w, book: newBook(w.options.Grace, time.Now()), last: make(map[string]int64),
+		witness: w, book: newBook(w.options.Grace, w.now()), last: make(map[string]int64),
 	})
 	if err != nil {
 		return actor.PID{}, err
@@ -225,7 +226,7 @@ func (p *comparer) Started(c *actor.Context[witnessMessage]) error {
 
 // Receive handles one message.
 func (p *comparer) Receive(c *actor.Context[witnessMessage], m witnessMessage) {
-	now := time.Now()
+	now := p.witness.now()
 	switch m := m.(type) {
 	case heard:
 		for _, r := range m.reports {
@@ -243,7 +244,7 @@ func (p *comparer) Receive(c *actor.Context[witnessMessage], m witnessMessage) {
 }
 
 // Stopped compares what has had its time.
-func (p *comparer) Stopped(*actor.Context[witnessMessage], error) { p.settle(time.Now()) }
+func (p *comparer) Stopped(*actor.Context[witnessMessage], error) { p.settle(p.witness.now()) }
 
 // maxConversations bounds of how many conversations the last number is kept.
 const maxConversations = 10_000

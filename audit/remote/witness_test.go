@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,6 +107,9 @@ func TestWitness(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, w.Close()) }()
+	var passed atomic.Int64 // the test's own time
+	began := time.Now()
+	w.now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
 	pid, err := w.Start(context.Background(), actor.NewSystem(actor.Options{}))
 	require.NoError(t, err)
 	defer func() { pid.Stop(nil); <-pid.Done() }()
@@ -145,6 +149,8 @@ func TestWitness(t *testing.T) {
 		{Seq: 1, Kind: audit.ToolIntent, Session: "w", SessionID: "s1", ToolUseID: "t1", Tool: "Bash", Time: time.Now()},
 		{Seq: 2, Kind: audit.ToolResult, Session: "w", SessionID: "s1", ToolUseID: "t1", Tool: "Bash", IsError: &fine, Time: time.Now()},
 	}))
+	require.Eventually(t, func() bool { return w.Status().Matched == 1 }, 20*time.Second, time.Millisecond)
+	passed.Store(int64(time.Minute))
 	require.Eventually(t, func() bool { return w.Status().Open == 0 && w.Status().Differences == 1 }, 20*time.Second, time.Millisecond)
 	status := w.Status()
 	assert.Equal(t, WitnessStatus{Events: 3, Missing: 2, Matched: 1, Differences: 1}, status)

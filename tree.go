@@ -2,6 +2,7 @@ package understudy
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/understudy-run/understudy/session"
@@ -82,6 +83,10 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 		CWD: info.CWD, CLIVersion: info.Version, Tool: info.Tool, ToolArg: info.ToolArg, Unknown: info.Unknown, APIRetries: info.APIRetries,
 		Turn: info.Turn, TurnSince: known(info.TurnSince),
 		Tokens: debug.Tokens(info.Tokens), ContextTokens: info.ContextTokens, ContextWindow: info.ContextWindow,
+	}
+	node.Waits, node.HeldUntil, node.Unsaved = info.Waits, known(info.HeldUntil), info.Unsaved
+	if r := info.Retry; r != nil {
+		node.Retry = fmt.Sprintf("attempt %d of %d: %s", r.Attempt, r.Most, r.Error)
 	}
 	if info.Refusing != nil {
 		node.Refusing = info.Refusing.Error()

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -20,7 +19,7 @@ type Budget struct {
 
 // Limits bound what all sessions do together.
 type Limits struct {
-	// MaxProcesses is how many CLIs may be there at the same time, spares included. 0, the default: no limit.
+	// MaxProcesses is how many CLIs may be there at the same time. 0, the default: no limit.
 	MaxProcesses int `json:"max_processes"`
 	// MaxBusy is how many turns may run at the same time. 0, the default: no limit.
 	MaxBusy int `json:"max_busy"`
@@ -88,25 +87,4 @@ func (d *decoder) checkLimit(path, key string, n *node, l *Limits) bool {
 		"starts_per_minute": l.StartsPerMinute, "start_burst": l.StartBurst,
 	}[key]
 	return d.atLeast(path, n, value >= 0, "0 or more")
-}
-
-// maxWarm is more spares than anybody waits for; each is a process of some hundred MiB.
-const maxWarm = 100
-
-// warmOf takes the number of spares off a template, which is no option of a session.
-func (d *decoder) warmOf(path string, n *node) (int, *node) {
-	e := n.entry("warm")
-	if n.kind != mappingNode || e == nil {
-		return 0, n
-	}
-	rest := *n // the node may be another template's too, by an alias
-	rest.entries = slices.DeleteFunc(slices.Clone(n.entries), func(e entry) bool { return e.key == "warm" })
-	warm, path := 0, join(path, "warm")
-	if e.value.kind == nullNode && !e.value.implicit {
-		return 0, &rest
-	}
-	if d.decode(path, e.value, reflect.ValueOf(&warm).Elem()) {
-		d.atLeast(path, e.value, warm >= 0 && warm <= maxWarm, fmt.Sprintf("0 to %d processes", maxWarm))
-	}
-	return warm, &rest
 }

@@ -50,9 +50,7 @@
 //	      tester: {}
 //	    supervisors: {}               # groups in this one, after its sessions; to 16 levels
 //	templates:                        # options under a name
-//	  worker:
-//	    model: haiku
-//	    warm: 2                       # processes that wait for sessions of it; 0 if not given
+//	  worker: {model: haiku}
 //	pools:                            # sessions that are all alike, for prompts that stand alone
 //	  workers:
 //	    template: worker              # or options: {model: haiku}; neither: the defaults

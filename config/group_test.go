@@ -41,7 +41,7 @@ func TestSampleWithGroups(t *testing.T) {
 		}},
 	}}, c.Supervisors)
 	assert.Equal(t, supervisor.Intensity{MaxRestarts: 5, Within: time.Minute}, c.Supervisors[0].Intensity())
-	assert.Equal(t, []Template{{"worker", worker, 0}}, c.Templates)
+	assert.Equal(t, []Template{{"worker", worker}}, c.Templates)
 	assert.Equal(t, []Pool{{Name: "workers", Template: "worker", Options: worker, Min: 2, Max: 8, MaxQueue: 16, IdleTimeout: 5 * time.Minute}}, c.Pools)
 
 	got, ok := c.Session("editor")

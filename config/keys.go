@@ -60,9 +60,6 @@ func elsewhere(t reflect.Type, e entry) string {
 		return s
 	}
 	key := snake(e.key)
-	if key == "warm" && t == optionsType {
-		return "warm belongs to a template: under templates and its name"
-	}
 	in := func(other reflect.Type) bool { _, ok := fieldOf(other, key); return ok && other != t }
 	switch {
 	case in(optionsType) && t == poolType:

@@ -7,8 +7,6 @@ type Template struct {
 	Name string
 	// Options are the defaults with the template's own laid over them.
 	Options session.Options
-	// Warm is how many processes of it are kept waiting for sessions. None by default.
-	Warm int
 }
 
 // Template returns the options of a template of the file.
@@ -34,8 +32,7 @@ func (c *Config) templateNames() []string {
 func (d *decoder) templates(n *node) []Template {
 	var out []Template
 	d.members("templates", n, templateMember, func(path string, e entry) {
-		warm, options := d.warmOf(path, e.value)
-		out = append(out, Template{e.key, d.optionsOver(path, options, templateMember), warm})
+		out = append(out, Template{e.key, d.optionsOver(path, e.value, templateMember)})
 	})
 	return out
 }

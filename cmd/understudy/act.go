@@ -23,8 +23,8 @@ templates, and those of -o over them, and returns when it takes prompts. The
 keys are those of a session in the file; a value is what could stand after the
 key in one line of it.
 
-The session lives as long as the daemon. If there was one of that name before,
-its conversation goes on.`,
+The next daemon on the same data directory starts it again, unless it was stopped.
+If there was one of that name before, its conversation goes on.`,
 		Example: `  understudy spawn helper --template worker
   understudy spawn docs -o cwd=/srv/docs -o permission_mode=plan -o 'allowed_tools=[Read, Grep]'`,
 		Args:       takes("NAME"),

@@ -22,8 +22,9 @@ func newUp(at *place) *cobra.Command {
 		Use:   "up",
 		Short: "Run the tree in the foreground until SIGTERM or Ctrl-C",
 		Long: `Runs the sessions of a configuration file, and whatever is spawned later, until
-SIGTERM, SIGINT or SIGHUP: turns are interrupted, every process is ended with
-everything it started, and the daemon exits. A second signal kills at once.
+SIGTERM, SIGINT or SIGHUP: no more queries are taken, turns that run get
+drain_timeout, then they are interrupted, every process is ended with everything
+it started, and the daemon exits. A second signal cuts the drain, a third kills.
 
 The log goes to stderr, for people on a terminal and as JSON elsewhere.`,
 		Args:       takes(),

@@ -49,6 +49,13 @@ type SessionFields struct {
 	ToolArg     string     `json:"tool_arg,omitempty"`   // its main argument, cut
 	Unknown     uint64     `json:"unknown_frames"`
 	APIRetries  uint64     `json:"api_retries"` // requests to the model that the CLI tried again
+	// Waits is for what the session waits, if not for its CLI: max_processes, max_busy, the API's limit; until HeldUntil, if
+	// that is known. Retry is the request to the model that the CLI is about to try again.
+	Waits     string     `json:"waits,omitempty"`
+	HeldUntil *time.Time `json:"held_until,omitempty"`
+	Retry     string     `json:"retry,omitempty"`
+	// Unsaved is why what is known of the session cannot be written to disk; empty if it is there.
+	Unsaved string `json:"unsaved,omitempty"`
 	// Refusing is why no turn is begun although the session runs; empty if turns are begun.
 	Refusing string `json:"refusing,omitempty"`
 

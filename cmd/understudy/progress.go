@@ -41,7 +41,7 @@ func waiting(ctx context.Context, out io.Writer, client *debug.Client, name, wha
 		if time.Since(begun) < progressAfter {
 			continue
 		}
-		if tick%5 == 0 {
+		if tick%5 == 0 || !shown {
 			state = stateOf(ctx, client, name)
 		}
 		shown = true

@@ -22,7 +22,7 @@ const module = "github.com/understudy-run/understudy"
 // rooms: imports point one way.
 var rooms = map[string][]string{
 	"":                      {"supervisor/debug", "session", "session/protocol", "session/process", "supervisor", "audit", "audit/remote", "actor"},
-	"cmd/understudy":        {"", "config", "config/lint", "metrics", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest"},
+	"cmd/understudy":        {"", "config", "config/lint", "metrics", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest", "session/transcript", "session/install"},
 	"config":                {"session", "session/protocol", "session/process", "supervisor", "audit"}, // process: sizes
 	"config/lint":           {"config", "session", "session/process", "session/protocol", "supervisor"},
 	"supervisor/debug":      {"supervisor", "actor"},
@@ -35,10 +35,12 @@ var rooms = map[string][]string{
 	"audit/remote":          {"audit", "actor"},
 	"actor":                 {},
 	"session/protocol":      {},
+	"session/transcript":    {"session/protocol"},
 	"session/stream":        {"session/protocol"},
 	"session/process":       {},
 	"session/keyproxy":      {},
-	"session/sessiontest":   {},
+	"session/install":       {},
+	"session/sessiontest":   {"session/install"},
 }
 
 // homes says where a foreign package may be imported.
@@ -47,7 +49,7 @@ var homes = map[string][]string{
 	"github.com/goccy/go-yaml":    {"config"},
 	"github.com/spf13/cobra":      {"cmd/understudy"},
 	"github.com/prometheus":       {"metrics", "cmd/understudy"},
-	"os/exec":                     {"session/process", "session/sessiontest"},
+	"os/exec":                     {"session/install", "session/process", "session/sessiontest"},
 	"net/http":                    {"supervisor/debug", "session/sessiontest", "audit/remote", "session/keyproxy", "cmd/understudy", ""}, // keyproxy: it is a proxy; cmd: the type of headers; the root: the type of DebugHandler
 	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"},                                          // process: the first process of a pid namespace
 	"flag":                        {},

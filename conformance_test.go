@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,6 +26,8 @@ import (
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/session/sessiontest"
+	"github.com/understudy-run/understudy/session/stream"
+	"github.com/understudy-run/understudy/session/transcript"
 	"github.com/understudy-run/understudy/supervisor"
 )
 
@@ -52,6 +55,7 @@ func TestConformance(t *testing.T) {
 		{"max budget over a kill", maxBudgetOverAKill},
 		{"an image and a document in a prompt", blocks},
 		{"a prompt with an id runs once", runsOnce},
+		{"a conversation is read, resumed and forked", readBack},
 		{"a turn of the CLI's own", selfTurn},
 		{"prompts around turns of the CLI's own", selfTurnRace},
 		{"interrupt", interrupted},
@@ -1083,4 +1087,74 @@ func anotherDirectory(r *rig) {
 		changed = changed || record.Detail["notice"] == string(session.NoticeOptionsChanged)
 	}
 	assert.True(r, changed)
+}
+
+// readBack reads what the CLI keeps of a conversation, and goes on from there in another session.
+func readBack(r *rig) {
+	r.boot()
+	r.mustAsk("first")
+	r.mustAsk(bash("echo hi"))
+	store := transcript.Store{ConfigDir: r.config}
+	var found []transcript.Conversation
+	for c, err := range store.List(r.work) {
+		require.NoError(r, err)
+		found = append(found, c)
+	}
+	require.Len(r, found, 1)
+	assert.Equal(r, r.Info().SessionID, found[0].ID)
+	summary, err := found[0].Summary()
+	require.NoError(r, err)
+	assert.Equal(r, "first", summary.FirstPrompt)
+	assert.Equal(r, 2, summary.Prompts)
+	assert.Zero(r, summary.Damaged)
+	var texts []string
+	for text, err := range stream.Text(found[0].Messages()) {
+		require.NoError(r, err)
+		texts = append(texts, text)
+	}
+	assert.Equal(r, []string{"echo: first", "echo: " + bash("echo hi")}, texts)
+	for call, err := range stream.ToolCalls(found[0].Messages(), []string{"Bash"}) {
+		require.NoError(r, err)
+		require.NotNil(r, call.Result)
+		assert.Equal(r, "hi", strings.TrimSpace(call.Result.Content.Text()))
+	}
+	if r.real {
+		r.mustAsk(`[[tool:Task {"description":"d","prompt":"[[say:from below]]","subagent_type":"general-purpose"}]]`)
+		r.until("the subagent's conversation is there", func() bool {
+			agents, err := found[0].Subagents()
+			require.NoError(r, err)
+			for _, a := range agents {
+				for text, err := range stream.Text(a.Messages()) {
+					if err == nil && text == "from below" {
+						return true
+					}
+				}
+			}
+			return false
+		})
+	}
+
+	// A process that was killed leaves half a line.
+	f, err := os.OpenFile(found[0].Path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(r, err)
+	_, err = f.WriteString(`{"type":"user","mess`)
+	require.NoError(r, errors.Join(err, f.Close()))
+	summary, err = found[0].Summary()
+	require.NoError(r, err)
+	assert.Equal(r, 1, summary.Damaged)
+
+	fork := r.spec
+	fork.Resume, fork.ForkSession = found[0].ID, true
+	other, err := r.rt.Spawn(r.within(), "fork", fork)
+	require.NoError(r, err)
+	answer, err := other.Ask(r.within(), "[[history]]")
+	require.NoError(r, err)
+	assert.Contains(r, answer.Text, "first")
+	assert.NotEqual(r, found[0].ID, other.Info().SessionID)
+	found = nil
+	for c, err := range store.List(r.work) {
+		require.NoError(r, err)
+		found = append(found, c)
+	}
+	assert.Len(r, found, 2)
 }

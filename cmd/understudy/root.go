@@ -58,6 +58,7 @@ an error result, 4 no such session, 5 no daemon.`,
 		newFork(at), newRestart(at), newInterrupt(at), newStop(at), newLogs(at), newStatus(at), newTop(at), newAttach(at),
 		newApprovals(at), newApprove(at), newDeny(at), newAudit(at), newDoctor(at), newSimulate(), newVersion(), newCompletion(), newMan(), newInit(), newSchema(),
 	)
+	root.AddCommand(newHistory(), newCLI(at))
 	root.CompletionOptions.DisableDefaultCmd = true // there is our own
 	return root
 }

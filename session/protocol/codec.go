@@ -17,7 +17,7 @@ func stringCodec() *codec {
 			}
 			p, ok := d.str()
 			if ok {
-				v.SetString(p.text())
+				v.SetString(d.text(p))
 			}
 			return ok
 		},
@@ -139,7 +139,7 @@ func stringsCodec() *codec {
 				if !ok {
 					return false
 				}
-				list = append(list, p.text())
+				list = append(list, d.text(p))
 			}
 			v.Set(reflect.ValueOf(list))
 			return d.msg == ""
@@ -251,7 +251,7 @@ func mapCodec(t reflect.Type) *codec {
 				if !elem.decode(d, to) {
 					return false
 				}
-				v.SetMapIndex(reflect.ValueOf(k.text()).Convert(t.Key()), to)
+				v.SetMapIndex(reflect.ValueOf(d.text(k)).Convert(t.Key()), to)
 			}
 			return d.msg == ""
 		},

@@ -214,7 +214,7 @@ func contentCodec() *codec {
 				if !ok {
 					return false
 				}
-				*c = Content{form: contentText, text: p.text()}
+				*c = Content{form: contentText, text: d.text(p)}
 			case '[':
 				blocks, ok := d.blockList()
 				if !ok {

@@ -56,6 +56,7 @@ func Decode(line []byte) (Message, error) {
 
 type decoder struct {
 	scanner
+	shared string // the input, once more: see text
 	reason string // why the value being read cannot be what its type says
 	redo   bool   // the guess at a value's kind was wrong
 	blocks int    // nesting of content blocks
@@ -388,8 +389,11 @@ func Defects(m Message) []string {
 }
 
 // unmarshal reads a JSON object on its own into a struct of this package.
-func unmarshal(data []byte, to any) error {
-	d := decoder{scanner: scanner{b: bytes.Clone(data)}}
+func unmarshal(data []byte, to any) error { return unmarshalKept(bytes.Clone(data), to) }
+
+// unmarshalKept is unmarshal for bytes that nobody changes any more.
+func unmarshalKept(data []byte, to any) error {
+	d := decoder{scanner: scanner{b: data}}
 	v := reflect.ValueOf(to).Elem()
 	if d.next() != '{' {
 		d.fail("expected a JSON object")

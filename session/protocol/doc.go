@@ -42,7 +42,8 @@
 // # Lifetime
 //
 // Decode copies the line, and the message holds on to the copy: a message kept is a line kept.
-// json.RawMessage fields and Raw are parts of the copy and must not be modified in place; strings are their own.
+// json.RawMessage fields and Raw are parts of the copy and must not be modified in place. The strings of a
+// line of 4 KiB or less are parts of one more copy: keep a clone of a short one that lives long.
 //
 // # Concurrency
 //

@@ -108,6 +108,7 @@ func (s *scanner) key() (span, bool) {
 // span is a string between its quotes, as it stands in the input.
 type span struct {
 	b       []byte
+	at      int  // where it begins in the input
 	escaped bool // has a backslash
 	high    bool // has a byte above 0x7f
 }
@@ -129,6 +130,26 @@ func (p span) text() string {
 		}
 	}
 	return string(b)
+}
+
+// maxShared is the longest line whose strings are parts of one copy of it. Of a longer one a kept string would hold on to
+// too much; most frames are shorter by far.
+const maxShared = 4 << 10
+
+// text gives a span's value as a string.
+func (d *decoder) text(p span) string {
+	if len(d.b) > maxShared || p.escaped || p.high && !utf8.Valid(p.b) {
+		return p.text()
+	}
+	if len(p.b) <= maxCommon {
+		if w, ok := commonWords[string(p.b)]; ok {
+			return w
+		}
+	}
+	if d.shared == "" {
+		d.shared = string(d.b)
+	}
+	return d.shared[p.at : p.at+len(p.b)]
 }
 
 // is compares without allocating.
@@ -178,7 +199,7 @@ func (s *scanner) str() (span, bool) {
 		switch c := b[i]; {
 		case c == '"':
 			s.i = i + 1
-			return span{b[start:i], escaped, high != 0}, true
+			return span{b[start:i], start, escaped, high != 0}, true
 		case c == '\\':
 			n := escapeLen(b[i:])
 			if n == 0 {

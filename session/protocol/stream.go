@@ -49,7 +49,7 @@ type Delta struct {
 // Parse reads the event. An event that is no object is an error.
 func (m *StreamEvent) Parse() (Event, error) {
 	var e Event
-	err := unmarshal(m.Event, &e)
+	err := unmarshalKept(m.Event, &e)
 	return e, err
 }
 

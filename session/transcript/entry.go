@@ -1,0 +1,259 @@
+package transcript
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// MaxLine is the longest line that is read, in bytes. The CLI writes a picture twice, and an edited file whole.
+const MaxLine = 64 << 20
+
+// Entry is one line of a conversation.
+type Entry struct {
+	Line    int    // in the file, from 1; blank lines are not counted
+	Type    string // user, assistant, attachment, system, or one of the CLI's notes
+	Subtype string // of system
+	UUID    string // empty for the CLI's notes
+	Parent  string // the entry before it in the conversation; empty for the first
+	// Sidechain is an entry of a subagent.
+	Sidechain bool
+	AgentID   string
+	SessionID string
+	Timestamp time.Time // zero if there is none
+	CWD       string
+	GitBranch string
+	Version   string // of the CLI that wrote it
+	// Meta is text that the CLI put into the conversation in the user's name.
+	Meta bool
+
+	// Message is the message of a user or assistant entry: a *protocol.User or *protocol.Assistant. nil for the others.
+	Message protocol.Message
+	// Damaged says what is wrong with a line that cannot be read; everything else but Line is zero then.
+	Damaged error
+
+	raw json.RawMessage
+}
+
+// Raw is the line, unchanged; nil if it is damaged.
+func (e Entry) Raw() json.RawMessage { return e.raw }
+
+// Entries reads the conversation, oldest first. An error is one of the file; it ends the iteration.
+func (c Conversation) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		f, err := os.Open(c.Path)
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("read conversation %s: %w", c.ID, err))
+			return
+		}
+		defer f.Close() //nolint:errcheck // only read
+		for e, err := range Read(f) {
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("read conversation %s: %w", c.ID, err))
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Read reads a transcript from anywhere. A last line that is cut off is a damaged entry.
+func Read(r io.Reader) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		lines := protocol.NewReader(r, MaxLine)
+		for n := 1; ; n++ {
+			line, err := lines.Next()
+			var tooLong *protocol.LineTooLongError
+			var e Entry
+			switch {
+			case err == nil:
+				e = parse(line)
+			case errors.Is(err, io.EOF):
+				return
+			case errors.Is(err, io.ErrUnexpectedEOF):
+				e.Damaged = errTorn
+			case errors.As(err, &tooLong):
+				e.Damaged = fmt.Errorf("longer than %d bytes", tooLong.Limit)
+			default:
+				yield(Entry{}, err)
+				return
+			}
+			e.Line = n
+			if !yield(e, nil) || errors.Is(e.Damaged, errTorn) {
+				return
+			}
+		}
+	}
+}
+
+var errTorn = errors.New("cut off: the process that wrote it was ended, or writes it at this moment")
+
+func parse(line []byte) Entry {
+	var w struct {
+		Type        string          `json:"type"`
+		Subtype     string          `json:"subtype"`
+		UUID        string          `json:"uuid"`
+		ParentUUID  *string         `json:"parentUuid"`
+		IsSidechain bool            `json:"isSidechain"`
+		IsMeta      bool            `json:"isMeta"`
+		AgentID     string          `json:"agentId"`
+		SessionID   string          `json:"sessionId"`
+		Timestamp   string          `json:"timestamp"`
+		CWD         string          `json:"cwd"`
+		GitBranch   string          `json:"gitBranch"`
+		Version     string          `json:"version"`
+		Message     json.RawMessage `json:"message"`
+		Result      json.RawMessage `json:"toolUseResult"`
+	}
+	if err := json.Unmarshal(line, &w); err != nil {
+		// One field of a type that nobody expects must not cost the entry, if it is an entry at all.
+		var typeError *json.UnmarshalTypeError
+		if !errors.As(err, &typeError) || w.Type == "" {
+			return Entry{Damaged: fmt.Errorf("no entry: %w", err)}
+		}
+	}
+	if w.Type == "" {
+		return Entry{Damaged: errors.New("no entry: it has no type")}
+	}
+	e := Entry{
+		Type: w.Type, Subtype: w.Subtype, UUID: w.UUID, Sidechain: w.IsSidechain, AgentID: w.AgentID, SessionID: w.SessionID,
+		CWD: w.CWD, GitBranch: w.GitBranch, Version: w.Version, Meta: w.IsMeta, raw: append(json.RawMessage(nil), line...),
+	}
+	if w.ParentUUID != nil {
+		e.Parent = *w.ParentUUID
+	}
+	e.Timestamp, _ = time.Parse(time.RFC3339Nano, w.Timestamp) // zero if it is none
+	if w.Type == "user" || w.Type == "assistant" {
+		e.Message = message(e, w.Message, w.Result)
+	}
+	return e
+}
+
+// message is the frame that the CLI would have sent for the entry.
+func message(e Entry, content, result json.RawMessage) protocol.Message {
+	frame, err := json.Marshal(struct {
+		Type      string          `json:"type"`
+		Message   json.RawMessage `json:"message,omitempty"`
+		Parent    *string         `json:"parent_tool_use_id"`
+		SessionID string          `json:"session_id"`
+		UUID      string          `json:"uuid"`
+		AgentID   string          `json:"agent_id,omitempty"`
+		Synthetic bool            `json:"isSynthetic,omitempty"`
+		Result    json.RawMessage `json:"tool_use_result,omitempty"`
+	}{e.Type, content, nil, e.SessionID, e.UUID, e.AgentID, e.Meta, result})
+	if err != nil {
+		return nil // what was read as JSON is JSON
+	}
+	m, err := protocol.Decode(frame)
+	if err != nil {
+		return nil
+	}
+	switch m.(type) {
+	case *protocol.User, *protocol.Assistant:
+		return m
+	}
+	return nil // it lacks its message
+}
+
+// Messages gives the messages of the conversation, oldest first, as a query would have: what the user, the tools and the
+// model said. The CLI's notes and damaged lines are left out. Helpers of session/stream take it.
+func (c Conversation) Messages() iter.Seq2[protocol.Message, error] {
+	return func(yield func(protocol.Message, error) bool) {
+		for e, err := range c.Entries() {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if e.Message != nil && !yield(e.Message, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Summary is what a list shows of a conversation.
+type Summary struct {
+	Title       string // as it was given, by /rename or by the CLI; empty if it has none
+	FirstPrompt string // what the user said first
+	CWD         string
+	GitBranch   string
+	Version     string // of the CLI that wrote last
+	Started     time.Time
+	Prompts     int // that the user gave; tool results and the CLI's own texts are none
+	Damaged     int // lines that cannot be read
+}
+
+// Summary reads the whole conversation, a line at a time.
+func (c Conversation) Summary() (Summary, error) {
+	var s Summary
+	for e, err := range c.Entries() {
+		if err != nil {
+			return s, err
+		}
+		if e.Damaged != nil {
+			s.Damaged++
+			continue
+		}
+		if s.Started.IsZero() {
+			s.Started = e.Timestamp
+		}
+		if s.CWD == "" {
+			s.CWD, s.GitBranch = e.CWD, e.GitBranch
+		}
+		if e.Version != "" {
+			s.Version = e.Version
+		}
+		if e.Type == "custom-title" || e.Type == "ai-title" {
+			s.Title = titleOf(e, s.Title)
+		}
+		if u, ok := e.Message.(*protocol.User); ok && !e.Meta && !e.Sidechain {
+			if text := promptOf(u); text != "" {
+				s.Prompts++
+				if s.FirstPrompt == "" {
+					s.FirstPrompt = text
+				}
+			}
+		}
+	}
+	return s, nil
+}
+
+func titleOf(e Entry, was string) string {
+	var w struct {
+		CustomTitle string `json:"customTitle"`
+		AITitle     string `json:"aiTitle"`
+	}
+	if json.Unmarshal(e.raw, &w) != nil {
+		return was
+	}
+	if w.CustomTitle != "" {
+		return w.CustomTitle
+	}
+	if was == "" {
+		return w.AITitle
+	}
+	return was
+}
+
+// promptOf is what a person typed; empty for a tool's result and for what the CLI says in the user's name.
+func promptOf(u *protocol.User) string {
+	for _, b := range u.Message.Content.Blocks() {
+		if _, isResult := b.(*protocol.ToolResultBlock); isResult {
+			return ""
+		}
+	}
+	text := strings.TrimSpace(u.Message.Content.Text())
+	if strings.HasPrefix(text, "<") || strings.HasPrefix(text, "[Request interrupted by user") {
+		return ""
+	}
+	return text
+}

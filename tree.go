@@ -55,6 +55,7 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 	rt.mu.Unlock()
 	if m != nil && m.path == n.Path {
 		addSession(&node, n, m.Info())
+		node.Drift = driftOf(m.Drift())
 	}
 	return node
 }
@@ -97,4 +98,15 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 			node.Containment = append(node.Containment, string(l))
 		}
 	}
+}
+
+// driftOf is what a session does not know of its CLI, in one table.
+func driftOf(d session.Drift) map[string]uint64 {
+	all := make(map[string]uint64)
+	for prefix, counter := range map[string]map[string]uint64{"frame ": d.Frames, "field ": d.Fields, "request ": d.Requests} {
+		for what, n := range counter {
+			all[prefix+what] = n
+		}
+	}
+	return all
 }

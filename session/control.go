@@ -39,6 +39,9 @@ func (l *loop) settle(id string) *request {
 }
 
 func (l *loop) onAnswer(c *actor.Context[message], m *protocol.ControlResponse) {
+	if m.Response.ErrorCode == protocol.ErrorCodeUnsupported {
+		l.desk.driftRequest("to the CLI: " + m.Response.Error)
+	}
 	if r := l.settle(m.RequestID()); r != nil {
 		r.answer(c, m, nil)
 	}
@@ -93,6 +96,7 @@ func (l *loop) onQuestion(c *actor.Context[message], m *protocol.ControlRequest)
 		l.onDialog(c, m.RequestID, body)
 	default:
 		l.log.Warn().Str("request", body.RequestSubtype()).Msg("CLI asks for something this program does not know")
+		l.desk.driftRequest("of the CLI: " + body.RequestSubtype())
 		l.send(c, protocol.NewUnsupported(m.RequestID, body.RequestSubtype()))
 	}
 }

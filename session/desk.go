@@ -23,6 +23,8 @@ type desk struct {
 	maxQueue int
 	closed   error // why no query is taken: stopped, failed
 	draining error // why none is any more
+	drift    Drift
+	looks    map[string]int // frames with unknown fields that were looked at, by kind
 	actor    actor.Ref[message]
 	stderr   func() []string
 	watchers map[*watcher]struct{}

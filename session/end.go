@@ -68,6 +68,9 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	if crash.Cause != nil && class == process.ClassStopped {
 		crash.Class = process.ClassProtocol
 	}
+	if _, old := errors.AsType[*VersionError](l.cause); old {
+		crash.Class = process.ClassRequest
+	}
 	if l.joining && class == process.ClassNoConversation {
 		crash.Class = process.ClassRequest // it would not be there the next time either
 		crash.Cause = errors.New("there is no such conversation (resume, continue, from_pr)")

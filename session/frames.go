@@ -34,6 +34,7 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 		return
 	default: // of the conversation
 	}
+	l.desk.driftOf(m)
 
 	prompt := ""
 	if l.current != nil {

@@ -190,6 +190,12 @@ func (l *loop) initialize(c *actor.Context[message]) {
 		if err == nil {
 			answer, err = r.Initialize()
 		}
+		var warning string
+		if err == nil {
+			if warning, err = checkVersion(answer.ClaudeCodeVersion); warning != "" {
+				l.log.Warn().Msg(warning)
+			}
+		}
 		switch {
 		case err != nil:
 			l.abort(c, fmt.Errorf("handshake: %w", err))

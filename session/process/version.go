@@ -13,6 +13,12 @@ import (
 	"crypto/rand"
 )
 
+// The versions of the CLI that this program is tested with. Older ones are refused, newer ones warned about.
+const (
+	OldestCLI = "2.1.330"
+	NewestCLI = "2.1.330"
+)
+
 const (
 	versionTimeout = 10 * time.Second
 	versionBytes   = 4 << 10

@@ -166,7 +166,7 @@ func NewRequest(subtype string, fields any) (*UnknownRequest, error) {
 			return nil, fmt.Errorf("make control request %s: fields are %s, want an object", subtype, describe(raw))
 		}
 	}
-	return &UnknownRequest{wire: wire{raw}, Subtype: subtype}, nil
+	return &UnknownRequest{wire: wire{raw: raw}, Subtype: subtype}, nil
 }
 
 func (*Initialize) isControlBody()           {}

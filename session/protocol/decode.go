@@ -58,6 +58,7 @@ type decoder struct {
 	scanner
 	shared string // the input, once more: see text
 	reason string // why the value being read cannot be what its type says
+	odd    bool   // keys without a field were seen
 	redo   bool   // the guess at a value's kind was wrong
 	blocks int    // nesting of content blocks
 	look   *inspection
@@ -98,7 +99,18 @@ func (d *decoder) message() Message {
 		d.object(unknownMessage, v.Elem(), false)
 		v.Interface().(*Unknown).Reason = reason
 	}
-	return v.Interface().(Message)
+	m := v.Interface().(Message)
+	if d.odd {
+		*m.(interface{ strange() *bool }).strange() = true
+	}
+	return m
+}
+
+// HasUnknownFields says whether a decoded message has keys that no typed field covers, itself or in what it holds. It costs
+// nothing; UnknownFields says which. It may be true of a frame that has an unusual order of keys, and none of them unknown.
+func HasUnknownFields(m Message) bool {
+	s, ok := m.(interface{ strange() *bool })
+	return ok && *s.strange()
 }
 
 // messagePlan chooses by the first keys of an object when they say it, which
@@ -351,6 +363,7 @@ func (d *decoder) pop() {
 }
 
 func (d *decoder) unknown(k span) {
+	d.odd = true
 	if d.look != nil {
 		d.look.unknown = append(d.look.unknown, d.look.at(k.text()))
 	}

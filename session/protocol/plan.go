@@ -26,6 +26,7 @@ import (
 // message takes its unknown keys along.
 type wire struct {
 	raw json.RawMessage
+	odd bool // of a message: it has keys without a field
 }
 
 // Raw returns the JSON this value was decoded from, and nil for a value that was
@@ -33,6 +34,7 @@ type wire struct {
 func (w wire) Raw() json.RawMessage { return w.raw }
 
 func (w *wire) hold(raw json.RawMessage) { w.raw = raw }
+func (w *wire) strange() *bool           { return &w.odd }
 
 type holder interface {
 	Raw() json.RawMessage

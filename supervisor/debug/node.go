@@ -56,6 +56,8 @@ type SessionFields struct {
 	Retry     string     `json:"retry,omitempty"`
 	// Unsaved is why what is known of the session cannot be written to disk; empty if it is there.
 	Unsaved string `json:"unsaved,omitempty"`
+	// Drift counts what the CLI says that this program does not know, by what it is.
+	Drift map[string]uint64 `json:"drift,omitempty"`
 	// Refusing is why no turn is begun although the session runs; empty if turns are begun.
 	Refusing string `json:"refusing,omitempty"`
 

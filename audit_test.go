@@ -40,6 +40,8 @@ func writeAhead(r *rig, mode protocol.PermissionMode) {
 	case protocol.ModeBypassPermissions:
 		r.spec.AllowedTools, r.spec.AllowDangerouslySkipPermissions = nil, true // it allows all
 		r.spec.Env["IS_SANDBOX"] = "1"
+		needSandbox(r) // without one the mode is refused
+		r.spec.Sandbox.Enabled = new(true)
 	}
 	self, err := os.Executable()
 	require.NoError(r, err)
@@ -95,13 +97,17 @@ func writeAhead(r *rig, mode protocol.PermissionMode) {
 	assert.Equal(r, "Bash", mine.Tool)
 	assert.NotEmpty(r, mine.AgentID)
 
-	// The first tool of this turn takes the log away; the others are refused, and leave nothing.
+	// The log is taken away while the first tool of this turn runs; the others are refused, and leave nothing.
 	r.until("idle", func() bool { return r.Info().State == session.Idle })
 	before := len(r.records(audit.ToolIntent))
-	_, err = r.ask(bash("mv "+dir+" "+dir+".away") + bash("touch "+file("bash2")) +
+	first, entered, open := r.gate("first")
+	turn := r.background(bash(first) + bash("touch "+file("bash2")) +
 		call("Write", map[string]any{"file_path": file("written2"), "content": "text"}) +
 		call(lookTool, map[string]any{"file": file("mcp2")}) + subagent(bash("touch "+file("sub2"))))
-	require.NoError(r, err, "the session lives")
+	entered()
+	require.NoError(r, os.Rename(dir, dir+".away"))
+	open()
+	require.NoError(r, turn.wait(r.T), "the session lives")
 	for _, name := range []string{"bash2", "written2", "mcp2", "sub2"} {
 		assert.NoFileExists(r, file(name))
 	}

@@ -48,6 +48,10 @@ type Result struct {
 	TTFTMS              *float64 `json:"ttft_ms,omitempty"`
 	TTFTStreamMS        *float64 `json:"ttft_stream_ms,omitempty"`
 	FirstContentFrameMS *float64 `json:"first_content_frame_ms,omitempty"`
+	RequestSentWallMS   *float64 `json:"request_sent_wall_ms,omitempty"` // since 1970
+	// Tokens of the turn's first API request.
+	FirstRequestInputTokens     *int64 `json:"first_request_input_tokens,omitempty"`
+	FirstRequestCacheReadTokens *int64 `json:"first_request_cache_read_input_tokens,omitempty"`
 }
 
 // The subtypes of Result.

@@ -17,6 +17,7 @@ type StreamEvent struct {
 	UserMessageUUIDs []string        `json:"user_message_uuids,omitempty"`
 	ResumeReason     string          `json:"resume_reason,omitempty"`
 	ThinkingDisplay  string          `json:"thinking_display,omitempty"`
+	OwedRows         json.RawMessage `json:"owed_rows,omitempty"`
 }
 
 // Event is what most readers want of a stream event.

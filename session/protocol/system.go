@@ -72,6 +72,7 @@ type Status struct {
 	CompactError       string         `json:"compact_error,omitempty"`
 	CompactOutputChars *int64         `json:"compact_output_chars,omitempty"`
 	ResumeHeldForPlan  bool           `json:"resume_held_for_plan,omitempty"`
+	UserMessageUUIDs   []string       `json:"user_message_uuids,omitempty"`
 	UUID               string         `json:"uuid"`
 	SessionID          string         `json:"session_id"`
 }

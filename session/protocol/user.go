@@ -69,14 +69,15 @@ type Origin struct {
 	wire
 	// Kind is task-notification for a background task that ended, human for what a host has somebody type, and one of
 	// channel, peer, coordinator, observer, auto-continuation, observer-activity, unclassified.
-	Kind       string `json:"kind"`
-	Subkind    string `json:"subkind,omitempty"` // of task-notification: scheduled-trigger, peer-send-message, …
-	FireReason string `json:"fireReason,omitempty"`
-	RunID      string `json:"runId,omitempty"`
-	Server     string `json:"server,omitempty"` // of channel
-	From       string `json:"from,omitempty"`   // of peer and observer
-	FromMode   string `json:"fromMode,omitempty"`
-	Name       string `json:"name,omitempty"`
+	Kind       string          `json:"kind"`
+	Subkind    string          `json:"subkind,omitempty"` // of task-notification: scheduled-trigger, peer-send-message, …
+	FireReason string          `json:"fireReason,omitempty"`
+	RunID      string          `json:"runId,omitempty"`
+	Producer   json.RawMessage `json:"producer,omitempty"` // what brought it about
+	Server     string          `json:"server,omitempty"`   // of channel
+	From       string          `json:"from,omitempty"`     // of peer and observer
+	FromMode   string          `json:"fromMode,omitempty"`
+	Name       string          `json:"name,omitempty"`
 }
 
 // NewUserText makes a prompt. The uuid is its idempotency key (see User.UUID);

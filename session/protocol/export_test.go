@@ -1,0 +1,18 @@
+package protocol
+
+import (
+	"maps"
+	"slices"
+)
+
+// KnownKinds are the types of frames, with a slash and the subtype for those of system.
+func KnownKinds() []string {
+	kinds := slices.Collect(maps.Keys(messagePlans))
+	for sub := range systemPlans {
+		kinds = append(kinds, "system/"+sub)
+	}
+	return slices.Sorted(slices.Values(kinds))
+}
+
+// KnownBlocks are the types of content blocks.
+func KnownBlocks() []string { return slices.Sorted(maps.Keys(blockPlans)) }

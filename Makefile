@@ -72,4 +72,4 @@ clean:
 ## bench-wire: messages per second beside the official TypeScript SDK (node, npm) and a Go SDK; what cannot be had is
 ## skipped, with a word
 bench-wire:
-	@cd bench/wire && { $(GO) mod download >/dev/null 2>&1 || { echo "bench-wire skipped: its Go modules cannot be fetched"; exit 0; }; $(GO) build -o ../../bin/wire . && ../../bin/wire; }
+	@cd bench/wire && { $(GO) mod download >/dev/null 2>&1 || { echo "bench-wire skipped: its Go modules cannot be fetched"; exit 0; }; $(GO) build -mod=mod -o ../../bin/wire . && ../../bin/wire; }

@@ -42,6 +42,9 @@ func (r *rig) tries(uses []use) {
 	r.Helper()
 	events := make(chan session.ToolEvent, len(uses))
 	r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }
+	if r.spec.CanUseTool == nil {
+		r.spec.PermissionPrompts = session.PromptsNone // nobody is there
+	}
 	r.boot()
 	var prompt strings.Builder
 	for _, u := range uses {

@@ -52,6 +52,11 @@ func (p PoolSpec) validate() error {
 	if err := p.Options.Validate(); err != nil {
 		add("%w", err)
 	}
+	if max(p.Min, p.Max) > 1 {
+		for _, problem := range p.Options.ForSeveral() {
+			add("%w", problem)
+		}
+	}
 	return errors.Join(problems...)
 }
 

@@ -71,3 +71,29 @@ func TestPoolGrowsQueuesRefusesAndShrinks(t *testing.T) {
 	_, err = session.Collect(pool.Query(cancelled, "x"))
 	assert.ErrorIs(t, err, context.Canceled)
 }
+
+// Sessions that are all alike cannot have one conversation; they can each begin with a copy of one.
+func TestAPoolHasNoConversationInCommon(t *testing.T) {
+	path, args, env := sessiontest.CLI(t)
+	start := func(n int, o session.Options) error {
+		o.CWD, o.Env = t.TempDir(), env
+		rt, err := understudy.Start(t.Context(), understudy.Options{
+			DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args}, Pools: []understudy.PoolSpec{{Name: "workers", Max: n, Options: o}},
+		})
+		if err == nil {
+			shutdown(t, rt)
+		}
+		return err
+	}
+	const id = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+	for option, o := range map[string]session.Options{
+		"session_id": {SessionID: id}, "resume": {Resume: id}, "continue": {Continue: true}, "from_pr": {FromPR: "12"},
+	} {
+		var problem session.Problem
+		require.ErrorAs(t, start(2, o), &problem, option)
+		assert.Equal(t, option, problem.Path)
+	}
+	assert.ErrorContains(t, start(2, session.Options{Continue: true, ForkSession: true, SessionID: id}), "session_id")
+	assert.NoError(t, start(2, session.Options{Continue: true, ForkSession: true}))
+	assert.NoError(t, start(1, session.Options{SessionID: id}), "one session may")
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -120,7 +121,17 @@ func changedAgain(r *rig) {
 	r.mustAsk("hello")
 	require.NoError(r, r.SetModel(ctx, "haiku"))
 	require.NoError(r, r.SetPermissionMode(ctx, protocol.ModePlan))
-	require.NoError(r, r.ApplySettings(ctx, map[string]any{"env": map[string]any{"FROM_SETTINGS": "yes"}}))
+	for i := range 20 {
+		require.NoError(r, r.ApplySettings(ctx, map[string]any{"env": map[string]any{"FROM_SETTINGS": "yes", "LAST": strconv.Itoa(i)}}))
+	}
+	require.NoError(r, r.ApplySettings(ctx, map[string]any{"permissions": map[string]any{"deny": []string{"Read(/one)"}, "allow": []string{"Read(/two)"}}}))
+	require.NoError(r, r.ApplySettings(ctx, map[string]any{"permissions": map[string]any{"deny": []string{"Read(/three)"}}}))
+	inForce := func() string {
+		settings, err := r.Session.Settings(ctx)
+		require.NoError(r, err)
+		return string(settings.Effective)
+	}
+	before := inForce()
 	_, err := r.SetMCPServers(ctx, map[string]session.MCPServer{"gone": {Command: "/does/not/exist"}})
 	require.NoError(r, err)
 	r.killIdle()
@@ -133,10 +144,18 @@ func changedAgain(r *rig) {
 	if r.real {
 		require.Len(r, status.Servers, 1)
 		assert.Equal(r, "gone", status.Servers[0].Name)
-		settings, err := r.Session.Settings(ctx)
-		require.NoError(r, err)
-		assert.Contains(r, string(settings.Effective), "FROM_SETTINGS")
+		assert.JSONEq(r, before, inForce(), "what several calls have come to")
+		assert.Contains(r, before, `"FROM_SETTINGS":"yes","LAST":"19"`)
+		assert.Contains(r, before, "blockWritesOutsideWorkingDirectories", "the options' own settings stay")
+		assert.NotContains(r, before, "/one")
 	}
+	data, err := os.ReadFile(filepath.Join(r.options.DataDir, "state", "worker.json"))
+	require.NoError(r, err)
+	var kept struct {
+		Applied []json.RawMessage `json:"applied_settings"`
+	}
+	require.NoError(r, json.Unmarshal(data, &kept))
+	assert.Len(r, kept.Applied, 1, "the record does not grow with each call")
 }
 
 func requestsEnd(r *rig) {

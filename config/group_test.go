@@ -176,3 +176,19 @@ func TestGroupsDoNotBlowUp(t *testing.T) {
 	assert.Len(t, err, 4)
 	assert.Less(t, len(err.Error()), 2000)
 }
+
+// A pool of several sessions cannot have one conversation.
+func TestPoolsAndConversations(t *testing.T) {
+	for text, want := range map[string]string{
+		"pools: {p: {max: 2, options: {resume: x}}}":                         "pools.p.options.resume",
+		"pools: {p: {min: 2, options: {continue: true}}}":                    "pools.p.options.continue",
+		"pools: {p: {max: 2, template: t}}\ntemplates: {t: {from_pr: '12'}}": "pools.p.template",
+		"pools: {p: {max: 2}}\ndefaults: {continue: true}":                   "pools.p",
+	} {
+		_, err := Parse("/etc/x.yaml", []byte(text), nil)
+		require.Error(t, err, text)
+		assert.ErrorContains(t, err, want, text)
+		assert.ErrorContains(t, err, "fork_session", text)
+	}
+	mustParse(t, "pools: {p: {options: {resume: x}}, q: {max: 2, options: {resume: x, fork_session: true}}}")
+}

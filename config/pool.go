@@ -96,6 +96,23 @@ func (d *decoder) poolOf(path string, n *node, p *Pool, c *Config) {
 			p.Options = d.copyOf(o, template.value)
 		}
 	}
+	if max(p.Min, p.Max) <= 1 {
+		return
+	}
+	place, at := path, n
+	switch {
+	case template != nil && options == nil:
+		place, at = join(path, "template"), template.value
+	case options != nil:
+		place, at = join(path, "options"), options.value
+	}
+	for _, problem := range p.Options.ForSeveral() {
+		if wrong := at.at(problem.Path); wrong != at {
+			d.problem(join(place, problem.Path), wrong, problem.Message, "")
+		} else { // it is in the template, or in the defaults
+			d.problem(place, at, problem.Path+": "+problem.Message, "")
+		}
+	}
 }
 
 // checkPool looks at a pool's key.

@@ -129,14 +129,37 @@ func (s *Session) SideQuestion(ctx context.Context, question string) (*protocol.
 	return ask[protocol.SideQuestionResponse](ctx, s, &protocol.SideQuestion{Question: question})
 }
 
-// ApplySettings changes settings of the CLI for as long as the session lives: objects are merged key by key. If one is invalid
-// nothing is applied. They are applied again after restarts.
+// ApplySettings changes settings of the CLI for as long as the session lives. Over those of the options they are merged key by
+// key; what an earlier call has set below a key of the top level is replaced, and nil takes it back. If one is invalid nothing
+// is applied. They are applied again after restarts.
 func (s *Session) ApplySettings(ctx context.Context, settings map[string]any) error {
 	raw, err := json.Marshal(settings)
 	if err != nil {
 		return fmt.Errorf("session %s: settings: %w", s.name, err)
 	}
-	return s.change(ctx, &protocol.ApplyFlagSettings{Settings: raw}, func(r *record) { r.Applied = append(slices.Clip(r.Applied), raw) })
+	return s.change(ctx, &protocol.ApplyFlagSettings{Settings: raw}, func(r *record) { r.Applied = []json.RawMessage{inOne(append(slices.Clip(r.Applied), raw))} })
+}
+
+// inOne is one request that does to a new process what several did to the one they were made to, in their order: the keys of the
+// top level replace each other.
+func inOne(requests []json.RawMessage) json.RawMessage {
+	all := map[string]json.RawMessage{}
+	for _, raw := range requests {
+		var settings map[string]json.RawMessage
+		if json.Unmarshal(raw, &settings) != nil { // a damaged record: the CLI would refuse it
+			continue
+		}
+		_, level := settings["effortLevel"]
+		if _, said := settings["ultracode"]; level && !said { // another level ends it, unless both are said at once
+			delete(all, "ultracode")
+		}
+		maps.Copy(all, settings)
+	}
+	one, err := json.Marshal(all)
+	if err != nil { // cannot be: it was read from JSON
+		return requests[len(requests)-1]
+	}
+	return one
 }
 
 // SetMCPServers replaces the MCP servers that were set at run time; those of Options that are in this program stay. They are set
@@ -267,8 +290,8 @@ func (s *Session) again(r record) []protocol.ControlBody {
 	if r.Thinking != nil {
 		all = append(all, &protocol.SetMaxThinkingTokens{MaxThinkingTokens: r.Thinking.Tokens})
 	}
-	for _, settings := range r.Applied {
-		all = append(all, &protocol.ApplyFlagSettings{Settings: settings})
+	if len(r.Applied) > 0 {
+		all = append(all, &protocol.ApplyFlagSettings{Settings: inOne(r.Applied)})
 	}
 	s.desk.mu.Lock()
 	servers := s.desk.servers

@@ -40,7 +40,7 @@ type record struct {
 	ModelChosen    bool                    `json:"model_chosen,omitempty"` // Model counts, also if it is empty: the CLI's default
 	PermissionMode protocol.PermissionMode `json:"permission_mode,omitempty"`
 	Thinking       *thinkingSet            `json:"thinking,omitempty"`
-	Applied        []json.RawMessage       `json:"applied_settings,omitempty"`
+	Applied        []json.RawMessage       `json:"applied_settings,omitempty"` // one request; a record of an earlier version has one for each call
 	Toggled        map[string]bool         `json:"toggled_mcp_servers,omitempty"`
 }
 

@@ -222,6 +222,32 @@ func (o Options) checkConversation(add, together adder) {
 	}
 }
 
+// ForSeveral is what several sessions cannot have in common: a conversation. Two processes on one would each write a history of
+// its own into the same file, and nobody would be told.
+func (o Options) ForSeveral() []Problem {
+	var problems []Problem
+	add := func(option string, value any, message string) {
+		problems = append(problems, Problem{Path: option, Value: fmt.Sprint(value), Combination: true, Message: message})
+	}
+	if o.SessionID != "" {
+		add("session_id", o.SessionID, "several sessions cannot have one conversation; leave it out")
+	}
+	if o.ForkSession {
+		return problems
+	}
+	const copied = "several sessions cannot go on with one conversation; add fork_session, which gives each a copy of it"
+	if o.Resume != "" {
+		add("resume", o.Resume, copied)
+	}
+	if o.Continue {
+		add("continue", o.Continue, copied)
+	}
+	if o.FromPR != "" {
+		add("from_pr", o.FromPR, copied)
+	}
+	return problems
+}
+
 func (o Options) checkPermissions(add, together adder) {
 	if o.PermissionPrompts != "" && !slices.Contains(permissionPrompts, o.PermissionPrompts) {
 		add("permission_prompts", o.PermissionPrompts, orWords(permissionPrompts))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/session/stream"
 )
@@ -35,6 +36,8 @@ func ExampleQuery() {
 // However the loop is left, nothing is left of the session.
 func TestQueryLeavesNothing(t *testing.T) {
 	r := newRig(t, false)
+	// Pids are those of this machine then, so that they can be looked for.
+	r.spec.Containment.Without = []process.Layer{process.LayerPIDNamespace}
 	options := understudy.QueryOptions{CLI: r.options.CLI, Session: r.spec}
 	pid := func() int { // of the CLI, which a tool of it wrote down
 		data, err := os.ReadFile(filepath.Join(r.work, "pid"))

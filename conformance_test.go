@@ -829,10 +829,10 @@ func badStarts(r *rig) {
 		{"unknown mode", func(r *rig) { r.spec.PermissionMode = "wat" }, []string{"wat"}},
 		{"bypass as root", func(r *rig) {
 			r.spec.PermissionMode, r.spec.AllowDangerouslySkipPermissions = protocol.ModeBypassPermissions, true
-			r.spec.Sandbox = session.Sandbox{Environment: "docker", Container: "none"} // as far as permissions are concerned
+			r.spec.Sandbox.Enabled = new(true) // without one, the mode is refused before anything runs
 		}, []string{"root"}},
 	} {
-		if test.name == "bypass as root" && os.Getuid() != 0 {
+		if test.name == "bypass as root" && (os.Getuid() != 0 || !exists("/usr/bin/bwrap") || !exists("/usr/bin/socat")) {
 			continue
 		}
 		bad := *r

@@ -56,7 +56,7 @@ func Identify(ctx context.Context, l Launch) (Identity, error) {
 		return Identity{Path: path}, context.Cause(ctx)
 	}
 	if !one.done {
-		one.Identity, one.err = identify(ctx, f, path, l.PrefixArgs)
+		one.Identity, one.err = identify(ctx, f, path, l)
 		one.done = ctx.Err() == nil
 	}
 	return one.Identity, one.err
@@ -77,11 +77,11 @@ type identity struct {
 }
 
 // identify reads the file while the program says its version.
-func identify(ctx context.Context, f *os.File, path string, prefix []string) (Identity, error) {
+func identify(ctx context.Context, f *os.File, path string, l Launch) (Identity, error) {
 	id := Identity{Path: path}
 	asked := make(chan error, 1)
 	go func() { // ends with the program, which is given ten seconds
-		version, err := Version(ctx, path, prefix)
+		version, err := version(ctx, Launch{Path: path, PrefixArgs: l.PrefixArgs, Env: l.Env, InheritEnv: l.InheritEnv})
 		id.Version = version
 		asked <- err
 	}()

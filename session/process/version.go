@@ -3,14 +3,15 @@ package process
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
-
-	"crypto/rand"
 )
 
 // The versions of the CLI that this program is tested with. Older ones are refused, newer ones warned about.
@@ -31,14 +32,21 @@ var versionLine = regexp.MustCompile(`(?m)^v?(\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]
 // nothing but the default allowlist. It takes ten seconds at most, or less if ctx says so. Errors are *StartError: a
 // program that can't be started, prints nothing, prints something else, fails, or does not end.
 func Version(ctx context.Context, path string, prefixArgs []string) (string, error) {
-	l := Launch{Path: path, PrefixArgs: prefixArgs}
+	return version(ctx, Launch{Path: path, PrefixArgs: prefixArgs})
+}
+
+// version asks the program of a launch, which may be a program that does as the CLI does only in the environment that it
+// is given. What has the name of a secret is left out: it is not needed for this.
+func version(ctx context.Context, l Launch) (string, error) {
 	o := Options{}.filled()
-	env, err := Launch{Marker: "version/" + rand.Text()}.Environ(o.Parent)
+	given := maps.Clone(l.Env)
+	maps.DeleteFunc(given, func(name, _ string) bool { return SecretName(name) })
+	env, err := Launch{Marker: "version/" + rand.Text(), Env: given, InheritEnv: l.InheritEnv}.Environ(o.Parent)
 	if err != nil {
 		return "", &StartError{Class: ClassRequest, Path: l.program(), Err: err}
 	}
 	marker, _ := lookup(env, MarkerVariable)
-	args := append(append([]string{}, prefixArgs...), "--version")
+	args := append(slices.Clone(l.PrefixArgs), "--version")
 	p, err := start(command{path: l.program(), args: args, env: env, marker: marker, parent: o.Parent}, o)
 	if err != nil {
 		return "", err

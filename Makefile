@@ -20,7 +20,7 @@ build:
 test:
 	@# Says whether the real CLI is there: what the long run skips, it skips in silence.
 	@$(GO) test -count=1 -v -run '^TestRealCLISaysItsVersion$$' ./session/sessiontest | grep -v '^==='
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -timeout 14m ./...
 
 ## chaos: the random tests, longer
 chaos:

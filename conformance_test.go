@@ -73,6 +73,7 @@ func TestConformance(t *testing.T) {
 		{"starts that cannot succeed", badStarts},
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
+			t.Parallel()
 			for name, realCLI := range map[string]bool{"sim": false, "real": true} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()

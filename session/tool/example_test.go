@@ -32,16 +32,15 @@ func ExampleAdd() {
 		return
 	}
 	defer cli.Close() //nolint:errcheck // it ends
-	for _, m := range []string{
-		`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"cli","version":"1"}}}`,
-		`{"jsonrpc":"2.0","method":"notifications/initialized"}`,
-		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"a":40,"b":2}}}`,
-	} {
+	receive := func(m string) {
 		if err := cli.Receive(json.RawMessage(m)); err != nil {
 			fmt.Println(err)
 		}
 	}
-	<-said // of initialize
+	receive(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"cli","version":"1"}}}`)
+	<-said // its answer, before which the CLI calls nothing
+	receive(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	receive(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"a":40,"b":2}}}`)
 	var answer struct {
 		Result struct{ Content []struct{ Text string } }
 	}

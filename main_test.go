@@ -12,5 +12,9 @@ func TestMain(m *testing.M) {
 		serveLook(os.Stdin, os.Stdout, log)
 		return
 	}
+	if word, ok := os.LookupEnv(probeVariable); ok {
+		serveProbe(word)
+		return
+	}
 	sessiontest.Main(m)
 }

@@ -43,8 +43,8 @@ type Options struct {
 	// Thinking says whether and how the model thinks before it answers. Zero: the CLI's default, which is adaptive
 	// for models that can.
 	Thinking Thinking `json:"thinking,omitzero"`
-	// MaxThinkingTokens bounds the thinking of older models; newer ones take 0 for off and all else for on. nil: no
-	// bound. It excludes Thinking.
+	// MaxThinkingTokens bounds the thinking of older models; those since 4.6 take 0 for off and all else for on, and the latest
+	// cannot be without it. nil: no bound. It excludes Thinking.
 	MaxThinkingTokens *int `json:"max_thinking_tokens,omitzero"`
 	// Effort is how hard the model works on an answer. Empty: the model's default.
 	Effort Effort `json:"effort,omitzero"`
@@ -128,7 +128,7 @@ type Options struct {
 	Resume string `json:"resume,omitzero"`
 	// Continue goes on with the latest conversation in CWD, or begins one if there is none.
 	Continue bool `json:"continue,omitzero"`
-	// FromPR goes on with the conversation that belongs to a pull request, by its number or URL.
+	// FromPR goes on with the conversation that belongs to a pull request, by its number or URL, or begins one if there is none.
 	FromPR string `json:"from_pr,omitzero"`
 	// ForkSession makes a copy of that conversation, with an id of its own, and leaves the original as it is.
 	ForkSession bool `json:"fork_session,omitzero"`

@@ -8,7 +8,8 @@ import (
 
 // Thinking says whether and how the model thinks before it answers.
 type Thinking struct {
-	// Type is adaptive (the model decides), enabled (with a budget, for older models) or disabled.
+	// Type is adaptive (the model decides), enabled (with a budget, for older models) or disabled, which the latest models
+	// cannot be: for them the CLI says adaptive all the same.
 	Type ThinkingType `json:"type,omitzero"`
 	// BudgetTokens bounds enabled thinking. 0: the CLI's default.
 	BudgetTokens int `json:"budget_tokens,omitzero"`

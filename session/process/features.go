@@ -39,7 +39,9 @@ func (l Launch) modelFlags() ([]string, error) {
 	}
 	add("fallback-model", l.FallbackModel)
 	add("agent", l.Agent)
-	add("thinking", l.Thinking)
+	if l.Thinking != "enabled" || l.MaxThinkingTokens == nil { // a budget says both, and would not count beside it
+		add("thinking", l.Thinking)
+	}
 	add("thinking-display", l.ThinkingDisplay)
 	if l.MaxThinkingTokens != nil {
 		if *l.MaxThinkingTokens < 0 {

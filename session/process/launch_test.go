@@ -53,7 +53,7 @@ func TestArgv(t *testing.T) {
 				Effort: "high", JSONSchema: `{"type":"object"}`, Betas: []string{"b-1", "b-2"}, TaskBudget: 20000, AppendSubagentSystemPrompt: "s",
 			},
 			[]string{
-				"--setting-sources=", "--model=opus", "--fallback-model=sonnet,haiku", "--agent=reviewer", "--thinking=enabled",
+				"--setting-sources=", "--model=opus", "--fallback-model=sonnet,haiku", "--agent=reviewer",
 				"--thinking-display=omitted", "--max-thinking-tokens=4000", "--effort=high", `--json-schema={"type":"object"}`, "--betas=b-1",
 				"--betas=b-2", "--task-budget=20000", "--append-subagent-system-prompt=s",
 			},

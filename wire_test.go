@@ -4,14 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -91,19 +94,128 @@ func everyRequest(r *rig) {
 	require.ErrorAs(r, err, &refused)
 	assert.Equal(r, protocol.ErrorCodeUnsupported, refused.Code)
 
-	// What has no method of its own is answered as well.
-	for _, body := range []protocol.ControlBody{
-		&protocol.GetHooksListing{}, &protocol.GetSessionCost{}, &protocol.GetBinaryVersion{}, &protocol.GetStatus{}, &protocol.GetPlan{},
-		&protocol.GetMemoryDialog{}, &protocol.GetSkillsDialog{}, &protocol.GetSandboxDialog{}, &protocol.ExportConversation{},
-		&protocol.GetWorkspaceDiff{}, &protocol.FileSuggestions{Query: "te"}, &protocol.ReloadOutputStyles{},
-		&protocol.CancelAsyncMessage{MessageUUID: "00000000-0000-4000-8000-000000000000"}, &protocol.SetHasSubscribers{},
-		&protocol.SetMCPPermissionModeOverride{ServerName: "nobody"}, &protocol.Interrupt{},
-	} {
-		_, err := r.Control(ctx, body)
-		assert.NoError(r, err, body.RequestSubtype())
+	sendEvery(r)
+}
+
+// asked is a request to the CLI, and what its refusal says; empty: it is no refusal.
+type asked struct {
+	body    protocol.ControlBody
+	refused string
+}
+
+// sendEvery sends a request of each type that there is, and looks at what the real CLI says: the simulation has fewer.
+func sendEvery(r *rig) {
+	ctx := r.within()
+	if r.real {
+		_, err := r.SetMCPServers(ctx, map[string]session.MCPServer{"asker": askingServer(r.T)})
+		require.NoError(r, err)
 	}
-	assert.Equal(r, 1, r.Info().Generation)
+	const noID = "00000000-0000-4000-8000-000000000000"
+	sub := filepath.Join(r.work, "sub")
+	require.NoError(r, os.MkdirAll(filepath.Join(sub, ".git"), 0o700))
+	settings := json.RawMessage(`{}`)
+	all := []asked{
+		{&protocol.Interrupt{}, ""},
+		{&protocol.SetModel{}, ""},
+		{&protocol.SetPermissionMode{Mode: protocol.ModeAcceptEdits}, ""},
+		{&protocol.SetMaxThinkingTokens{}, ""},
+		{&protocol.MCPStatus{}, ""},
+		{&protocol.MCPMessage{ServerName: "nobody", Message: json.RawMessage(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)}, ""},
+		{&protocol.MCPCall{Tool: "mcp__asker__greet"}, ""},
+		{&protocol.MCPReconnect{ServerName: "asker"}, ""},
+		{&protocol.MCPToggle{ServerName: "asker", Enabled: true}, ""},
+		{&protocol.MCPReadResource{ServerName: "asker", URI: "ui://x"}, "Resource not found"},
+		{&protocol.MCPAuthenticate{ServerName: "nobody"}, "Server not found"},
+		{&protocol.MCPClearAuth{ServerName: "nobody"}, "Server not found"},
+		{&protocol.MCPOAuthCallbackURL{ServerName: "nobody", CallbackURL: "http://127.0.0.1/"}, "No active OAuth flow"},
+		{&protocol.SetMCPPermissionModeOverride{ServerName: "nobody"}, ""},
+		{&protocol.MCPSetServers{Servers: map[string]json.RawMessage{}}, ""},
+		{&protocol.StopTask{TaskID: "nobody"}, ""},
+		{&protocol.RewindFiles{UserMessageID: noID}, "No file checkpoint"},
+		{&protocol.BackgroundTasks{}, ""},
+		{&protocol.GetTaskOutput{TaskID: "nobody"}, "no shell or Monitor task"},
+		{&protocol.GetContextUsage{Detail: protocol.ContextFull}, ""},
+		{&protocol.GetSettings{}, ""},
+		{&protocol.ApplyFlagSettings{Settings: settings}, ""},
+		{&protocol.UpdateSettings{Source: "localSettings", Settings: json.RawMessage(`{"effortLevel":"low"}`)}, "source is disabled"},
+		{&protocol.ListPermissionRules{}, ""},
+		{&protocol.GetHooksListing{}, ""},
+		{&protocol.GetSessionCost{}, ""},
+		{&protocol.GetUsage{}, ""},
+		{&protocol.ListModels{}, ""},
+		{&protocol.GetBinaryVersion{}, ""},
+		{&protocol.GetStatus{}, ""},
+		{&protocol.GetPlan{}, ""},
+		{&protocol.GetMemoryDialog{}, ""},
+		{&protocol.GetSkillsDialog{}, ""},
+		{&protocol.GetSandboxDialog{}, ""},
+		{&protocol.ExportConversation{}, ""},
+		{&protocol.GetWorkspaceDiff{}, ""},
+		{&protocol.FileSuggestions{Query: "te"}, ""},
+		{&protocol.ReadFile{Path: filepath.Join(r.work, "text")}, ""},
+		{&protocol.SeedReadState{Path: filepath.Join(r.work, "text"), MTime: time.Now().UnixMilli()}, ""},
+		{&protocol.RegisterRepoRoot{Directory: sub}, ""},
+		{&protocol.ReloadPlugins{}, ""},
+		{&protocol.ReloadSkills{}, ""},
+		{&protocol.ReloadOutputStyles{}, ""},
+		{&protocol.RenameSession{Title: "another"}, ""},
+		{&protocol.GenerateSessionTitle{Description: "what it is about"}, ""},
+		{&protocol.SideQuestion{Question: "[[say:beside]]"}, ""},
+		{&protocol.CancelAsyncMessage{MessageUUID: noID}, ""},
+		{&protocol.SetHasSubscribers{HasSubscribers: new(true)}, ""},
+		{&protocol.SetCWD{Path: sub, TrustAccepted: true, TrustedDirectory: sub}, ""},
+		{&protocol.EndSession{Reason: "enough"}, ""},
+	}
+	sent := map[string]bool{"initialize": true} // each session begins with it; a second one would take its hooks away
+	for _, ask := range all {
+		what := ask.body.RequestSubtype()
+		sent[what] = true
+		response, err := r.Control(ctx, ask.body)
+		var refused *protocol.ControlError
+		switch {
+		case errors.As(err, &refused) && !r.real:
+		case err != nil && ask.refused != "":
+			require.ErrorAs(r, err, &refused, what)
+			assert.NotEqual(r, protocol.ErrorCodeUnsupported, refused.Code, what)
+			assert.Contains(r, refused.Message, ask.refused, what)
+		case assert.NoError(r, err, what):
+			assert.True(r, ask.refused == "" || !r.real, "%s: %s", what, response.Raw())
+		}
+	}
+	for _, body := range protocol.Requests() {
+		assert.True(r, sent[body.RequestSubtype()], "never sent: %s", body.RequestSubtype())
+	}
+	r.until("the session is there again, since it was not this program that ended it", func() bool {
+		info := r.Info()
+		return info.Generation == 2 && info.State == session.Idle
+	})
 	assert.Equal(r, "echo: still here", r.mustAsk("still here").Text)
+}
+
+// askingServer is an MCP server on the network. Its tool ask asks the user for a name, greet nobody.
+func askingServer(t *testing.T) session.MCPServer {
+	server := mcp.NewServer(&mcp.Implementation{Name: "asker", Version: "1.0.0"}, nil)
+	text := func(text string) *mcp.CallToolResult {
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}
+	}
+	mcp.AddTool(server, &mcp.Tool{Name: "greet", Description: "Greets."}, func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
+		return text("hello"), nil, nil
+	})
+	mcp.AddTool(server, &mcp.Tool{Name: "ask", Description: "Asks for a name."}, func(ctx context.Context, q *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+		answer, err := q.Session.Elicit(ctx, &mcp.ElicitParams{Message: "What is your name?", RequestedSchema: map[string]any{
+			"type": "object", "properties": map[string]any{"name": map[string]any{"type": "string"}},
+		}})
+		if err != nil {
+			return nil, nil, err
+		}
+		return text(fmt.Sprintf("%s: %v", answer.Action, answer.Content["name"])), nil, nil
+	})
+	host := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil))
+	t.Cleanup(func() {
+		host.CloseClientConnections() // the CLI is ended after this, and listens to the server until then
+		host.Close()
+	})
+	return session.MCPServer{Type: session.MCPHTTP, URL: host.URL}
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -119,7 +231,7 @@ func changedAgain(r *rig) {
 	r.boot()
 	ctx := r.within()
 	r.mustAsk("hello")
-	require.NoError(r, r.SetModel(ctx, "haiku"))
+	require.NoError(r, r.SetModel(ctx, "claude-sonnet-4-5")) // which has a budget for its thinking; later ones heed none
 	require.NoError(r, r.SetPermissionMode(ctx, protocol.ModePlan))
 	for i := range 20 {
 		require.NoError(r, r.ApplySettings(ctx, map[string]any{"env": map[string]any{"FROM_SETTINGS": "yes", "LAST": strconv.Itoa(i)}}))
@@ -132,18 +244,27 @@ func changedAgain(r *rig) {
 		return string(settings.Effective)
 	}
 	before := inForce()
-	_, err := r.SetMCPServers(ctx, map[string]session.MCPServer{"gone": {Command: "/does/not/exist"}})
+	require.NoError(r, r.SetMaxThinkingTokens(ctx, new(3000)))
+	_, err := r.SetMCPServers(ctx, map[string]session.MCPServer{"gone": {Command: "/does/not/exist"}, "off": {Command: "/does/not/exist"}})
 	require.NoError(r, err)
+	if r.real {
+		require.NoError(r, r.MCPToggle(ctx, "off", false))
+	}
 	r.killIdle()
 	r.mustAsk("go on")
 	info := r.Info()
-	assert.Contains(r, info.Model, "haiku")
+	assert.Contains(r, info.Model, "claude-sonnet-4-5")
 	assert.Equal(r, "plan", info.Mode)
 	status, err := r.MCPStatus(ctx)
 	require.NoError(r, err)
 	if r.real {
-		require.Len(r, status.Servers, 1)
-		assert.Equal(r, "gone", status.Servers[0].Name)
+		states := map[string]string{}
+		for _, server := range status.Servers {
+			states[server.Name] = server.Status
+		}
+		assert.Equal(r, map[string]string{"gone": "failed", "off": "disabled"}, states)
+		calls := r.api.Requests()
+		assert.Contains(r, string(calls[len(calls)-1].Body), `"budget_tokens":3000`)
 		assert.JSONEq(r, before, inForce(), "what several calls have come to")
 		assert.Contains(r, before, `"FROM_SETTINGS":"yes","LAST":"19"`)
 		assert.Contains(r, before, "blockWritesOutsideWorkingDirectories", "the options' own settings stay")
@@ -275,72 +396,4 @@ func hooksFail(r *rig) {
 		assert.NotContains(r, answer.Text, "echo: forbidden", "the prompt was not sent")
 	}
 	assert.Equal(r, 1, r.Info().Generation)
-}
-
-func hookEvents(r *rig) {
-	var mu sync.Mutex
-	seen := map[string]json.RawMessage{}
-	note := func(event string, in any) {
-		mu.Lock()
-		defer mu.Unlock()
-		seen[event], _ = json.Marshal(in)
-	}
-	h := &r.spec.Hooks
-	hook(&h.PreToolUse, note)
-	hook(&h.PostToolUse, note)
-	hook(&h.PostToolUseFailure, note)
-	hook(&h.PostToolBatch, note)
-	hook(&h.PermissionRequest, note)
-	hook(&h.UserPromptSubmit, note)
-	hook(&h.Stop, note)
-	hook(&h.PreCompact, note)
-	hook(&h.PostCompact, note)
-	hook(&h.SessionStart, note)
-	hook(&h.SessionEnd, note)
-	hook(&h.PreModelSwitch, note)
-	hook(&h.PostModelSwitch, note)
-	hook(&h.SubagentStart, note)
-	hook(&h.SubagentStop, note)
-	hook(&h.StopFailure, note)
-	hook(&h.MessageDisplay, note)
-	r.spec.AllowedTools = []string{"Bash(true)", "Bash(false)", "Task"}
-	r.spec.CanUseTool = func(context.Context, *protocol.CanUseTool) (protocol.PermissionResult, error) {
-		return protocol.NewDeny("no")
-	}
-	r.boot()
-	r.mustAsk(bash("true"))
-	r.mustAsk(bash("false"))
-	r.mustAsk(bash("touch asked"))
-	want := []string{"PreToolUse", "PostToolUse", "PostToolUseFailure"} // the simulation has those of tools alone
-	if r.real {
-		require.NoError(r, r.SetModel(r.within(), "haiku"))
-		r.mustAsk(`[[tool:Task {"description":"d","prompt":"[[say:done]]","subagent_type":"general-purpose"}]]`)
-		r.mustAsk("/compact")
-		r.mustAsk("/clear")
-		r.mustAsk("anew")
-		want = append(want, "UserPromptSubmit", "Stop", "PostToolBatch", "PermissionRequest", "PreModelSwitch", "PostModelSwitch", "SubagentStart", "SubagentStop",
-			"PreCompact", "PostCompact", "SessionStart", "SessionEnd", "MessageDisplay")
-	}
-	for _, event := range want {
-		r.until("the hook of "+event+" was called", func() bool { mu.Lock(); defer mu.Unlock(); return seen[event] != nil })
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	for event, raw := range seen {
-		var in protocol.HookContext
-		require.NoError(r, json.Unmarshal(raw, &in))
-		assert.Equal(r, event, in.HookEventName)
-		assert.NotEmpty(r, in.SessionID, event)
-	}
-}
-
-// hook adds one that takes note of what it is told.
-func hook[In, Out any](to *[]session.Hook[In, Out], note func(event string, in any)) {
-	*to = append(*to, session.Hook[In, Out]{Call: func(_ context.Context, in In) (out Out, err error) {
-		data, _ := json.Marshal(in)
-		var context protocol.HookContext
-		_ = json.Unmarshal(data, &context) // shown by the test
-		note(context.HookEventName, in)
-		return out, nil
-	}})
 }

@@ -14,6 +14,11 @@ import (
 // The hooks of PreToolUse come before the audit log: what it records as the intent is the input that will run, with what the hooks
 // made of it. None of them can let a tool run that the log could not record. Of several, deny outweighs ask, and that allow; of
 // several new inputs the last in the list counts.
+//
+// Some events do not come as one might expect, as of CLI 2.1.330: SessionStart only after /clear and /compact, not at the start,
+// and SessionEnd only at /clear; CwdChanged only if the CLI's settings have a hook for it too, such as the command true; FileChanged
+// only for files that a hook of SessionStart named in WatchPaths, until the directory changes; WorktreeRemove
+// only if Options.ConfineFiles is false; Setup and TeammateIdle never.
 type Hooks struct {
 	PreToolUse          []Hook[protocol.PreToolUseInput, protocol.PreToolUseOutput]
 	PostToolUse         []Hook[protocol.PostToolUseInput, protocol.PostToolUseOutput]

@@ -29,7 +29,8 @@ func ask[R any](ctx context.Context, s *Session, body protocol.ControlBody) (*R,
 	return &r, nil
 }
 
-// SetMaxThinkingTokens bounds the model's thinking from the next turn on, and after restarts: 0 for none, nil for no bound.
+// SetMaxThinkingTokens bounds the model's thinking from the next turn on, and after restarts: 0 for none, nil for no bound. It is for models
+// up to 4.5, which have a budget for it; CLI 2.1.330 takes it for later ones as well, and they think as they see fit.
 func (s *Session) SetMaxThinkingTokens(ctx context.Context, tokens *int) error {
 	return s.change(ctx, &protocol.SetMaxThinkingTokens{MaxThinkingTokens: tokens}, func(r *record) { r.Thinking = &thinkingSet{tokens} })
 }

@@ -231,10 +231,7 @@ var (
 func init() {
 	unknownRequest = planOf(reflect.TypeFor[UnknownRequest]())
 	bodyPlans = map[string]*plan{}
-	for _, r := range append(hostRequests(),
-		&Initialize{}, &Interrupt{}, &SetModel{}, &SetPermissionMode{}, &SetMaxThinkingTokens{}, &MCPStatus{},
-		&MCPSetServers{}, &StopTask{}, &EndSession{}, &CanUseTool{}, &HookCallback{}, &MCPMessage{}, &Elicitation{}, &UserDialog{},
-	) {
+	for _, r := range append(Requests(), &CanUseTool{}, &HookCallback{}, &Elicitation{}, &UserDialog{}) {
 		bodyPlans[r.RequestSubtype()] = planOf(reflect.TypeOf(r).Elem())
 	}
 }

@@ -348,9 +348,19 @@ func (*SetCWD) RequestSubtype() string { return "set_cwd" }
 // RequestSubtype is set_has_subscribers.
 func (*SetHasSubscribers) RequestSubtype() string { return "set_has_subscribers" }
 
-// hostRequests are all of them, for the decoder.
-func hostRequests() []ControlBody {
+// Requests are what the CLI can be asked, as far as there are types for it: an empty one of each.
+func Requests() []ControlBody {
 	return []ControlBody{
+		&Initialize{},
+		&Interrupt{},
+		&SetModel{},
+		&SetPermissionMode{},
+		&SetMaxThinkingTokens{},
+		&MCPStatus{},
+		&MCPSetServers{},
+		&MCPMessage{},
+		&StopTask{},
+		&EndSession{},
 		&MCPReconnect{},
 		&MCPToggle{},
 		&MCPCall{},

@@ -25,6 +25,26 @@ func TestJoining(t *testing.T) {
 		firstAnswer string // its entry in the conversation
 		second      string // the prompt of the second turn
 	}
+	c := trunk{second: "0ddba11a-58cc-4372-a567-0e02b2c3d479"}
+	first := newRig(t, true)
+	work, config := first.work, first.config
+	first.boot()
+	for m, err := range first.Query(first.within(), "one") {
+		require.NoError(t, err)
+		if a, ok := m.(*protocol.Assistant); ok {
+			c.firstAnswer = a.UUID
+		}
+	}
+	prompt := session.TextPrompt("two")
+	prompt.UUID = c.second
+	_, err := first.AskPrompt(first.within(), prompt)
+	require.NoError(t, err)
+	require.Len(t, first.transcripts(), 1)
+	c.id = first.Info().SessionID
+	c.file, err = filepath.Rel(config, first.transcripts()[0])
+	require.NoError(t, err)
+	shutdown(t, first.rt) // a clean end, which saves what it has cost
+
 	for name, test := range map[string]struct {
 		set  func(*session.Options, trunk)
 		id   string   // "" for the trunk's
@@ -44,25 +64,16 @@ func TestJoining(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, true)
-			r.boot()
-			var c trunk
-			for m, err := range r.Query(r.within(), "one") {
-				require.NoError(t, err)
-				if a, ok := m.(*protocol.Assistant); ok {
-					c.firstAnswer = a.UUID
-				}
-			}
-			prompt := session.TextPrompt("two")
-			prompt.UUID = "0ddba11a-58cc-4372-a567-0e02b2c3d479"
-			c.second = prompt.UUID
-			_, err := r.AskPrompt(r.within(), prompt)
-			require.NoError(t, err)
-			require.Len(t, r.transcripts(), 1)
-			c.id, c.file = r.Info().SessionID, r.transcripts()[0]
-			require.NoError(t, r.rt.Stop(r.within(), "worker"), "a clean end, which saves what it has cost")
+			r.spec.CWD = work
+			require.NoError(t, os.CopyFS(r.config, os.DirFS(config)))
+			c := c
+			c.file = filepath.Join(r.config, c.file)
 			original, err := os.ReadFile(c.file)
 			require.NoError(t, err)
-
+			r.rt, err = understudy.Start(r.within(), r.options)
+			require.NoError(t, err)
+			rt := r.rt
+			t.Cleanup(func() { shutdown(t, rt) })
 			test.set(&r.spec, c)
 			r.Session, err = r.rt.Spawn(r.within(), "heir", r.spec)
 			require.NoError(t, err)
@@ -124,9 +135,7 @@ func TestJoiningNothing(t *testing.T) {
 	t.Cleanup(func() { shutdown(t, rt) })
 	for name, set := range map[string]func(*session.Options){
 		"an id":        func(o *session.Options) { o.Resume = nobody },
-		"a title":      func(o *session.Options) { o.Resume = "no such title" },
 		"a path":       func(o *session.Options) { o.Resume = filepath.Join(r.work, "nothing.jsonl") },
-		"a copy":       func(o *session.Options) { o.Resume, o.ForkSession = nobody, true },
 		"at a message": func(o *session.Options) { o.Resume, o.ResumeSessionAt = nobody, nobody },
 	} {
 		options := r.spec

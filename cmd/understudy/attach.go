@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -55,10 +56,12 @@ type attachment struct {
 
 	frames  chan framed
 	lines   chan string // closed at the end of the input
-	answers chan error  // the end of each prompt of ours
+	answers chan answered
 	signals chan os.Signal
 
-	asked     int // prompts of ours that are not answered
+	asked     bool     // a prompt of ours is not answered
+	typed     []string // prompts that come after it: at the same time they would overtake each other
+	shown     string   // uuid of the result shown last
 	ending    bool
 	lastBreak time.Time
 }
@@ -68,12 +71,18 @@ type framed struct {
 	err error
 }
 
+// answered is the end of a prompt of ours.
+type answered struct {
+	result string // uuid of its result, empty if there was none
+	err    error
+}
+
 func attach(cmd *cobra.Command, client *debug.Client, name string) error {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	a := &attachment{
 		client: client, name: name, screen: newConversation(cmd.OutOrStdout(), name),
-		frames: make(chan framed, 256), lines: make(chan string), answers: make(chan error), signals: make(chan os.Signal, 4),
+		frames: make(chan framed, 256), lines: make(chan string), answers: make(chan answered), signals: make(chan os.Signal, 4),
 	}
 	node, err := client.Session(ctx, name) // that there is one, before anything is typed
 	if err != nil {
@@ -133,7 +142,7 @@ func (a *attachment) serve(ctx context.Context) error {
 			case f.err != nil:
 				return f.err
 			}
-			if err := a.screen.show(f.Watched); err != nil {
+			if err := a.show(f.Watched); err != nil {
 				return err
 			}
 		case line, open := <-lines:
@@ -145,12 +154,12 @@ func (a *attachment) serve(ctx context.Context) error {
 				a.screen.prompt()
 				break
 			}
-			a.ask(ctx, line)
-		case err := <-a.answers:
-			a.asked--
-			a.drain()
-			if err != nil {
-				a.screen.problem(err)
+			a.typed = append(a.typed, line)
+		case end := <-a.answers:
+			a.asked = false
+			a.drain(end.result)
+			if end.err != nil {
+				a.screen.problem(end.err)
 			}
 		case <-a.signals:
 			if a.interrupted(ctx) {
@@ -160,7 +169,11 @@ func (a *attachment) serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if a.ending && a.asked == 0 {
+		if !a.asked && len(a.typed) > 0 {
+			a.ask(ctx, a.typed[0])
+			a.typed = a.typed[1:]
+		}
+		if a.ending && !a.asked {
 			a.screen.leave()
 			return nil
 		}
@@ -169,39 +182,63 @@ func (a *attachment) serve(ctx context.Context) error {
 
 // ask sends a prompt in the background. What comes of it is among the frames.
 func (a *attachment) ask(ctx context.Context, prompt string) {
-	a.asked++
+	a.asked = true
 	go func() { // ends with the turn, or with ctx
-		var last error
-		for _, err := range a.client.Query(ctx, a.name, prompt) {
-			last = err
+		var end answered
+		for frame, err := range a.client.Query(ctx, a.name, prompt) {
+			if id := resultOf(frame); id != "" {
+				end.result = id
+			}
+			end.err = err
 		}
-		if debug.CodeOf(last) == debug.ErrorResult {
-			last = nil // the result says so itself
+		if debug.CodeOf(end.err) == debug.ErrorResult {
+			end.err = nil // the result says so itself
 		}
 		select {
-		case a.answers <- last:
+		case a.answers <- end:
 		case <-ctx.Done():
 		}
 	}()
 }
 
-// drain shows what has arrived already: the frames of an answer come by another connection than its end.
-func (a *attachment) drain() {
-	wait := time.NewTimer(300 * time.Millisecond)
+// drain shows what is left of an answer, up to its result: frames come by another connection than the answer's
+// end, which may be far ahead of them.
+func (a *attachment) drain(result string) {
+	if result == "" || result == a.shown {
+		return
+	}
+	wait := time.NewTimer(2 * time.Second)
 	defer wait.Stop()
-	for a.screen.busy {
+	for {
 		select {
 		case f, open := <-a.frames:
-			if !open || f.err != nil {
-				return
-			}
-			if a.screen.show(f.Watched) != nil {
+			if !open || f.err != nil || a.show(f.Watched) != nil || a.shown == result {
 				return
 			}
 		case <-wait.C:
-			return
+			return // it was left out for a reader that is too slow
 		}
 	}
+}
+
+// show shows a frame, and remembers which result was the last.
+func (a *attachment) show(w debug.Watched) error {
+	if err := a.screen.show(w); err != nil {
+		return err
+	}
+	if id := resultOf(w.Frame); id != "" {
+		a.shown = id
+	}
+	return nil
+}
+
+// resultOf is the uuid of a frame that is a result, and empty for any other.
+func resultOf(frame json.RawMessage) string {
+	var f struct{ Type, UUID string }
+	if json.Unmarshal(frame, &f) != nil || f.Type != "result" {
+		return ""
+	}
+	return f.UUID
 }
 
 // interrupted handles Ctrl-C, and reports whether it means to detach.
@@ -211,7 +248,7 @@ func (a *attachment) interrupted(ctx context.Context) bool {
 	switch {
 	case again:
 		return true
-	case a.screen.busy || a.asked > 0:
+	case a.screen.busy || a.asked:
 		a.screen.note("interrupting; Ctrl-C again detaches")
 		go func() { // ends when it is acknowledged
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -162,19 +163,23 @@ func listenLocked(path string, lock *os.File) (net.Listener, error) {
 		_ = listener.Close() // the first error says enough
 		return fail(err, "")
 	}
-	return &socket{listener, lock}, nil
+	return &socket{Listener: listener, lock: lock}, nil
 }
 
 // socket is a unix listener with its lock. net removes the file when it is closed.
 type socket struct {
 	net.Listener
 	lock *os.File
+
+	once   sync.Once
+	closed error
 }
 
-// Close gives up the lock last, so that whoever gets it finds no socket.
+// Close gives up the lock last, so that whoever gets it finds no socket. A server and whoever ends it both call it, at the
+// same time too; the number of a lock that is closed already may be that of another file.
 func (s *socket) Close() error {
-	err := s.Listener.Close()
-	return errors.Join(err, unlock(s.lock))
+	s.once.Do(func() { s.closed = errors.Join(s.Listener.Close(), unlock(s.lock)) })
+	return s.closed
 }
 
 // unlock gives up a lock by name and not only by closing the file: a child that the program is forking at this

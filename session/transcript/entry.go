@@ -160,8 +160,9 @@ func message(e Entry, content, result json.RawMessage) protocol.Message {
 	switch m.(type) {
 	case *protocol.User, *protocol.Assistant:
 		return m
+	default:
+		return nil // it lacks its message
 	}
-	return nil // it lacks its message
 }
 
 // Messages gives the messages of the conversation, oldest first, as a query would have: what the user, the tools and the

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ func (b *backend) Setup(_ context.Context, name string) (debug.Setup, error) {
 		return debug.Setup{}, coded(err)
 	}
 	options := s.Options()
-	setup := debug.Setup{Options: shownOptions(options), Environment: []string{}}
+	setup := debug.Setup{Options: shownOptions(options), Environment: []string{}, Containment: []string{}}
 	environment, err := s.Launch().Environ(os.Environ())
 	if err != nil {
 		return debug.Setup{}, err
@@ -34,16 +33,10 @@ func (b *backend) Setup(_ context.Context, name string) (debug.Setup, error) {
 		setup.Environment = append(setup.Environment, variable)
 	}
 	slices.Sort(setup.Environment)
-	setup.Containment = containment()
-	return setup, nil
-}
-
-// containment says what keeps a session's processes together on this system.
-func containment() []string {
-	if runtime.GOOS != "linux" {
-		return []string{"the CLI's process group"}
+	for _, layer := range s.Info().Containment {
+		setup.Containment = append(setup.Containment, string(layer))
 	}
-	return []string{"sweep of the process table by parenthood, session and marker", "the kernel ends the CLI if this program dies"}
+	return setup, nil
 }
 
 // shownOptions are the options that are set, under their names in the configuration file, as a page may show them:

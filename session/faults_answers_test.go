@@ -239,7 +239,7 @@ func TestFaultAnswersMeetACrash(t *testing.T) {
 	assert.Equal(t, 2, b.Info().Generation)
 }
 
-// An actor that is killed cannot take back what it asked; that is done for it, and written down.
+// An actor that is killed cannot take back what it asked; that is done for it.
 //
 // Fault: the session's actor is killed while a question waits
 // Outcome: the approval is withdrawn, its answer refused with the reason

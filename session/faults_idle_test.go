@@ -35,7 +35,7 @@ func governed(t *testing.T, limits session.Limits) *session.Governor {
 
 // Fault: an idle session's process is ended to save memory, and a query comes
 // Outcome: the next generation goes on with the conversation and the total; it counts as no restart, and needs no supervisor
-// On: simulated, real
+// On: simulated
 func TestHibernation(t *testing.T) {
 	sp := spec(t, "a")
 	sp.Options.IdleTimeout = 50 * time.Millisecond

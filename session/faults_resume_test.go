@@ -63,7 +63,7 @@ func TestAConversationOnWhichProcessesCrashIsParked(t *testing.T) {
 
 // Fault: a session is killed from outside again and again, without a turn in between
 // Outcome: that is not its conversation's doing: it is resumed each time
-// On: simulated, real
+// On: simulated
 func TestKillsFromOutsideDoNotSpeakAgainstAConversation(t *testing.T) {
 	sp := spec(t, "a")
 	sp.Options.OnResumeFailure = session.ResumeFresh

@@ -56,7 +56,7 @@ func TestASilentToolIsNoStall(t *testing.T) {
 
 // Fault: SetModel goes back to the CLI's default, and the process is killed
 // Outcome: the next process has the default, not the model of the options
-// On: simulated, real
+// On: simulated
 func TestTheDefaultModelSurvivesARestart(t *testing.T) {
 	sp := spec(t, "a")
 	sp.Options.Model = "haiku"

@@ -891,13 +891,17 @@ func TestAHostileRepositoryRunsNothing(t *testing.T) {
 			r.spec.Sandbox.Enabled, r.spec.Sandbox.Network.StrictAllowlist = &sandboxed, new(true)
 			r.spec.PermissionPrompts = session.PromptsNone
 			outside := filepath.Join(t.TempDir(), "outside")
-			events := make(chan session.ToolEvent, 10)
-			r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }
+			outputs := make(chan string, 1) // tools of one answer end in any order
+			r.spec.ToolCallback = func(e session.ToolEvent) {
+				if strings.Contains(string(e.Input), "PLANTED") {
+					outputs <- e.Result
+				}
+			}
 			r.boot()
 			r.mustAsk(bash("echo $PLANTED; planted; true") + bash("touch "+outside) + writes(filepath.Join(r.work, "written")))
 			trusted := r.spec.TrustWorkspace
 			assert.Equal(t, trusted, exists(filepath.Join(r.work, "hook")), "its hook ran")
-			output := (<-events).Result
+			output := <-outputs
 			assert.Equal(t, trusted, strings.Contains(output, "yes"), "its environment is in force")
 			assert.Equal(t, trusted, strings.Contains(output, "planted ran"), "its program was found")
 			assert.Equal(t, trusted, exists(filepath.Join(r.work, "mcp")), "its MCP server was started")

@@ -2,6 +2,7 @@ package understudy
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
 // openBudgets makes the budgets that sessions share. One whose file is damaged begins anew; it returns what is to be said about that.
@@ -98,6 +100,39 @@ func (rt *Runtime) validateBudgets() error {
 		known("pool "+p.Name, p.Options)
 	}
 	return errors.Join(problems...)
+}
+
+// Costs is what all sessions have spent in their lives, and what is left of the shared budgets.
+func (rt *Runtime) Costs() debug.Costs {
+	found := debug.Costs{Budgets: budgetNodes(rt.Budgets())}
+	for _, s := range rt.Sessions() {
+		spent := s.Spending()
+		models := make(map[string]debug.ModelCost, len(spent.Models))
+		for model, c := range spent.Models {
+			models[model] = debug.ModelCost{Tokens: debug.Tokens{
+				Input: c.InputTokens, Output: c.OutputTokens, CacheRead: c.CacheReadTokens, CacheCreation: c.CacheWriteTokens,
+			}, USD: c.USD}
+		}
+		found.Sessions = append(found.Sessions, debug.SessionCost{
+			Name: s.Name(), USD: spent.USD, EstimatedUSD: spent.EstimatedUSD, LimitUSD: spent.LimitUSD, Turns: spent.Turns,
+			Budgets: spent.Budgets, Models: models,
+		})
+	}
+	return found.Sum()
+}
+
+func (b *backend) Costs(context.Context) (debug.Costs, error) { return b.Runtime.Costs(), nil }
+
+// budgetNodes are the shared budgets as the tree has them.
+func budgetNodes(states []session.BudgetState) []debug.Budget {
+	var all []debug.Budget
+	for _, s := range states {
+		all = append(all, debug.Budget{
+			Name: s.Name, LimitUSD: s.LimitUSD, SpentUSD: s.SpentUSD, LeftUSD: max(s.LimitUSD-s.SpentUSD, 0), PerSeconds: s.Per.Seconds(),
+			Window: known(s.Window), ResetsAt: known(s.ResetsAt), Exhausted: s.Exhausted(), Sessions: s.Sessions,
+		})
+	}
+	return all
 }
 
 // Budgets describes the shared budgets, sorted by name.

@@ -62,6 +62,17 @@ func TestASharedBudgetWithTenSessions(t *testing.T) {
 	assert.InDelta(t, float64(answered)*price, state.SpentUSD, 1e-9)
 	assert.GreaterOrEqual(t, state.SpentUSD, limit-1e-9)
 	assert.Less(t, state.SpentUSD, limit+sessions*price)
+	costs := rt.Costs()
+	assert.InDelta(t, state.SpentUSD, costs.TotalUSD, 1e-9)
+	assert.Equal(t, answered, costs.Turns)
+	tree, err := rt.Tree(t.Context())
+	require.NoError(t, err)
+	require.Len(t, tree.SharedBudgets, 1)
+	assert.InDelta(t, state.SpentUSD, tree.SharedBudgets[0].SpentUSD, 1e-9)
+	assert.True(t, tree.SharedBudgets[0].Exhausted)
+	s1, found := tree.Session("s1")
+	require.True(t, found)
+	assert.Equal(t, []string{"team"}, s1.Budgets)
 	require.NoError(t, rt.Shutdown(t.Context()))
 
 	var warned, exhausted int

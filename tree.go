@@ -19,7 +19,9 @@ func (rt *Runtime) Tree(ctx context.Context) (Node, error) {
 	if err != nil {
 		return Node{}, err
 	}
-	return rt.node(tree), nil
+	root := rt.node(tree)
+	root.SharedBudgets = budgetNodes(rt.Budgets())
+	return root, nil
 }
 
 // Supervision is the tree as its supervisors see it: what Tree shows, without what sessions know of themselves.
@@ -82,7 +84,7 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 		SessionID: info.SessionID, PID: info.PID, Generation: info.Generation, Queue: info.Queue, Approvals: info.Approvals,
 		Turns: info.Turns, CostUSD: info.CostUSD, BudgetUSD: info.Budget, Model: info.Model, Mode: info.Mode,
 		CWD: info.CWD, CLIVersion: info.Version, Tool: info.Tool, ToolArg: info.ToolArg, Unknown: info.Unknown, APIRetries: info.APIRetries,
-		Turn: info.Turn, TurnSince: known(info.TurnSince),
+		Budgets: info.Budgets, Turn: info.Turn, TurnSince: known(info.TurnSince),
 		Tokens: debug.Tokens(info.Tokens), ContextTokens: info.ContextTokens, ContextWindow: info.ContextWindow,
 	}
 	node.Waits, node.HeldUntil, node.Unsaved = info.Waits, known(info.HeldUntil), info.Unsaved

@@ -173,6 +173,14 @@ func (b *Budget) roll() {
 
 // count notes what a session has spent in its life so far. It is idempotent.
 func (b *Budget) count(session string, lifetime float64) {
+	if passed, ok := b.add(session, lifetime); ok {
+		// In the caller's own time: whoever waits for the session's end has been told of its money by then.
+		b.warn(passed, nil)
+	}
+}
+
+// add counts, and reports whether that passed a threshold.
+func (b *Budget) add(session string, lifetime float64) (BudgetState, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.roll()
@@ -184,12 +192,12 @@ func (b *Budget) count(session string, lifetime float64) {
 		b.book.Gone += s.Last - s.Base
 		s = share{0, lifetime}
 	case lifetime == s.Last:
-		return
+		return BudgetState{}, false
 	default:
 		s.Last = lifetime
 	}
 	b.book.Sessions[session] = s
-	b.changed()
+	return b.changed()
 }
 
 func (b *Budget) encode() ([]byte, error) {
@@ -198,18 +206,18 @@ func (b *Budget) encode() ([]byte, error) {
 	return json.MarshalIndent(b.book, "", "  ")
 }
 
-// changed tells of thresholds, and has the file written. b.mu is held.
-func (b *Budget) changed() {
+// changed has the file written, and reports whether a threshold was passed. b.mu is held.
+func (b *Budget) changed() (passed BudgetState, ok bool) {
 	part := b.book.spent() / b.spec.LimitUSD
 	for _, at := range []float64{fullAt, warnAt} {
 		if part >= at && b.book.Warned < at {
 			b.book.Warned = at
-			state := b.state()
-			go b.warn(state, nil) // it must not wait for us, nor we for it; ends when it returns, at once
+			passed, ok = b.state(), true
 			break
 		}
 	}
 	b.file.changed()
+	return passed, ok
 }
 
 // Flush waits until what was counted is on disk, or could not be written.

@@ -39,12 +39,13 @@ type Info struct {
 	// Containment are the layers that hold what the running process starts, weakest first.
 	Containment []process.Layer
 
-	Queue     int     // queries that wait
-	Approvals int     // permission questions that wait for somebody, see Session.Approvals
-	Mailbox   int     // messages that wait in the actor's mailbox
-	Turns     int     // turns that came to a result, in the session's life
-	CostUSD   float64 // spent in the session's life
-	Budget    float64 // 0: no limit
+	Queue     int      // queries that wait
+	Approvals int      // permission questions that wait for somebody, see Session.Approvals
+	Mailbox   int      // messages that wait in the actor's mailbox
+	Turns     int      // turns that came to a result, in the session's life
+	CostUSD   float64  // spent in the session's life
+	Budget    float64  // 0: no limit
+	Budgets   []string // shared ones that it spends from besides
 
 	Tokens        Tokens // used since this program made the session
 	ContextTokens int64  // that the last model call had before it, with its answer; 0: not known

@@ -102,6 +102,7 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 			Name:     spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
 			Generation: kept.Generation, Model: spec.Options.Model, Mode: string(spec.Options.PermissionMode),
 			CWD: spec.Options.CWD, Turns: kept.Turns, CostUSD: kept.Ledger.Spent, Budget: spec.Options.MaxBudgetUSD,
+			Budgets: slices.Clone(spec.Options.Budgets),
 		},
 	}
 	s.recovered(kept, err)

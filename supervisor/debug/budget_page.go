@@ -10,6 +10,7 @@ import (
 type budgetView struct {
 	frame
 	Spent, Limit, Left string
+	Shared             []budgetItem
 	Rows               []item
 	Without            []item // sessions that have no limit and have spent something
 	More               int
@@ -21,6 +22,11 @@ const maxBudgets = 200
 func (h *handler) budgets(w http.ResponseWriter, r *http.Request) {
 	root, ok := h.look(w, r)
 	if !ok {
+		return
+	}
+	w.Header().Set("Vary", "Accept")
+	if !prefers(r, "text/html", "application/json") {
+		h.costs(w, r, root)
 		return
 	}
 	now := h.now()
@@ -51,6 +57,7 @@ func (h *handler) budgets(w http.ResponseWriter, r *http.Request) {
 		}
 		*list = append(*list, h.item(&sessions[i], sessions[i].Name, "", now))
 	}
+	v.Shared = budgetItems(root.SharedBudgets, now)
 	v.Spent, v.Limit, v.Left = dollars(spent), dollars(limit), dollars(left)
 	h.render(w, r, "budgets", v)
 }

@@ -50,7 +50,8 @@ func sample() Node {
 	own := func(used int) *Intensity { return &Intensity{MaxRestarts: 3, MaxSeconds: 60, Used: used} }
 	return Node{
 		Name: "root", Kind: "supervisor", State: "running", Since: ago(76 * time.Hour), Strategy: "one_for_one",
-		Intensity: &Intensity{MaxRestarts: 3, MaxSeconds: 5},
+		Intensity:     &Intensity{MaxRestarts: 3, MaxSeconds: 5},
+		SharedBudgets: sampleBudgets(),
 		Children: []Node{
 			{Name: "audit", Kind: "worker", State: "running", Since: ago(76 * time.Hour), Restart: "permanent", Mailbox: 2},
 			{
@@ -61,7 +62,7 @@ func sample() Node {
 						Name: "reviewer", Kind: "session", State: "busy", Since: ago(12 * time.Second), Restart: "permanent", Intensity: own(1), Restarts: 4,
 						LastExit: &Exit{At: ago(41 * time.Minute), Reason: "signal: killed"},
 						SessionFields: &SessionFields{
-							SessionID: id(1), PID: 4711, Generation: 5, Queue: 2, Turns: 37, CostUSD: 1.914, BudgetUSD: 2, Model: "sonnet", Mode: "plan",
+							SessionID: id(1), PID: 4711, Generation: 5, Queue: 2, Turns: 37, CostUSD: 1.914, BudgetUSD: 2, Budgets: []string{"team", "trial"}, Model: "sonnet", Mode: "plan",
 							CWD: "/srv/app", CLIVersion: "2.1.330", StartedAt: &started, Tool: "Bash", ToolArg: "go test -race ./... && echo every test has passed", Turn: 38, TurnSince: &turn,
 							Tokens: Tokens{Input: 4200, Output: 18300, CacheRead: 1_250_000, CacheCreation: 96_000}, ContextTokens: 142_000, ContextWindow: 200_000, APIRetries: 1, Usage: using(4711),
 						},
@@ -84,6 +85,16 @@ func sample() Node {
 			},
 			{Name: "debug", Kind: "worker", State: "running", Since: ago(76 * time.Hour), Restart: "permanent"},
 		},
+	}
+}
+
+// sampleBudgets are a budget with windows and one without, which is spent.
+func sampleBudgets() []Budget {
+	window := noon.Truncate(24 * time.Hour)
+	next := window.Add(24 * time.Hour)
+	return []Budget{
+		{Name: "team", LimitUSD: 50, SpentUSD: 12.5, LeftUSD: 37.5, PerSeconds: 86400, Window: &window, ResetsAt: &next, Sessions: map[string]float64{"reviewer": 1.5, "nightly": 11}},
+		{Name: "trial", LimitUSD: 1, SpentUSD: 1.25, Exhausted: true, Sessions: map[string]float64{"reviewer": 1.25}},
 	}
 }
 

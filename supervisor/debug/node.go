@@ -25,6 +25,9 @@ type Node struct {
 	Strategy  string     `json:"strategy,omitempty"`
 	Intensity *Intensity `json:"intensity,omitempty"` // also of a session, which has its own
 
+	// SharedBudgets are those that sessions have together; of the root only.
+	SharedBudgets []Budget `json:"shared_budgets,omitempty"`
+
 	*SessionFields
 }
 
@@ -38,9 +41,11 @@ type SessionFields struct {
 	Turns      int     `json:"turns"`
 	CostUSD    float64 `json:"cost_usd"`
 	BudgetUSD  float64 `json:"budget_usd"` // 0: no limit
-	Model      string  `json:"model"`
-	Mode       string  `json:"permission_mode"`
-	CWD        string  `json:"cwd"`
+	// Budgets are the shared budgets that it spends from, which the root has.
+	Budgets []string `json:"budgets,omitempty"`
+	Model   string   `json:"model"`
+	Mode    string   `json:"permission_mode"`
+	CWD     string   `json:"cwd"`
 	// Containment are the layers that hold what the process starts, weakest first.
 	Containment []string   `json:"containment,omitempty"`
 	CLIVersion  string     `json:"cli_version"`

@@ -2,13 +2,17 @@ package understudy_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -126,3 +130,73 @@ func TestTheProxyIsASecondMeter(t *testing.T) {
 }
 
 func pidText() string { return strconv.Itoa(os.Getpid()) }
+
+func refusedKey(r *rig) {
+	if r.real {
+		old := r.spec.Env
+		r.api = sessiontest.NewAPI(r.T, sessiontest.RequireKey("another-key"))
+		r.spec.Env = with(old, "ANTHROPIC_BASE_URL", r.api.URL())
+	} else {
+		r.spec.Env = with(r.spec.Env, "UNDERSTUDY_SIM_KEY", "another-key")
+	}
+	r.boot()
+	for range 2 {
+		began := time.Now()
+		_, err := r.ask("hello")
+		assert.ErrorIs(r, err, session.ErrAuth)
+		assert.ErrorContains(r, err, "api_key", "it says what to look at")
+		assert.NotContains(r, err.Error(), madeUpKey)
+		assert.Less(r, time.Since(began), 15*time.Second, "the CLI itself would try for minutes")
+	}
+	assert.Equal(r, 1, r.Info().Generation)
+	assert.Equal(r, session.Idle, r.Info().State)
+}
+
+func keyIsHidden(r *rig) {
+	events := make(chan session.ToolEvent, 10)
+	r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }
+	r.boot()
+	r.mustAsk(bash("env | sort"))
+	e := <-events
+	assert.Contains(r, e.Result, "UNDERSTUDY_SESSION=", "it is the tool's environment")
+	assert.NotContains(r, e.Result, madeUpKey)
+	proc := "/proc/" + strconv.Itoa(r.Info().PID)
+	environ, err := os.ReadFile(proc + "/environ")
+	require.NoError(r, err)
+	assert.Contains(r, string(environ), "ANTHROPIC_API_KEY="+madeUpKey+"\x00")
+	cmdline, err := os.ReadFile(proc + "/cmdline")
+	require.NoError(r, err)
+	assert.NotContains(r, string(cmdline), madeUpKey)
+	if r.real {
+		for _, request := range r.api.Requests() {
+			assert.Equal(r, madeUpKey, request.Key)
+		}
+	}
+
+	// A tool can read the CLI's environment, having the same user. The log still must not hold what it found.
+	r.mustAsk(bash("echo found; tr '\\0' '\\n' < /proc/$CLAUDE_PID/environ | grep ANTHROPIC_API_KEY"))
+	e = <-events
+	require.Contains(r, e.Result, "found")
+	r.settled(e.ToolUseID)
+
+	tree, err := r.rt.Tree(r.within())
+	require.NoError(r, err)
+	for what, value := range map[string]any{"tree": tree, "info": r.Info(), "launch": r.Launch(), "options": r.spec.APIKey} {
+		text, err := json.Marshal(value)
+		require.NoError(r, err)
+		assert.NotContains(r, string(text), madeUpKey, what)
+		assert.NotContains(r, fmt.Sprintf("%v %+v %#v %s", value, value, value, value), madeUpKey, what)
+	}
+	shutdown(r.T, r.rt)
+	files := 0
+	require.NoError(r, filepath.WalkDir(r.options.DataDir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		files++
+		data, err := os.ReadFile(path)
+		assert.NotContains(r, string(data), madeUpKey, path)
+		return err
+	}))
+	assert.GreaterOrEqual(r, files, 3, "audit log, state, runtime id")
+}

@@ -1,0 +1,120 @@
+package understudy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// Session returns the session of that name, or ErrNoSession.
+func (rt *Runtime) Session(name string) (*session.Session, error) {
+	m, err := rt.member(name)
+	if err != nil {
+		return nil, err
+	}
+	return m.Session, nil
+}
+
+func (rt *Runtime) member(name string) (*member, error) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	m := rt.known[name]
+	if m == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoSession, name)
+	}
+	return m, nil
+}
+
+// Sessions returns all sessions, sorted by name.
+func (rt *Runtime) Sessions() []*session.Session {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	all := make([]*session.Session, 0, len(rt.known))
+	for _, m := range rt.known {
+		all = append(all, m.Session)
+	}
+	slices.SortFunc(all, func(a, b *session.Session) int { return cmp.Compare(a.Name(), b.Name()) })
+	return all
+}
+
+// Restart brings a session into a new process whatever it is doing, and waits until it is ready. It does
+// not count as a restart, and forgives a failed session. Queued queries are kept. If the session's group has
+// ended, the group is restarted.
+func (rt *Runtime) Restart(ctx context.Context, name string) error {
+	m, err := rt.member(name)
+	if err != nil {
+		return err
+	}
+	if err := m.Retire(false); err != nil {
+		rt.log.Error().Err(err).Str("session", name).Msg("session state is not on disk")
+	}
+	home, child := rt.standing(m.home)
+	members := []*member{m}
+	if child == "" {
+		child = name
+	} else {
+		members = rt.below(home.path + "/" + child)
+	}
+	var undo []func()
+	for _, member := range members {
+		undo = append(undo, member.Starting())
+	}
+	if _, err = rt.supervisorOf(home).RecycleChild(ctx, child); err != nil {
+		for _, f := range undo {
+			f()
+		}
+	}
+	return err
+}
+
+// Stop ends a session. It stays known, and Restart starts it again.
+func (rt *Runtime) Stop(ctx context.Context, name string) error {
+	m, err := rt.member(name)
+	if err != nil {
+		return err
+	}
+	home, err := rt.homeOf(m)
+	if err != nil {
+		return err
+	}
+	if err := home.TerminateChild(ctx, name); err != nil {
+		return err
+	}
+	return m.Retire(true)
+}
+
+// homeOf is the supervisor of a session. A group that has not come up yet has none.
+func (rt *Runtime) homeOf(m *member) (*supervisor.Supervisor, error) {
+	if home := rt.supervisorOf(m.home); home != nil {
+		return home, nil
+	}
+	return nil, fmt.Errorf("session %s: its group %s: %w", m.Name(), m.home.name, supervisor.ErrStarting)
+}
+
+// Remove stops a session and forgets it, its state on disk included.
+func (rt *Runtime) Remove(ctx context.Context, name string) error {
+	m, err := rt.member(name)
+	if err != nil {
+		return err
+	}
+	home, err := rt.homeOf(m)
+	if err != nil {
+		return err
+	}
+	release, err := rt.alone(ctx, m.Session)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := discard(ctx, home, name); err != nil {
+		return err
+	}
+	m.Closing() // somebody may be about to restart it
+	err = m.Forget()
+	rt.forget(m.Session) // last: until then nobody else has its name
+	return err
+}

@@ -1,0 +1,198 @@
+package understudy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
+)
+
+// origin is how a session came to be.
+type origin struct {
+	spawned bool // at run time
+}
+
+// newSession makes a session and takes it down under its name.
+func (rt *Runtime) newSession(name string, options session.Options, home *branch, how origin) (*session.Session, error) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.draining {
+		return nil, fmt.Errorf("session %s: %w: the runtime is being drained", name, session.ErrStopped)
+	}
+	if rt.known[name] != nil || home == rt.sessions && rt.taken(name) {
+		return nil, fmt.Errorf("session %s: %w", name, ErrExists)
+	}
+	stateDir := ""
+	if rt.options.DataDir != "" {
+		stateDir = filepath.Join(rt.options.DataDir, "state")
+	}
+	budgets, err := rt.budgetsOf(name, options)
+	if err != nil {
+		return nil, err
+	}
+	path := home.path + "/" + name
+	s, err := session.New(rt.system, session.Spec{
+		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Runtime: rt.id,
+		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
+		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned,
+	})
+	if damaged, ok := errors.AsType[*session.StateError](err); ok {
+		rt.log.Error().Err(damaged).Str("session", name).Msg("session state could not be read")
+	} else if err != nil {
+		return nil, err
+	}
+	if rt.trail != nil {
+		rt.trail.Redact(secretsOf(options)...)
+	}
+	rt.known[name] = &member{s, path, home, make(chan struct{}, 1)}
+	for _, l := range options.Loosened() { // never in silence
+		rt.log.Warn().Str("session", name).Str("profile", string(options.Profile)).Str("option", l.Option).Str("set", l.Set).Msg("looser than its profile")
+		rt.record(audit.Lint{Rule: "profile-loosened", Severity: "warning", Message: l.String(), Where: l.Option, Session: name}.Record())
+	}
+	return s, nil
+}
+
+// taken reports whether a group or a pool beside the sessions has that name.
+func (rt *Runtime) taken(name string) bool {
+	return slices.ContainsFunc(rt.options.Groups, func(g Group) bool { return g.Name == name }) ||
+		slices.ContainsFunc(rt.options.Pools, func(p PoolSpec) bool { return p.Name == name })
+}
+
+// forget takes a session off the list, unless there is another one of its name by now.
+func (rt *Runtime) forget(s *session.Session) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if m := rt.known[s.Name()]; m != nil && m.Session == s {
+		delete(rt.known, s.Name())
+	}
+}
+
+// policy is the restart policy of sessions outside of groups.
+func (rt *Runtime) policy() (supervisor.Intensity, supervisor.Backoff) {
+	intensity, backoff := supervisor.DefaultIntensity, DefaultBackoff
+	if rt.options.Supervisor.Intensity != nil {
+		intensity = *rt.options.Supervisor.Intensity
+	}
+	if rt.options.Supervisor.Backoff != nil {
+		backoff = *rt.options.Supervisor.Backoff
+	}
+	return intensity, backoff
+}
+
+// SpawnedLabel is the Label of sessions that were spawned at run time, in events and snapshots of supervisors.
+// A session of the configuration has its name there, one of a pool the pool's.
+const SpawnedLabel = "spawned"
+
+// child is how a session is supervised.
+func (rt *Runtime) child(s *session.Session, label string, intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
+	spec := s.ChildSpec(intensity, backoff)
+	spec.Label = label
+	return spec
+}
+
+// add starts a session in the background.
+func (rt *Runtime) add(ctx context.Context, name string, options session.Options, how origin) error {
+	s, err := rt.newSession(name, options, rt.sessions, how)
+	if err != nil {
+		return err
+	}
+	intensity, backoff := rt.policy()
+	label := name
+	if how.spawned {
+		label = SpawnedLabel
+	}
+	spec := rt.child(s, label, intensity, backoff)
+	spec.RetryStart = true
+	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
+		rt.forget(s)
+		s.Closing()
+		return fmt.Errorf("session %s: %w", name, err)
+	}
+	return nil
+}
+
+// Spawn starts a session and waits until it is ready. If there is state of that name in the data
+// directory, its conversation goes on. A session that does not start is not there afterwards; the error
+// says why, and is usually a *session.CrashError. Other errors: ErrExists, or what is wrong with the options.
+func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Options) (*session.Session, error) {
+	return rt.spawn(ctx, name, options, origin{spawned: true})
+}
+
+func (rt *Runtime) spawn(ctx context.Context, name string, options session.Options, how origin) (*session.Session, error) {
+	s, err := rt.newSession(name, options, rt.sessions, how)
+	if err != nil {
+		return nil, err
+	}
+	fresh := s.Info().Generation == 0
+	intensity, backoff := rt.policy()
+	home := rt.supervisorOf(rt.sessions)
+	if _, err := home.StartChild(ctx, rt.child(s, SpawnedLabel, intensity, backoff)); err != nil {
+		// It may be there all the same: nobody waited for it any more, or it was stopped while it started.
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		release, gone := rt.alone(stop, s)
+		if gone != nil { // somebody has removed it, or is at it
+			return nil, err
+		}
+		defer release()
+		if left := discard(stop, home, name); !errors.Is(left, supervisor.ErrStopping) && !errors.Is(left, actor.ErrStopped) {
+			err = errors.Join(err, left)
+		}
+		s.Closing() // somebody may have found it meanwhile, and wait for it
+		if fresh {  // it never was; the record of an earlier one is kept
+			err = errors.Join(err, s.Forget())
+		}
+		rt.forget(s) // last: until then nobody else has its name
+		return nil, err
+	}
+	return s, nil
+}
+
+// alone is for who takes a session out of the tree: of several who want that, one does it, and the others wait
+// and are told ErrNoSession. By then its name may be another's.
+func (rt *Runtime) alone(ctx context.Context, s *session.Session) (release func(), err error) {
+	gone := fmt.Errorf("%w: %s", ErrNoSession, s.Name())
+	m, err := rt.member(s.Name())
+	if err != nil || m.Session != s {
+		return nil, gone
+	}
+	select {
+	case m.leaving <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("session %s: %w", s.Name(), context.Cause(ctx))
+	}
+	release = func() { <-m.leaving }
+	if now, err := rt.member(s.Name()); err != nil || now != m {
+		release()
+		return nil, gone
+	}
+	return release, nil
+}
+
+// discard stops a child and deletes it, also if somebody starts it again in between. That it is gone
+// is no error.
+func discard(ctx context.Context, home *supervisor.Supervisor, name string) error {
+	for {
+		err := home.TerminateChild(ctx, name)
+		if err == nil {
+			err = home.DeleteChild(ctx, name)
+		}
+		switch {
+		case errors.Is(err, supervisor.ErrRunning), errors.Is(err, supervisor.ErrRestarting):
+			if ctx.Err() != nil {
+				return err
+			}
+		case errors.Is(err, supervisor.ErrNotFound):
+			return nil
+		default:
+			return err
+		}
+	}
+}

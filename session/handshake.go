@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 )
 
@@ -13,8 +14,8 @@ import (
 const longText = 64 << 10
 
 // handshake is what the session tells the CLI before anything else: what is no flag, is too long for one, or is a
-// secret, since every user of the machine can read the arguments.
-func (o Options) handshake() (*protocol.Initialize, error) {
+// secret, since every user of the machine can read the arguments. l is what the process was started with.
+func (o Options) handshake(l process.Launch) (*protocol.Initialize, error) {
 	body := &protocol.Initialize{
 		Hooks: o.Hooks.registrations(), SupportedDialogKinds: o.DialogKinds,
 		PlanModeInstructions: o.PlanModeInstructions, ToolAliases: o.ToolAliases, Title: o.Title,
@@ -57,7 +58,27 @@ func (o Options) handshake() (*protocol.Initialize, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("mcp_servers: %w", err)
 	}
-	return body, nil
+	settings, managed, err := l.InHandshake()
+	if err != nil {
+		return nil, err
+	}
+	return body, carry(body, settings, managed)
+}
+
+// carry has the frame carry settings.
+func carry(body *protocol.Initialize, settings, managed map[string]any) (err error) {
+	for _, part := range []struct {
+		values map[string]any
+		to     *json.RawMessage
+	}{{settings, &body.Settings}, {managed, &body.ManagedSettings}} {
+		if part.values == nil {
+			continue
+		}
+		if *part.to, err = json.Marshal(part.values); err != nil {
+			return fmt.Errorf("settings: %w", err)
+		}
+	}
+	return nil
 }
 
 // schema is OutputFormat.Schema as JSON. It is a flag where it can be: the CLI says what is wrong with one in a flag, and
@@ -95,8 +116,8 @@ func ifTrue(b bool) *bool {
 	return &b
 }
 
-// Handshake is what the CLI is told first, as JSON, for showing: values of MCP servers' environment and headers are
-// [redacted].
+// Handshake is what the CLI is told first, as JSON, for showing: values of environments and headers, of MCP servers and in
+// settings, are [redacted].
 func (s *Session) Handshake() (json.RawMessage, error) {
 	o := s.spec.Options
 	o.MCPServers = maps.Clone(o.MCPServers)
@@ -104,8 +125,16 @@ func (s *Session) Handshake() (json.RawMessage, error) {
 		server.Env, server.Headers = covered(server.Env), covered(server.Headers)
 		o.MCPServers[name] = server
 	}
-	body, err := o.handshake()
+	launch := s.Launch()
+	body, err := o.handshake(launch)
 	if err != nil {
+		return nil, err
+	}
+	settings, managed, err := launch.InHandshake()
+	if err != nil {
+		return nil, err
+	}
+	if err := carry(body, process.Covered(settings), process.Covered(managed)); err != nil {
 		return nil, err
 	}
 	frame, err := protocol.Encode(protocol.NewControlRequest("handshake", body))

@@ -90,7 +90,10 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		bounded, cancel := context.WithTimeout(ctx, options.StartTimeout)
 		defer cancel()
 		release := func() {}
-		err := options.prepare(&spec)
+		spec, err := spec.Settled()
+		if err == nil {
+			err = options.prepare(&spec)
+		}
 		if err == nil {
 			release, err = session.provide(bounded, options, &spec)
 		}
@@ -119,7 +122,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		// However the actor ends, its process ends with it: the context is cancelled when it is killed, and
 		// when it ends in a panic.
 		unwatch := context.AfterFunc(ctx, func() { p.Kill() })
-		return launched{process: p, unwatch: unwatch, program: l.identify(ctx, spec)}
+		return launched{process: p, unwatch: unwatch, program: l.identify(ctx, spec), spec: spec}
 	})
 }
 
@@ -169,14 +172,14 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	case l.stopping:
 		l.endProcess(c)
 	default:
-		l.initialize(c)
+		l.initialize(c, m.spec)
 	}
 }
 
 // initialize sends the handshake. No prompt is sent before it is answered, so that no tool runs before
 // the hooks are in place.
-func (l *loop) initialize(c *actor.Context[message]) {
-	body, err := l.options.handshake()
+func (l *loop) initialize(c *actor.Context[message], spec process.Launch) {
+	body, err := l.options.handshake(spec)
 	if err != nil {
 		l.abort(c, fmt.Errorf("handshake: %w", err))
 		return

@@ -144,9 +144,11 @@ type Options struct {
 
 	// Sandbox is the CLI's sandbox for Bash.
 	Sandbox Sandbox `json:"sandbox,omitzero"`
-	// Settings are further settings of the CLI, in a file or as values.
+	// Settings are further settings of the CLI, in a file or as values. They reach the CLI in the handshake unless they are about
+	// permissions and the sandbox alone.
 	Settings Settings `json:"settings,omitzero"`
-	// ManagedSettings are settings of the policy tier: the CLI takes of them what restricts, and nothing overrides that.
+	// ManagedSettings are settings of the policy tier: the CLI takes of them what restricts, and nothing overrides that. They
+	// reach the CLI in the handshake.
 	ManagedSettings map[string]any `json:"managed_settings,omitzero"`
 	// SettingSources are the settings files that the CLI reads: user, project, local. None by default,
 	// since the CLI without a terminal runs a repository's hooks and MCP servers unasked.

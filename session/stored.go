@@ -32,6 +32,20 @@ func (o Options) spawned() *spawned {
 		s.Partial = s.Partial || secret
 		return secret
 	})
+	var secret bool
+	if s.Options.Settings.Values, secret = process.WithoutSecrets(o.Settings.Values); secret {
+		s.Partial = true
+	}
+	if s.Options.ManagedSettings, secret = process.WithoutSecrets(o.ManagedSettings); secret {
+		s.Partial = true
+	}
+	s.Options.MCPServers = maps.Clone(o.MCPServers)
+	for name, server := range s.Options.MCPServers {
+		if len(server.Env)+len(server.Headers) > 0 { // they would come back as [redacted]
+			server.Env, server.Headers = nil, nil
+			s.Options.MCPServers[name], s.Partial = server, true
+		}
+	}
 	return s
 }
 

@@ -107,7 +107,7 @@ func explain(name string, cli session.CLI, options session.Options) (*explanatio
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", name, err)
 	}
-	settings, err := launch.SettingsJSON()
+	settings, err := launch.ShownSettings()
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", name, err)
 	}

@@ -121,7 +121,7 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 			return session("sandbox: {enabled: false}")(strings.Replace(text, "api_key_delivery: proxy", "api_key_delivery: env", 1))
 		}, nil, "api_key_delivery: env"},
 		"L19": {session("inherit_env: [AWS_*]"), nil, "inherit_env"},
-		"L20": {session("settings: {env: {A: b}}"), nil, "settings:"},
+		"L20": {session("system_prompt: use secret-value\nenv: {MY_TOKEN: '${env:KEY}'}"), nil, "system_prompt"},
 		"L21": {session("settings: " + dir + "/open.json"), nil, "settings:"},
 		"L22": {swap("version: 1", "version: 1"), func(h *Host) { h.UID = 0 }, ""},
 		"L24": {session("sandbox: {environment: docker, container: box}"), nil, "container: box"},

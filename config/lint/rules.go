@@ -60,7 +60,7 @@ var rules = []Rule{
 	{ID: "L19", Name: "env-inherited", Severity: Error, check: inherited,
 		Why: "tools get what the CLI gets", Fix: "name the variables that are needed, in inherit_env or env"},
 	{ID: "L20", Name: "secrets-in-argv", Severity: Error, check: secretsInArgv,
-		Why: "every user of the machine can read the arguments of a process", Fix: "put these settings into a file of mode 0600 and give its path"},
+		Why: "every user of the machine can read the arguments of a process", Fix: "api_key, env or mcp_servers, which are no arguments"},
 	{ID: "L21", Name: "settings-file-perms", Severity: Warning, check: filePermissions,
 		Why: "others can read or change what this depends on", Fix: "chmod 600 for files, 700 for directories"},
 	{ID: "L22", Name: "runs-as-root", Severity: Error, global: true, check: root,
@@ -428,17 +428,38 @@ func inherited(l *look) {
 }
 
 func secretsInArgv(l *look) {
-	for _, key := range []string{"env", "apiKeyHelper", "awsAuthRefresh", "otelHeadersHelper"} {
-		if _, ok := l.o.Settings.Values[key]; ok {
-			l.at("settings", "settings.%s is handed over as an argument", key)
+	if v, ok := l.o.ExtraArgs["mcp-config"]; ok && v != nil && strings.Contains(*v, "{") {
+		l.at("extra_args", "--mcp-config has environments and headers of servers in an argument")
+	}
+	var secrets []string
+	if len(l.o.APIKey) >= shortestSecret {
+		secrets = append(secrets, l.o.APIKey.Reveal())
+	}
+	for name, value := range l.o.Env {
+		if process.SecretName(name) && len(value) >= shortestSecret {
+			secrets = append(secrets, value)
 		}
 	}
-	for _, name := range []string{"mcp-config", "settings"} {
-		if _, ok := l.o.ExtraArgs[name]; ok {
-			l.at("extra_args", "--%s is an argument", name)
+	hasOne := func(key string, texts ...string) {
+		for _, secret := range secrets {
+			if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, secret) }) {
+				l.at(key, "%s has the key or a secret of env in it", key)
+				return
+			}
+		}
+	}
+	hasOne("system_prompt", l.o.SystemPrompt)
+	hasOne("append_system_prompt", l.o.AppendSystemPrompt)
+	hasOne("launcher", slices.Concat(l.o.Launcher.Args, l.o.Launcher.Command, l.o.Launcher.Kill)...)
+	for name, value := range l.o.ExtraArgs {
+		if value != nil {
+			hasOne("extra_args."+name, *value)
 		}
 	}
 }
+
+// shortestSecret is how long a value must be to be looked for in other texts.
+const shortestSecret = 8
 
 func filePermissions(l *look) {
 	if l.host.Mode == nil {

@@ -116,16 +116,11 @@ func (l Launch) Argv() ([]string, error) {
 	if l.NoSessionPersistence {
 		args = append(args, "--no-session-persistence")
 	}
-	settings, err := l.settingsFlag()
+	settings, err := l.settingsFlags()
 	if err != nil {
 		return nil, err
 	}
-	flag("settings", settings)
-	managed, err := l.managedFlag()
-	if err != nil {
-		return nil, err
-	}
-	flag("managed-settings", managed)
+	args = append(args, settings...)
 	for _, p := range l.Plugins {
 		name := "plugin-dir"
 		if p.NoMCP {

@@ -39,6 +39,7 @@ func TestRealCLI(t *testing.T) {
 		`"parentUuid":null,"sessionId":"`+known+`","timestamp":"2026-01-01T00:00:00Z","cwd":"`+work+`","isSidechain":false,"userType":"external"}`+"\n"), 0o600))
 
 	const initialize = `{"type":"control_request","request_id":"1","request":{"subtype":"initialize"}}` + "\n"
+	const withSettings = `{"type":"control_request","request_id":"1","request":{"subtype":"initialize","settings":{"includeCoAuthoredBy":false}}}` + "\n"
 	for _, tc := range []struct {
 		name   string
 		change func(*Launch)
@@ -55,12 +56,12 @@ func TestRealCLI(t *testing.T) {
 			l.Settings, l.SettingSources = map[string]any{"includeCoAuthoredBy": false}, []string{"user", "project", "local"}
 			l.IncludePartialMessages, l.PermissionPromptStdio = true, true
 			l.ExtraArgs = map[string]*string{"replay-user-messages": nil, "effort": new("low")}
-		}, initialize, ClassClean, `"current_permission_mode":"dontAsk"`},
+		}, withSettings, ClassClean, `"current_permission_mode":"dontAsk"`},
 		{"no tools, no prompts, path", func(l *Launch) {
 			l.Tools, l.PermissionPromptsNone, l.PermissionMode = []string{}, true, "default"
 			l.SettingsPath = "settings.json"
 			require.NoError(t, os.WriteFile(filepath.Join(work, "settings.json"), []byte(`{"includeCoAuthoredBy":false}`), 0o600))
-		}, initialize, ClassClean, `"current_permission_mode":"default"`},
+		}, withSettings, ClassClean, `"current_permission_mode":"default"`},
 		{"resume", func(l *Launch) { l.SessionID, l.Resume = known, true }, initialize, ClassClean, `"subtype":"success"`},
 		{"in use", func(l *Launch) { l.SessionID = known }, "", ClassSessionInUse, ""},
 		{"unknown conversation", func(l *Launch) { l.SessionID, l.Resume = "550e8400-e29b-41d4-a716-446655440003", true }, "", ClassNoConversation, ""},

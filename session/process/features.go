@@ -143,15 +143,3 @@ func (l Launch) promptFlags() ([]string, error) {
 	}
 	return nil, nil
 }
-
-func (l Launch) managedFlag() (string, error) {
-	if l.ManagedSettings == nil {
-		return "", nil
-	}
-	// The CLI goes on without them when they cannot be read.
-	own, err := plain(l.ManagedSettings)
-	if err != nil {
-		return "", fmt.Errorf("managed_settings: %w", err)
-	}
-	return encodeSettings(own)
-}

@@ -76,17 +76,16 @@ type Launch struct {
 	// NoSessionPersistence keeps the conversation off the disk. It can't be resumed then.
 	NoSessionPersistence bool
 
-	// Settings are merged over SettingsPath and given inline. They are on the command line, which every
-	// user of the machine can read: no secrets here.
+	// Settings are merged over SettingsPath. The CLI gets them in an argument if they are about the sandbox and permissions alone,
+	// otherwise in its first frame: see InHandshake.
 	Settings map[string]any
 	// SettingsPath names a settings file (relative ones start at Dir). It is read here, so that a missing
-	// or broken one is an error instead of being ignored by the CLI, and given to the CLI as a path, or
-	// inline when something has to be merged into it.
+	// or broken one is an error instead of being ignored by the CLI, and what it holds is not in an argument.
 	SettingsPath string
 	// Sandbox is merged over the key "sandbox" of the settings; see SettingsJSON.
 	Sandbox map[string]any
-	// ManagedSettings are settings of the policy tier. The CLI takes what restricts, and drops the rest. Like Settings
-	// they are on the command line.
+	// ManagedSettings are settings of the policy tier. The CLI takes what restricts, and drops the rest. They are in its
+	// first frame: see InHandshake.
 	ManagedSettings map[string]any
 	// SettingSources are the settings files of the machine that the CLI may load: "user", "project",
 	// "local". nil and empty mean none: a working directory is not trusted.

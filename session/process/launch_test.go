@@ -77,7 +77,7 @@ func TestArgv(t *testing.T) {
 				ReplayUserMessages: true, DisableSlashCommands: true, Debug: true, DebugFilter: "hooks,mcp", PermissionPromptTool: "mcp__a__b",
 			},
 			[]string{
-				"--setting-sources=", "--dangerously-skip-permissions", "--allow-dangerously-skip-permissions", `--managed-settings={"a":"<","b":1}`,
+				"--setting-sources=", "--dangerously-skip-permissions", "--allow-dangerously-skip-permissions", "--managed-settings-in-initialize",
 				"--include-hook-events", "--replay-user-messages", "--disable-slash-commands", "--debug=hooks,mcp", "--permission-prompt-tool=mcp__a__b",
 			},
 		},
@@ -200,27 +200,36 @@ func TestSettings(t *testing.T) {
 	plainFile := write("plain.json", `{"a": 1.50, "big": 12345678901234567890}`)
 	boxFile := write("box.json", `{"sandbox":{"enabled":true,"filesystem":{"denyRead":["/a"],"allowWrite":["/w"]}},"model":"x"}`)
 	fullFile := write("full.json", `{"sandbox":{"enabled":true,"failIfUnavailable":false,"allowUnsandboxedCommands":true}}`)
-	const secured = `"allowUnsandboxedCommands":false,`
+	const secured, inFrame = `"allowUnsandboxedCommands":false,`, "in the first frame"
+	long := "Bash(" + strings.Repeat("x", 70<<10) + ")"
 	for _, tc := range []struct {
 		name string
 		l    Launch
 		json string
-		path string // what --settings gets, if it is not the JSON
+		told string // the frame, if it is not in an argument
 	}{
 		{"nothing", Launch{}, "", ""},
-		{"a map", Launch{Settings: map[string]any{"b": 1, "a": []string{"<&>"}}}, `{"a":["<&>"],"b":1}`, ""},
-		{"a path alone stays a path", Launch{SettingsPath: plainFile}, `{"a":1.50,"big":12345678901234567890}`, plainFile},
-		{"relative to cwd", Launch{Dir: dir, SettingsPath: "plain.json"}, `{"a":1.50,"big":12345678901234567890}`, plainFile},
+		{"a map", Launch{Settings: map[string]any{"b": 1, "a": []string{"<&>"}}}, `{"a":["<&>"],"b":1}`, inFrame},
+		{"a path", Launch{SettingsPath: plainFile}, `{"a":1.50,"big":12345678901234567890}`, inFrame},
+		{"relative to cwd", Launch{Dir: dir, SettingsPath: "plain.json"}, `{"a":1.50,"big":12345678901234567890}`, inFrame},
+		{"rules", Launch{Settings: map[string]any{"permissions": map[string]any{"deny": []string{"Bash(rm:*)"}}}}, `{"permissions":{"deny":["Bash(rm:*)"]}}`, ""},
+		{
+			"rules with a secret in them", Launch{APIKey: "sk-0123456789", Settings: map[string]any{"permissions": map[string]any{"deny": []string{"Bash(echo sk-0123456789)"}}}},
+			`{"permissions":{"deny":["Bash(echo sk-0123456789)"]}}`, inFrame,
+		},
+		{
+			"long rules", Launch{Settings: map[string]any{"permissions": map[string]any{"deny": []string{long}}}}, `{"permissions":{"deny":["` + long + `"]}}`, inFrame,
+		},
 		{"sandbox", Launch{Sandbox: map[string]any{"enabled": true}}, `{"sandbox":{` + secured + `"enabled":true,"failIfUnavailable":true}}`, ""},
 		{
 			"documented but unknown keys stay", Launch{Sandbox: map[string]any{"environment": "docker", "container": "c"}},
 			`{"sandbox":{"container":"c","environment":"docker"}}`, "",
 		},
 		{"switched off", Launch{Sandbox: map[string]any{"enabled": false}}, `{"sandbox":{"enabled":false}}`, ""},
-		{"chosen otherwise in the file", Launch{SettingsPath: fullFile}, `{"sandbox":{"allowUnsandboxedCommands":true,"enabled":true,"failIfUnavailable":false}}`, fullFile},
+		{"chosen otherwise in the file", Launch{SettingsPath: fullFile}, `{"sandbox":{"allowUnsandboxedCommands":true,"enabled":true,"failIfUnavailable":false}}`, ""},
 		{
-			"a file whose sandbox is made safe is inlined", Launch{SettingsPath: boxFile},
-			`{"model":"x","sandbox":{` + secured + `"enabled":true,"failIfUnavailable":true,"filesystem":{"allowWrite":["/w"],"denyRead":["/a"]}}}`, "",
+			"a file whose sandbox is made safe", Launch{SettingsPath: boxFile},
+			`{"model":"x","sandbox":{` + secured + `"enabled":true,"failIfUnavailable":true,"filesystem":{"allowWrite":["/w"],"denyRead":["/a"]}}}`, inFrame,
 		},
 		{
 			"all three", Launch{
@@ -228,7 +237,7 @@ func TestSettings(t *testing.T) {
 				Sandbox: map[string]any{"filesystem": map[string]any{"denyRead": []string{"/b", "/a"}, "allowWrite": []string{}}},
 			},
 			`{"model":"y","sandbox":{` + secured + `"autoAllowBashIfSandboxed":true,"enabled":true,"failIfUnavailable":true,` +
-				`"filesystem":{"allowWrite":[],"denyRead":["/a","/b"]}}}`, "",
+				`"filesystem":{"allowWrite":[],"denyRead":["/a","/b"]}}}`, inFrame,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -237,15 +246,26 @@ func TestSettings(t *testing.T) {
 			assert.Equal(t, tc.json, got)
 			args, err := tc.l.Argv()
 			require.NoError(t, err)
-			want := tc.json
-			if tc.path != "" {
-				want = tc.path
-			}
-			if want == "" {
-				assert.False(t, slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--settings") }))
+			told, managed, err := tc.l.InHandshake()
+			require.NoError(t, err)
+			assert.Nil(t, managed)
+			settled, err := tc.l.Settled()
+			require.NoError(t, err)
+			again, err := settled.Argv()
+			require.NoError(t, err)
+			assert.Equal(t, args, again)
+			if tc.told == inFrame {
+				text, err := encodeSettings(told)
+				require.NoError(t, err)
+				assert.Equal(t, tc.json, text)
+				assert.Contains(t, args, "--initialize-fields=settings")
 			} else {
-				assert.Contains(t, args, "--settings="+want)
+				assert.Nil(t, told)
+				assert.NotContains(t, args, "--initialize-fields=settings")
 			}
+			inArgument := tc.json != "" && tc.told == ""
+			assert.Equal(t, inArgument, slices.Contains(args, "--settings="+tc.json))
+			assert.Equal(t, inArgument, slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--settings") }))
 		})
 	}
 	for text, want := range map[string]string{`{"a":`: "unexpected EOF", `[1]`: "not a JSON object", `null`: "null", `{} {}`: "something follows"} {
@@ -254,6 +274,35 @@ func TestSettings(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, path)
 	}
+}
+
+// TestSettledSettingsStay changes a settings file between the arguments and the first frame, which have to go together.
+func TestSettledSettingsStay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "settings.json")
+	require.NoError(t, os.WriteFile(path, []byte(`{"env":{"TOKEN":"a"}}`), 0o600))
+	l, err := Launch{SettingsPath: path, ManagedSettings: map[string]any{"b": 1}}.Settled()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(`{}`), 0o600))
+	args, err := l.Argv()
+	require.NoError(t, err)
+	assert.Contains(t, args, "--initialize-fields=settings")
+	assert.Contains(t, args, "--managed-settings-in-initialize")
+	settings, managed, err := l.InHandshake()
+	require.NoError(t, err)
+	assert.Equal(t, map[string]any{"env": map[string]any{"TOKEN": "a"}}, settings)
+	assert.Len(t, managed, 1)
+	shown, err := l.ShownSettings()
+	require.NoError(t, err)
+	assert.Equal(t, `{"env":{"TOKEN":"[redacted]"}}`, shown)
+}
+
+func TestCovered(t *testing.T) {
+	settings, err := decodeObject([]byte(`{"apiKeyHelper":"cat key","permissions":{"deny":["Bash(rm:*)"]},"list":[{"headers":{"X":"a"}}],"env":{"A":"b"},"model":"x","secretCount":1}`))
+	require.NoError(t, err)
+	text, err := encodeSettings(Covered(settings))
+	require.NoError(t, err)
+	assert.Equal(t, `{"apiKeyHelper":"[redacted]","env":{"A":"[redacted]"},"list":[{"headers":{"X":"[redacted]"}}],"model":"x","permissions":{"deny":["Bash(rm:*)"]},"secretCount":1}`, text)
+	assert.Nil(t, Covered(nil))
 }
 
 func TestMergingDoesNotTouchTheLaunch(t *testing.T) {

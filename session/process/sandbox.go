@@ -11,7 +11,7 @@ import (
 // checkSandbox says why the CLI would find no sandbox, if one is asked for that must be there. The CLI itself looks too, some
 // hundred milliseconds later, and says less.
 func (l Launch) checkSandbox(env []string) error {
-	merged, _, err := l.mergedSettings()
+	merged, err := l.mergedSettings()
 	if err != nil {
 		return err
 	}

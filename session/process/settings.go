@@ -9,10 +9,13 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 )
 
-// maxSettings bounds the settings file. What is larger would not fit into an argument either.
+// maxSettings bounds the settings file.
 const maxSettings = 1 << 20
+
+const redacted = "[redacted]"
 
 // SettingsJSON returns the settings that the CLI gets, as compact JSON with sorted keys, or "" for none: the file
 // SettingsPath, under Settings, under {"sandbox": Sandbox}. Objects are merged key by key; of
@@ -23,58 +26,128 @@ const maxSettings = 1 << 20
 // where they are unset: the CLI would otherwise run without a sandbox when it finds none, and run
 // commands outside of it when the model asks to. Unknown keys are kept.
 func (l Launch) SettingsJSON() (string, error) {
-	s, _, err := l.mergedSettings()
+	s, err := l.mergedSettings()
 	if err != nil || s == nil {
 		return "", err
 	}
 	return encodeSettings(s)
 }
 
-// settingsFlag is the value of --settings. The path is preferred when the file says all there is to say: what
-// is in a file can't be read in /proc/PID/cmdline.
-func (l Launch) settingsFlag() (string, error) {
-	s, fileSaysAll, err := l.mergedSettings()
+// ShownSettings is SettingsJSON for people: values of environments and headers, and those under names that say that they are
+// secret, are [redacted].
+func (l Launch) ShownSettings() (string, error) {
+	s, err := l.mergedSettings()
 	if err != nil || s == nil {
 		return "", err
 	}
-	if fileSaysAll {
-		return l.inDir(l.SettingsPath)
-	}
-	return encodeSettings(s)
+	return encodeSettings(Covered(s))
 }
 
-func (l Launch) mergedSettings() (merged map[string]any, fileSaysAll bool, err error) {
+// Settled is the launch with its settings file read. What that holds is in Settings from here on: Argv and InHandshake
+// say the same, whatever becomes of the file in between.
+func (l Launch) Settled() (Launch, error) {
+	s, err := l.mergedSettings()
+	if err != nil {
+		return l, err
+	}
+	l.Settings, l.SettingsPath, l.Sandbox = s, "", nil
+	return l, nil
+}
+
+// InHandshake are the settings that the CLI gets in its first frame, as "settings" and "managedSettings", because every
+// user of the machine can read arguments; Argv sends the flags that say so, and without that frame the CLI does not start.
+// nil: there are none, or they are in arguments.
+func (l Launch) InHandshake() (settings, managed map[string]any, err error) {
+	if settings, err = l.mergedSettings(); err != nil {
+		return nil, nil, err
+	}
+	if settings != nil {
+		text, err := encodeSettings(settings)
+		if err != nil {
+			return nil, nil, err
+		}
+		if l.mayBeRead(settings, text) {
+			settings = nil
+		}
+	}
+	if managed, err = plain(l.ManagedSettings); err != nil {
+		return nil, nil, fmt.Errorf("managed_settings: %w", err)
+	}
+	return settings, managed, nil
+}
+
+// readable are the settings that hold rules and no secrets. The sandbox is documented to be in --settings.
+var readable = []string{"sandbox", "permissions"}
+
+// mayBeRead reports whether settings may be in an argument.
+func (l Launch) mayBeRead(settings map[string]any, text string) bool {
+	for key := range settings {
+		if !slices.Contains(readable, key) {
+			return false
+		}
+	}
+	return len(text) < maxArg/2 && !slices.ContainsFunc(l.secrets(), func(secret string) bool { return strings.Contains(text, secret) })
+}
+
+// settingsFlags are the flags of the settings: themselves, or the announcement that they are in the first frame.
+func (l Launch) settingsFlags() ([]string, error) {
+	all, err := l.mergedSettings()
+	if err != nil {
+		return nil, err
+	}
+	hidden, managed, err := l.InHandshake()
+	if err != nil {
+		return nil, err
+	}
+	var flags []string
+	switch {
+	case hidden != nil:
+		flags = append(flags, "--initialize-fields=settings")
+	case all != nil:
+		text, err := encodeSettings(all)
+		if err != nil {
+			return nil, err
+		}
+		flags = append(flags, "--settings="+text)
+	}
+	if managed != nil {
+		flags = append(flags, "--managed-settings-in-initialize")
+	}
+	return flags, nil
+}
+
+func (l Launch) mergedSettings() (merged map[string]any, err error) {
 	var file map[string]any
 	if l.SettingsPath != "" {
 		if file, err = l.readSettings(); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
 	if file == nil && l.Settings == nil && l.Sandbox == nil {
-		return nil, false, nil
+		return nil, nil
 	}
 	// A round trip through JSON gives the three sources the same Go types, and our own copy.
 	own, err := plain(l.Settings)
 	if err != nil {
-		return nil, false, fmt.Errorf("settings: %w", err)
+		return nil, fmt.Errorf("settings: %w", err)
 	}
 	box, err := plain(l.Sandbox)
 	if err != nil {
-		return nil, false, fmt.Errorf("sandbox: %w", err)
+		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	merged = merge(merge(map[string]any{}, file, ""), own, "")
 	if l.Sandbox != nil {
 		if have, ok := merged["sandbox"]; ok {
 			if _, isObject := have.(map[string]any); !isObject {
-				return nil, false, fmt.Errorf("settings: sandbox is %s, not an object; there is nothing to merge the sandbox option into", kind(have))
+				return nil, fmt.Errorf("settings: sandbox is %s, not an object; there is nothing to merge the sandbox option into", kind(have))
 			}
 		}
 		merged = merge(merged, map[string]any{"sandbox": box}, "")
 	}
 	if err := secureSandbox(merged); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return merged, file != nil && reflect.DeepEqual(merged, file), nil
+	return merged, nil
 }
 
 func (l Launch) readSettings() (map[string]any, error) {
@@ -207,6 +280,74 @@ func encodeSettings(m map[string]any) (string, error) {
 		return "", fmt.Errorf("settings: %w", err)
 	}
 	return string(bytes.TrimSpace(b.Bytes())), nil
+}
+
+// Covered is a copy of settings for people: values of environments and headers, and texts under names that say that they are
+// secret, are [redacted].
+func Covered(settings map[string]any) map[string]any {
+	if settings == nil {
+		return nil
+	}
+	out, _ := covered(settings).(map[string]any) // of a map it is one
+	return out
+}
+
+func covered(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, value := range v {
+			values, isObject := value.(map[string]any)
+			_, isText := value.(string)
+			switch {
+			case isObject && (key == "env" || key == "headers"):
+				out[key] = hidden(values)
+			case isText && SecretName(key):
+				out[key] = redacted
+			default:
+				out[key] = covered(value)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = covered(e)
+		}
+		return out
+	}
+	return v
+}
+
+// WithoutSecrets is a copy of settings for the disk: texts under names that say that they are secret are left out. It reports
+// whether there were any.
+func WithoutSecrets(settings map[string]any) (kept map[string]any, had bool) {
+	if settings == nil {
+		return nil, false
+	}
+	kept = make(map[string]any, len(settings))
+	for key, value := range settings {
+		_, isText := value.(string)
+		object, isObject := value.(map[string]any)
+		switch {
+		case isText && SecretName(key):
+			had = true
+		case isObject:
+			below, secret := WithoutSecrets(object)
+			kept[key], had = below, had || secret
+		default:
+			kept[key] = value
+		}
+	}
+	return kept, had
+}
+
+func hidden(values map[string]any) map[string]any {
+	out := make(map[string]any, len(values))
+	for key := range values {
+		out[key] = redacted
+	}
+	return out
 }
 
 // kind names a JSON value's type for an error.

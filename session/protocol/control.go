@@ -53,9 +53,13 @@ type Initialize struct {
 	AgentProgressSummaries *bool                      `json:"agentProgressSummaries,omitempty"`
 	ForwardSubagentText    *bool                      `json:"forwardSubagentText,omitempty"`
 	// PerTaskStopAffordance true keeps an interrupt from ending background agents.
-	PerTaskStopAffordance *bool                      `json:"perTaskStopAffordance,omitempty"`
-	Plugins               json.RawMessage            `json:"plugins,omitempty"`    // with --await-initialize only
-	MCPServers            map[string]json.RawMessage `json:"mcpServers,omitempty"` // with --await-initialize only
+	PerTaskStopAffordance *bool           `json:"perTaskStopAffordance,omitempty"`
+	Plugins               json.RawMessage `json:"plugins,omitempty"` // with --await-initialize only
+	// Settings are what --settings would be. They count with --initialize-fields=settings only, and have to be there then.
+	Settings json.RawMessage `json:"settings,omitempty"`
+	// ManagedSettings are of the policy tier. They count with --managed-settings-in-initialize only, and have to be there then.
+	ManagedSettings json.RawMessage            `json:"managedSettings,omitempty"`
+	MCPServers      map[string]json.RawMessage `json:"mcpServers,omitempty"` // with --await-initialize only
 }
 
 // Interrupt ends the running turn, which then gives a result. On an idle session no result follows.

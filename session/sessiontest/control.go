@@ -16,6 +16,8 @@ func newUUID() string { return uuid.NewString() }
 type controlRequest struct {
 	Subtype     string          `json:"subtype"`
 	Hooks       json.RawMessage `json:"hooks"`
+	Settings    json.RawMessage `json:"settings"`
+	Managed     json.RawMessage `json:"managedSettings"`
 	MCPServers  json.RawMessage `json:"mcpServers"`
 	Mode        string          `json:"mode"`
 	Model       *string         `json:"model"`
@@ -105,6 +107,23 @@ func (s *simulation) refuse(id, message, code string) {
 }
 
 func (s *simulation) initialize(id string, r controlRequest) {
+	for _, field := range []struct {
+		flag, name string
+		announced  bool
+		value      json.RawMessage
+	}{
+		{"--initialize-fields=settings", "settings", s.inv.settingsInInitialize, r.Settings},
+		{"--managed-settings-in-initialize", "managedSettings", s.inv.managedInInitialize, r.Managed},
+	} {
+		var object map[string]any
+		switch {
+		case !field.announced: // the CLI ignores it
+		case json.Unmarshal(field.value, &object) != nil || object == nil:
+			s.fail("Error: %s requires initialize.%s to be a JSON object.", field.flag, field.name)
+		default:
+			s.inv.takeSettings(field.value, field.name == "managedSettings")
+		}
+	}
 	hooks, err := parseHooks(r.Hooks)
 	if err != nil {
 		// As the CLI does: the session takes prompts all the same, with no hooks at all.

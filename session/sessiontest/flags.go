@@ -73,7 +73,10 @@ type invocation struct {
 	continuing      bool
 	fork            bool
 	awaitInitialize bool
-	warnings        []string
+	// Settings that must be in the first frame.
+	settingsInInitialize, managedInInitialize bool
+
+	warnings []string
 }
 
 // usageError is what the CLI prints to stderr before it exits with 1.
@@ -240,6 +243,16 @@ func (inv *invocation) set(name string, values []string) error {
 				return usageError("Error processing --setting-sources: Invalid setting source: " + source + ". Valid options are: user, project, local")
 			}
 		}
+	case "initialize-fields":
+		for field := range strings.SplitSeq(value, ",") {
+			if field != "settings" && field != "disallowedTools" {
+				return usageError(fmt.Sprintf("error: option '--initialize-fields <names>' argument '%s' is invalid. This Claude Code does not take %q in "+
+					"--initialize-fields. Update Claude Code, or send the value by its flag.", value, field))
+			}
+			inv.settingsInInitialize = inv.settingsInInitialize || field == "settings"
+		}
+	case "managed-settings-in-initialize":
+		inv.managedInInitialize = true
 	case "settings":
 		return inv.setSettings(value)
 	}
@@ -274,15 +287,9 @@ func (inv *invocation) setTools(values []string) {
 	}
 }
 
-// setSettings takes the permission rules out of a settings layer; the rest is accepted.
+// setSettings takes a settings layer, in place or in a file.
 func (inv *invocation) setSettings(value string) error {
 	var data []byte
-	var layer struct {
-		Permissions struct {
-			Allow []string `json:"allow"`
-			Deny  []string `json:"deny"`
-		} `json:"permissions"`
-	}
 	trimmed := strings.TrimSpace(value)
 	if strings.HasPrefix(trimmed, "{") && json.Valid([]byte(trimmed)) {
 		data = []byte(trimmed)
@@ -295,12 +302,25 @@ func (inv *invocation) setSettings(value string) error {
 			return usageError("Error: Settings file not found: " + path)
 		}
 	}
-	if err := json.Unmarshal(data, &layer); err != nil {
-		return nil // the CLI drops a layer with a wrong value, in silence
-	}
-	inv.allowed = append(inv.allowed, parseRules(layer.Permissions.Allow)...)
-	inv.denied = append(inv.denied, parseRules(layer.Permissions.Deny)...)
+	inv.takeSettings(data, false)
 	return nil
+}
+
+// takeSettings takes the permission rules out of a settings layer; the rest is accepted. The policy tier can only restrict.
+func (inv *invocation) takeSettings(data []byte, managed bool) {
+	var layer struct {
+		Permissions struct {
+			Allow []string `json:"allow"`
+			Deny  []string `json:"deny"`
+		} `json:"permissions"`
+	}
+	if err := json.Unmarshal(data, &layer); err != nil {
+		return // the CLI drops a layer with a wrong value, in silence
+	}
+	if !managed {
+		inv.allowed = append(inv.allowed, parseRules(layer.Permissions.Allow)...)
+	}
+	inv.denied = append(inv.denied, parseRules(layer.Permissions.Deny)...)
 }
 
 // check looks at what flags mean together.
@@ -317,6 +337,14 @@ func (inv *invocation) check(given []argument) error {
 		return usageError("Error: When using --print, --output-format=stream-json requires --verbose")
 	case !inv.streaming:
 		return usageError("Error: the simulation speaks --input-format stream-json with --output-format stream-json only")
+	}
+	switch {
+	case inv.settingsInInitialize && !inv.awaitInitialize:
+		return usageError("Error: --initialize-fields requires --await-initialize and --input-format=stream-json with stdin piped, and cannot be used with --sdk-url or a subcommand.")
+	case inv.settingsInInitialize && has["settings"]:
+		return usageError("Error: --initialize-fields=settings cannot be used with --settings.")
+	case inv.managedInInitialize && has["managed-settings"]:
+		return usageError("Error: --managed-settings-in-initialize cannot be used with --managed-settings.")
 	}
 	if inv.sessionID != "" {
 		if _, err := uuid.Parse(inv.sessionID); err != nil {

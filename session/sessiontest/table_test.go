@@ -143,25 +143,31 @@ var minimal = []string{"--print", "--verbose", "--input-format=stream-json", "--
 
 func TestArgumentsRefused(t *testing.T) {
 	tests := map[string]string{
-		"--nonsense":                "error: unknown option '--nonsense'",
-		"--nonsense=x":              "error: unknown option '--nonsense'",
-		"-z":                        "error: unknown option '-z'",
-		"--model":                   "error: option '--model <value>' argument missing",
-		"--max-turns=x":             "error: option '--max-turns <turns>' argument 'x' is invalid. must be a number",
-		"--max-budget-usd=0":        "error: option '--max-budget-usd <amount>' argument '0' is invalid. --max-budget-usd must be a number greater than 0",
-		"--permission-mode=foo":     "error: option '--permission-mode <mode>' argument 'foo' is invalid. Allowed choices are acceptEdits, auto, bypassPermissions, manual, dontAsk, plan.",
-		"--thinking=x":              "error: option '--thinking <mode>' argument 'x' is invalid. Allowed choices are enabled, adaptive, disabled.",
-		"--session-id=abc":          "Error: Invalid session ID. Must be a valid UUID.",
-		"--setting-sources=foo":     "Error processing --setting-sources: Invalid setting source: foo. Valid options are: user, project, local",
-		"--settings=/nowhere/x":     "Error: Settings file not found: /nowhere/x",
-		"--output-format=text":      "Error: the simulation speaks --input-format stream-json with --output-format stream-json only",
-		"--permission-prompts=some": "error: option '--permission-prompts <target>' argument 'some' is invalid. Allowed choices are host, none.",
+		"--nonsense":                   "error: unknown option '--nonsense'",
+		"--nonsense=x":                 "error: unknown option '--nonsense'",
+		"-z":                           "error: unknown option '-z'",
+		"--model":                      "error: option '--model <value>' argument missing",
+		"--max-turns=x":                "error: option '--max-turns <turns>' argument 'x' is invalid. must be a number",
+		"--max-budget-usd=0":           "error: option '--max-budget-usd <amount>' argument '0' is invalid. --max-budget-usd must be a number greater than 0",
+		"--permission-mode=foo":        "error: option '--permission-mode <mode>' argument 'foo' is invalid. Allowed choices are acceptEdits, auto, bypassPermissions, manual, dontAsk, plan.",
+		"--thinking=x":                 "error: option '--thinking <mode>' argument 'x' is invalid. Allowed choices are enabled, adaptive, disabled.",
+		"--session-id=abc":             "Error: Invalid session ID. Must be a valid UUID.",
+		"--setting-sources=foo":        "Error processing --setting-sources: Invalid setting source: foo. Valid options are: user, project, local",
+		"--settings=/nowhere/x":        "Error: Settings file not found: /nowhere/x",
+		"--initialize-fields=foo":      "error: option '--initialize-fields <names>' argument 'foo' is invalid. This Claude Code does not take \"foo\" in --initialize-fields. Update Claude Code, or send the value by its flag.",
+		"--initialize-fields=settings": "Error: --initialize-fields requires --await-initialize and --input-format=stream-json with stdin piped, and cannot be used with --sdk-url or a subcommand.",
+		"--output-format=text":         "Error: the simulation speaks --input-format stream-json with --output-format stream-json only",
+		"--permission-prompts=some":    "error: option '--permission-prompts <target>' argument 'some' is invalid. Allowed choices are host, none.",
 	}
 	for arg, want := range tests {
 		_, err := parseArguments(append(slices.Clone(minimal), arg))
 		assert.EqualError(t, err, want, arg)
 	}
-	_, err := parseArguments([]string{"--print", "--input-format=stream-json", "--output-format=stream-json"})
+	_, err := parseArguments(append(slices.Clone(minimal), "--await-initialize", "--initialize-fields=settings", "--settings={}"))
+	assert.EqualError(t, err, "Error: --initialize-fields=settings cannot be used with --settings.")
+	_, err = parseArguments(append(slices.Clone(minimal), "--await-initialize", "--managed-settings-in-initialize", "--managed-settings={}"))
+	assert.EqualError(t, err, "Error: --managed-settings-in-initialize cannot be used with --managed-settings.")
+	_, err = parseArguments([]string{"--print", "--input-format=stream-json", "--output-format=stream-json"})
 	assert.EqualError(t, err, "Error: When using --print, --output-format=stream-json requires --verbose")
 }
 

@@ -27,7 +27,7 @@ var rooms = map[string][]string{
 	"config/lint":           {"config", "session", "session/process", "session/protocol", "supervisor"},
 	"supervisor/debug":      {"supervisor", "actor"},
 	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
-	"metrics":               {"supervisor", "actor"},
+	"metrics":               {"supervisor", "actor", "session", "session/protocol", "session/process", "audit"}, // the other gauges: what sessions and the log say of themselves
 	"session/tool":          {"session"},
 	"supervisor":            {"actor"},
 	"audit":                 {"actor", "audit/internal/format"},

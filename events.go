@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/supervisor"
 )
 
@@ -117,6 +118,22 @@ func (rt *Runtime) tell(e supervisor.Event) {
 		}
 	}()
 	rt.options.OnEvent(e)
+}
+
+// moments is what sessions tell their moments to. The embedder's hook may panic.
+func (rt *Runtime) moments() func(session.Moment) {
+	hook := rt.options.OnMoment
+	if hook == nil {
+		return nil
+	}
+	return func(m session.Moment) {
+		defer func() {
+			if v := recover(); v != nil {
+				rt.log.Error().Str("session", m.Session).Str("panic", fmt.Sprint(v)).Msg("OnMoment panicked")
+			}
+		}()
+		hook(m)
+	}
 }
 
 func (rt *Runtime) record(r audit.Record) {

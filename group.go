@@ -129,7 +129,7 @@ func (rt *Runtime) groupSpec(parent *branch, g Group, above supervisor.Intensity
 		if err != nil {
 			return supervisor.ChildSpec{}, err
 		}
-		spec := rt.child(made, s.Name, intensity, backoff)
+		spec := made.ChildSpec(intensity, backoff)
 		// They count together, and too many are the group's end.
 		spec.Intensity, spec.OnExhausted, spec.RetryStart = nil, supervisor.Escalate, true
 		options.Children = append(options.Children, spec)

@@ -48,6 +48,11 @@ type Options struct {
 	// OnEvent, if not nil, is told what the supervisors do. It must return at once.
 	OnEvent func(supervisor.Event)
 
+	// OnMoment, if not nil, is told each moment of the sessions' lives: processes, turns, tools, permissions. It is called from many
+	// goroutines, also for one session (Seq says the order), and must return at once. A moment has content that is kept nowhere (Input,
+	// Result, Prompt): what of it is passed on is the embedder's to decide.
+	OnMoment func(session.Moment)
+
 	// Limits bound what all sessions do together. A MaxStarting of 0 means twice the number of cores, since a CLI that is
 	// coming up takes half a second of one.
 	Limits session.Limits

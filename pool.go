@@ -136,7 +136,7 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 		if slices.ContainsFunc(p.workers, func(w *worker) bool { return w.session.Name() == name }) {
 			continue
 		}
-		made, err := p.rt.newSession(name, p.spec.Options, p.home, origin{})
+		made, err := p.rt.newSession(name, p.spec.Options, p.home, origin{label: p.spec.Name})
 		if errors.Is(err, ErrExists) { // somebody has spawned one of that name
 			continue
 		}
@@ -144,7 +144,7 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 			return nil, supervisor.ChildSpec{}, err
 		}
 		intensity, backoff := p.rt.policy()
-		return made, p.rt.child(made, p.spec.Name, intensity, backoff), nil
+		return made, made.ChildSpec(intensity, backoff), nil
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 
 // origin is how a session came to be.
 type origin struct {
-	spawned bool // at run time
+	spawned bool   // at run time
+	label   string // what it is counted under; empty: its own name
 }
 
 // newSession makes a session and takes it down under its name.
@@ -37,9 +38,12 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	if err != nil {
 		return nil, err
 	}
-	path := home.path + "/" + name
+	path, label := home.path+"/"+name, how.label
+	if how.spawned {
+		label = SpawnedLabel
+	}
 	s, err := session.New(rt.system, session.Spec{
-		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Runtime: rt.id,
+		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Label: label, Runtime: rt.id, OnMoment: rt.moments(),
 		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
 		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned,
 	})
@@ -86,16 +90,9 @@ func (rt *Runtime) policy() (supervisor.Intensity, supervisor.Backoff) {
 	return intensity, backoff
 }
 
-// SpawnedLabel is the Label of sessions that were spawned at run time, in events and snapshots of supervisors.
+// SpawnedLabel is the Label of sessions that were spawned at run time, in events and snapshots of supervisors and in moments.
 // A session of the configuration has its name there, one of a pool the pool's.
 const SpawnedLabel = "spawned"
-
-// child is how a session is supervised.
-func (rt *Runtime) child(s *session.Session, label string, intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
-	spec := s.ChildSpec(intensity, backoff)
-	spec.Label = label
-	return spec
-}
 
 // add starts a session in the background.
 func (rt *Runtime) add(ctx context.Context, name string, options session.Options, how origin) error {
@@ -104,11 +101,7 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 		return err
 	}
 	intensity, backoff := rt.policy()
-	label := name
-	if how.spawned {
-		label = SpawnedLabel
-	}
-	spec := rt.child(s, label, intensity, backoff)
+	spec := s.ChildSpec(intensity, backoff)
 	spec.RetryStart = true
 	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
 		rt.forget(s)
@@ -133,7 +126,7 @@ func (rt *Runtime) spawn(ctx context.Context, name string, options session.Optio
 	fresh := s.Info().Generation == 0
 	intensity, backoff := rt.policy()
 	home := rt.supervisorOf(rt.sessions)
-	if _, err := home.StartChild(ctx, rt.child(s, SpawnedLabel, intensity, backoff)); err != nil {
+	if _, err := home.StartChild(ctx, s.ChildSpec(intensity, backoff)); err != nil {
 		// It may be there all the same: nobody waited for it any more, or it was stopped while it started.
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()

@@ -3,11 +3,14 @@ package metrics
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/supervisor"
 )
 
@@ -15,6 +18,9 @@ const namespace = "understudy"
 
 // Options tune a Collector. The zero value works.
 type Options struct {
+	// Version is the program's, for understudy_build_info. Empty: there is none.
+	Version string
+
 	// Reason names the class of an end or of a failed start; nil means the function Reason. It must have few
 	// values.
 	Reason func(error) string
@@ -25,6 +31,15 @@ type Options struct {
 // Source is a tree of supervisors: an *understudy.Runtime, or see Tree.
 type Source interface {
 	Supervision(context.Context) (supervisor.Node, error)
+}
+
+// Fleet is a Source that has sessions: an *understudy.Runtime.
+type Fleet interface {
+	Source
+	Sessions() []*session.Session
+	Approvals() []session.Approval
+	Budgets() []session.BudgetState
+	Audit() *audit.Trail // nil: there is none
 }
 
 // Tree makes a Source of a supervisor.
@@ -40,6 +55,10 @@ type Collector struct {
 	source  atomic.Pointer[Source]
 	counts  counts
 	gauges  gauges
+	turns   turnCounts
+	fleet   fleetGauges
+	log     auditGauges
+	build   *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -50,21 +69,32 @@ func NewCollector(o Options) *Collector {
 		o.Reason = Reason
 	}
 	o.Timeout = cmp.Or(o.Timeout, 2*time.Second)
-	return &Collector{options: o, counts: newCounts(), gauges: newGauges()}
+	return &Collector{
+		options: o, counts: newCounts(), gauges: newGauges(), turns: newTurnCounts(), fleet: newFleetGauges(), log: newAuditGauges(),
+		build: desc("build_info", "1, with the version of the program and of the Go that it was built with.", "version", "goversion"),
+	}
 }
 
-// Watch says which tree the gauges are read from. Until then there are none.
+// Watch says which tree the gauges are read from; of a Fleet also its sessions, budgets and audit log. Until then there are none.
 func (c *Collector) Watch(source Source) { c.source.Store(&source) }
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	c.counts.describe(descs)
 	c.gauges.describe(descs)
+	c.turns.describe(descs)
+	c.fleet.describe(descs)
+	c.log.describe(descs)
+	descs <- c.build
 }
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	c.counts.collect(out)
+	c.turns.collect(out)
+	if c.options.Version != "" {
+		out <- prometheus.MustNewConstMetric(c.build, prometheus.GaugeValue, 1, c.options.Version, runtime.Version())
+	}
 	source := c.source.Load()
 	if source == nil {
 		return
@@ -73,4 +103,8 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	defer cancel()
 	node, err := (*source).Supervision(ctx)
 	c.gauges.collect(out, node, err == nil)
+	if fleet, ok := (*source).(Fleet); ok {
+		c.fleet.collect(out, fleet, time.Now())
+		c.log.collect(out, fleet.Audit())
+	}
 }

@@ -71,11 +71,16 @@ func (s *stage) shows(want string, names ...string) {
 			lines = append(lines, line)
 		}
 	}
+	assert.ElementsMatch(s, lines, values(s.T, s.collector, names...))
+}
+
+// values are the metrics of those names, each as its name, its labels' values and its own. Gauges at 0 are left out.
+func values(t *testing.T, c prometheus.Collector, names ...string) (got []string) {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	require.NoError(s, registry.Register(s.collector))
+	require.NoError(t, registry.Register(c))
 	families, err := registry.Gather()
-	require.NoError(s, err)
-	var got []string
+	require.NoError(t, err)
 	for _, family := range families {
 		for _, name := range names {
 			if family.GetName() != "understudy_"+name {
@@ -92,7 +97,7 @@ func (s *stage) shows(want string, names ...string) {
 			}
 		}
 	}
-	assert.ElementsMatch(s, lines, got)
+	return got
 }
 
 func TestCollectorCountsAndShowsWhatSupervisorsDo(t *testing.T) {

@@ -15,9 +15,6 @@ type gauges struct {
 }
 
 func newGauges() gauges {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
-	}
 	return gauges{
 		read:         desc("tree_read", "1 if the tree could be read for this scrape, 0 if it is not up or did not answer in time."),
 		actors:       desc("actors", "Children in each state.", "supervisor", "child", "kind", "state"),
@@ -30,6 +27,10 @@ func newGauges() gauges {
 		messages:     desc("mailbox_messages", "Messages that wait in the child's mailbox.", "supervisor", "child"),
 		oldest:       desc("mailbox_oldest_seconds", "For how long the oldest of them may have waited.", "supervisor", "child"),
 	}
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 }
 
 func (g *gauges) describe(descs chan<- *prometheus.Desc) {

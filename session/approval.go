@@ -224,7 +224,7 @@ func (l *loop) onAnswered(c *actor.Context[message], m answered) {
 		} else if len(m.answer.Input) > 0 {
 			decision.Reason = "with a changed input"
 		}
-		l.settleApproval(request, how, decision, m.answer.By)
+		l.settleApproval(request, how, decision, byOperator, m.answer.By)
 		l.reply(c, request, result)
 		m.reply.Send(struct{}{})
 		return
@@ -306,14 +306,14 @@ func (l *loop) onUnanswered(c *actor.Context[message], request string) {
 		return
 	}
 	text := fmt.Sprintf("nobody answered within %v", l.options.PermissionTimeout)
-	l.settleApproval(request, "it was denied: "+text, audit.Decision{Outcome: audit.Deny, By: "default", Reason: text}, "")
+	l.settleApproval(request, "it was denied: "+text, audit.Decision{Outcome: audit.Deny, By: "default", Reason: text}, byTimeout, "")
 	l.reply(c, request, protocol.Deny{Message: "Denied: " + text + "."})
 }
 
 // withdrawApproval takes back a question that the CLI does not ask any more.
 func (l *loop) withdrawApproval(request, why string) {
 	if l.approvals[request] != nil {
-		l.settleApproval(request, withdrawn+why, audit.Decision{Outcome: audit.Deny, By: "default", Reason: "withdrawn: " + why}, "")
+		l.settleApproval(request, withdrawn+why, audit.Decision{Outcome: audit.Deny, By: "default", Reason: "withdrawn: " + why}, byNobody, "")
 	}
 }
 
@@ -338,6 +338,10 @@ func (s *Session) orphanApprovals(holder *loop) {
 	}
 	s.desk.mu.Unlock()
 	for _, a := range left {
+		s.desk.tell(Moment{
+			Kind: PermissionNone, Generation: a.Generation, Turn: a.Turn, Tool: a.Tool, ToolUseID: a.ToolUseID, Argument: a.Argument,
+			Outcome: string(audit.Deny), By: byNobody, Detail: a.ID + ": " + withdrawn + why, Took: time.Since(a.AskedAt),
+		})
 		s.spec.Logger.Warn().Str("session", s.name).Str("approval", a.ID).Msg("approval is withdrawn: " + why)
 		if s.spec.Audit == nil {
 			continue
@@ -349,8 +353,16 @@ func (s *Session) orphanApprovals(holder *loop) {
 	}
 }
 
+// Who answers a permission question: Moment.By.
+const (
+	byOperator = "operator"
+	byCallback = "callback"
+	byTimeout  = "timeout"
+	byNobody   = "withdrawn"
+)
+
 // settleApproval takes an approval off the list, and says what became of it.
-func (l *loop) settleApproval(request, how string, decision audit.Decision, principal string) {
+func (l *loop) settleApproval(request, how string, decision audit.Decision, by, principal string) {
 	p := l.approvals[request]
 	delete(l.approvals, request)
 	p.timer.Stop()
@@ -363,14 +375,17 @@ func (l *loop) settleApproval(request, how string, decision audit.Decision, prin
 		use.denied = decision.Outcome == audit.Deny
 	}
 	l.audit(l.approvalRecord(a).Answered(decision, principal))
-	kind := PermissionNone
-	if decision.Outcome == audit.Allow {
-		kind = PermissionGiven
-	}
 	l.tell(Moment{
-		Kind: kind, Tool: a.Tool, ToolUseID: a.ToolUseID, Argument: a.Argument, Outcome: string(decision.Outcome), Detail: a.ID + ": " + how,
-		Took: time.Since(a.AskedAt),
+		Kind: settledKind(decision), Tool: a.Tool, ToolUseID: a.ToolUseID, Argument: a.Argument, Outcome: string(decision.Outcome), By: by,
+		Detail: a.ID + ": " + how, Took: time.Since(a.AskedAt),
 	})
 	l.log.Info().Str("approval", a.ID).Str("tool", a.Tool).Str("outcome", string(decision.Outcome)).Str("principal", principal).
 		Str("reason", decision.Reason).Msg("approval is settled")
+}
+
+func settledKind(d audit.Decision) MomentKind {
+	if d.Outcome == audit.Allow {
+		return PermissionGiven
+	}
+	return PermissionNone
 }

@@ -153,6 +153,8 @@ func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
 	l.reply(c, m.requestID, protocol.DenyTool(reason))
 }
 
+var errNoAnswer = errors.New("no answer")
+
 // onPermission has the embedder's callback answer a permission question.
 func (l *loop) onPermission(c *actor.Context[message], id string, q *protocol.CanUseTool) {
 	ask := l.options.CanUseTool
@@ -166,13 +168,14 @@ func (l *loop) onPermission(c *actor.Context[message], id string, q *protocol.Ca
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), l.options.PermissionTimeout,
-		fmt.Errorf("no answer within %v", l.options.PermissionTimeout))
+		fmt.Errorf("%w within %v", errNoAnswer, l.options.PermissionTimeout))
 	l.questions[id] = cancel
+	asked := time.Now()
 	c.Go("permission callback", func(actorCtx context.Context) message {
 		defer context.AfterFunc(actorCtx, cancel)()
 		outcome := make(chan decided, 1)
 		go func() { // ends when the callback returns, which is the embedder's to see to
-			m := decided{requestID: id, question: q, err: errors.New("permission callback ended its goroutine")}
+			m := decided{requestID: id, question: q, asked: asked, err: errors.New("permission callback ended its goroutine")}
 			defer func() {
 				if v := recover(); v != nil {
 					m.result, m.err = nil, &actor.PanicError{Where: "permission callback", Value: v, Stack: debug.Stack()}
@@ -185,7 +188,7 @@ func (l *loop) onPermission(c *actor.Context[message], id string, q *protocol.Ca
 		case m := <-outcome:
 			return m
 		case <-ctx.Done():
-			return decided{requestID: id, question: q, err: context.Cause(ctx)}
+			return decided{requestID: id, question: q, asked: asked, err: context.Cause(ctx)}
 		}
 	})
 }
@@ -222,6 +225,14 @@ func (l *loop) onDecided(c *actor.Context[message], m decided) {
 		decision.Reason = result.Message
 	}
 	l.auditDecision(m.question.ToolUseID, m.question.ToolName, m.question.AgentID, decision)
+	by := byCallback
+	if errors.Is(m.err, errNoAnswer) {
+		by = byTimeout
+	}
+	l.tell(Moment{
+		Kind: settledKind(*decision), Tool: m.question.ToolName, ToolUseID: m.question.ToolUseID, Argument: mainArgument(m.question.Input),
+		Outcome: string(decision.Outcome), By: by, Took: time.Since(m.asked),
+	})
 	l.reply(c, m.requestID, m.result)
 }
 

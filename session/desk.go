@@ -37,6 +37,7 @@ type desk struct {
 	history   History
 	followers map[*follower]struct{}
 	onMoment  func(Moment)
+	label     string // see Spec.Label
 }
 
 // enqueue takes a query, or says why not.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
@@ -82,6 +83,7 @@ type (
 	decided struct {
 		requestID string
 		question  *protocol.CanUseTool
+		asked     time.Time
 		result    protocol.PermissionResult
 		err       error
 	}

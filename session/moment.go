@@ -46,8 +46,10 @@ type Moment struct {
 	Argument  string `json:"argument,omitempty"`           // the tool's main one, cut
 
 	// Outcome is how it ended: a turn with the subtype of its result, "error" or "crashed"; a tool with ok, error,
-	// denied or lost; a process with its exit; a state is its name.
-	Outcome string        `json:"outcome,omitempty"`
+	// denied or lost; a process with its exit; a permission with allow or deny; a state is its name.
+	Outcome string `json:"outcome,omitempty"`
+	// By is who answered a permission question: operator, callback, timeout, or withdrawn if nobody did.
+	By      string        `json:"by,omitempty"`
 	Detail  string        `json:"detail,omitempty"`
 	Took    time.Duration `json:"-"` // of what has ended
 	Seconds float64       `json:"duration_seconds,omitempty"`
@@ -60,6 +62,8 @@ type Moment struct {
 
 	// ByModel is what each model used in the turn, for counting. Input and Result are what a tool was asked and
 	// has answered, Prompt what the turn was asked. They are there for Spec.OnMoment alone and not kept.
+	// Label is that of the session.
+	Label   string                 `json:"-"`
 	ByModel map[string]ModelTokens `json:"-"`
 	Input   json.RawMessage        `json:"-"`
 	Result  string                 `json:"-"`
@@ -139,7 +143,7 @@ func (d *desk) told(was State, reason error) {
 // take numbers a moment, under the lock, and passes it on.
 func (d *desk) take(m Moment) Moment {
 	d.moments++
-	m.Seq, m.Session = d.moments, d.info.Name
+	m.Seq, m.Session, m.Label = d.moments, d.info.Name, d.label
 	if m.At.IsZero() {
 		m.At = time.Now()
 	}

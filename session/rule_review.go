@@ -97,6 +97,9 @@ var builtin = []string{
 	"TaskOutput", "TaskStop", "TaskUpdate", "TodoWrite", "ToolSearch", "WebFetch", "WebSearch", "Workflow", "Write",
 }
 
+// BuiltinTool reports whether the CLI has a tool of that name itself, in its newest known version.
+func BuiltinTool(name string) bool { return slices.Contains(builtin, name) }
+
 // reach finds rules that can match nothing.
 func (r *review) reach(rule Rule, allow bool) {
 	_, _, mcp := rule.MCP()

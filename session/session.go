@@ -33,6 +33,9 @@ type Spec struct {
 
 	// Path is the actor's name; empty means "sessions/" and Name.
 	Path string
+	// Label is what the session is counted under where there may be only few names, as in metrics: the same for all of
+	// a pool. Empty means Name.
+	Label string
 	// Runtime identifies the program that holds the session, in the marker that its processes carry.
 	Runtime string
 	// StateDir is where the session's record is kept; empty keeps it in memory only.
@@ -79,6 +82,7 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 		return nil, fmt.Errorf("session %s: %w", spec.Name, err)
 	}
 	spec.Options = spec.Options.withDefaults()
+	spec.Label = cmp.Or(spec.Label, spec.Name)
 	if spec.Path == "" {
 		spec.Path = "sessions/" + spec.Name
 	}
@@ -96,7 +100,7 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 		err = &StateError{Session: spec.Name, Cause: err}
 	}
 	s.desk = &desk{
-		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}), followers: make(map[*follower]struct{}), onMoment: spec.OnMoment,
+		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}), followers: make(map[*follower]struct{}), onMoment: spec.OnMoment, label: spec.Label,
 		info: Info{
 			Restarts: kept.Restarts,
 			Name:     spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
@@ -176,7 +180,7 @@ func (s *Session) awaitGone(ctx context.Context) error {
 // own, parked when that is exhausted.
 func (s *Session) ChildSpec(intensity supervisor.Intensity, backoff supervisor.Backoff) supervisor.ChildSpec {
 	return supervisor.ChildSpec{
-		ID: s.name, Start: s.Start, Restart: s.spec.Options.Restart, Shutdown: s.spec.Options.Shutdown,
+		ID: s.name, Label: s.spec.Label, Start: s.Start, Restart: s.spec.Options.Restart, Shutdown: s.spec.Options.Shutdown,
 		Intensity: &intensity, OnExhausted: supervisor.Fail, Backoff: &backoff,
 	}
 }
@@ -440,6 +444,9 @@ func (s *Session) Launch() process.Launch {
 	r.Generation++
 	return s.launch(r)
 }
+
+// Label is Spec.Label.
+func (s *Session) Label() string { return s.spec.Label }
 
 // Options are the session's options, with every default filled in.
 func (s *Session) Options() Options { return s.spec.Options }

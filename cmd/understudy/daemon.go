@@ -160,7 +160,7 @@ func needsGroups(c *config.Config) bool {
 
 func (d *daemon) options(cli session.CLI) understudy.Options {
 	o := understudy.Options{
-		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger, OnEvent: d.metrics.OnEvent,
+		DataDir: d.cfg.DataDir, CLI: cli, Logger: d.logger, OnEvent: d.metrics.OnEvent, OnMoment: d.metrics.OnMoment,
 		Configuration: understudy.Configuration{Path: d.cfg.Path, SHA256: d.cfg.SHA256},
 		Supervisor: understudy.SupervisorOptions{
 			Strategy: d.cfg.Supervisor.Strategy, Intensity: new(d.cfg.Supervisor.Intensity()), Backoff: &d.cfg.Supervisor.Backoff,

@@ -14,7 +14,7 @@ type meters struct {
 }
 
 func newMeters() *meters {
-	m := &meters{metrics.NewCollector(metrics.Options{}), prometheus.NewRegistry()}
+	m := &meters{metrics.NewCollector(metrics.Options{Version: version}), prometheus.NewRegistry()}
 	m.registry.MustRegister(m.Collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // cell is one incarnation of an actor: hollywood's idea of a process (its Processer), with our life cycle.
-// hollywood calls Invoke from one goroutine at a time; fields without a note are touched there only.
+// invoke is called from one goroutine at a time; fields without a note are touched there only.
 type cell struct {
 	system *System
 	name   string
@@ -22,7 +22,7 @@ type cell struct {
 	calls  calls
 	born   time.Time
 
-	slots chan struct{} // one for each waiting message of others; its capacity is the bound
+	room room // for messages of others
 
 	mu      sync.RWMutex  // orders senders against the end
 	closed  bool          // no message is taken any more
@@ -42,6 +42,7 @@ type cell struct {
 	work   sync.WaitGroup // goroutines started by Context.Go
 	timers map[*Timer]struct{}
 	reason error
+	errand job // the last one dispatched, unless somebody is at it: see sendErrand
 
 	working bool // there have been goroutines
 	trapped bool // Exiting was called
@@ -54,7 +55,6 @@ type cell struct {
 
 	gone atomic.Bool // all is over; reason may be read then
 
-	depth    atomic.Int64
 	handled  atomic.Uint64
 	busy     atomic.Int64 // start of the running callback in Unix nanoseconds, 0 when idle
 	headAt   atomic.Int64 // when the message last begun was taken
@@ -62,23 +62,6 @@ type cell struct {
 }
 
 type stopRequest struct{ reason error }
-
-// What a cell finds in its inbox.
-type (
-	envelope struct {
-		message any
-		at      int64
-	}
-	begin   struct{} // first of all: run Started
-	nudge   struct{} // look at stop and killed
-	fired   struct{ timer *Timer }
-	arrived struct {
-		monitor *Monitor
-		down    Down
-	}
-	returned struct{ message any } // a goroutine's result
-	failed   struct{ reason error }
-)
 
 var _ hollywood.Processer = (*cell)(nil)
 
@@ -89,9 +72,9 @@ func newCell(s *System, spec Spec) *cell {
 	}
 	c := &cell{
 		system: s, name: spec.Name, born: time.Now(),
-		slots: make(chan struct{}, bound),
+		room: room{bound: int64(bound)},
 	}
-	c.inbox.cell, c.inbox.messages = c, ringbuffer.New[hollywood.Envelope](inboxSize)
+	c.inbox.cell, c.inbox.messages = c, ringbuffer.New[item](inboxSize)
 	return c
 }
 
@@ -118,29 +101,57 @@ func (c *cell) cancelContext() {
 	}
 }
 
-// Start, PID, Send and Shutdown complete hollywood's Processer. Start is called by its registry.
-func (c *cell) Start()              { c.inbox.Start(c) }
-func (c *cell) PID() *hollywood.PID { return c.pid }
-func (c *cell) Shutdown()           { PID{c}.Stop(ErrShutdown) }
-func (c *cell) Send(_ *hollywood.PID, message any, sender *hollywood.PID) {
-	c.inbox.Send(hollywood.Envelope{Msg: message, Sender: sender})
+// Start, PID, Send, Invoke and Shutdown complete hollywood's Processer. Start is called by its registry; Send and
+// Invoke would be if anything were sent by way of its engine.
+func (c *cell) Start()                                               { c.inbox.start() }
+func (c *cell) PID() *hollywood.PID                                  { return c.pid }
+func (c *cell) Shutdown()                                            { PID{c}.Stop(ErrShutdown) }
+func (c *cell) Send(_ *hollywood.PID, message any, _ *hollywood.PID) { c.putReturned(message) }
+func (c *cell) Invoke(batch []hollywood.Envelope) {
+	for _, e := range batch {
+		c.putReturned(e.Msg)
+	}
 }
 
-// put hands a message to hollywood unless the actor has closed its door. Between that check and the
-// delivery the door stays as it is, so that every message taken is handled or becomes a dead letter.
-func (c *cell) put(message any) error {
+// put takes a message unless the actor has closed its door. Between that check and the delivery the door stays as
+// it is, so that every message taken is handled or becomes a dead letter.
+func (c *cell) put(i item) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.closed {
 		return c.stoppedError()
 	}
 	// What engine.Send would find by the address, without looking it up.
-	c.inbox.Send(hollywood.Envelope{Msg: message})
+	c.inbox.push(i)
 	return nil
 }
 
 // putReturned hands over what a goroutine of the actor came to. If the actor has ended nobody wants it.
-func (c *cell) putReturned(message any) { _ = c.put(returned{message}) }
+func (c *cell) putReturned(message any) { _ = c.put(item{kind: returned, message: message}) }
+
+// putLast is putReturned for one who has nothing more to do, and does what comes next: the actor's work, if nobody
+// is at it.
+func (c *cell) putLast(message any) (next job) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed {
+		return nil
+	}
+	c.inbox.messages.Push(item{kind: returned, message: message})
+	if !c.inbox.claim() {
+		return nil
+	}
+	return &c.inbox
+}
+
+// sendErrand has somebody else do the actor's last errand. Until then the goroutine on which the actor runs keeps it
+// for when the actor has nothing more to do, which is soon, and saves waking another.
+func (c *cell) sendErrand() {
+	if c.errand != nil {
+		c.system.crew.run(c.errand)
+		c.errand = nil
+	}
+}
 
 func (c *cell) stoppedError() error {
 	if c.gone.Load() {
@@ -149,40 +160,34 @@ func (c *cell) stoppedError() error {
 	return &StoppedError{Name: c.name}
 }
 
-// Invoke handles a batch of messages. hollywood calls it.
-func (c *cell) Invoke(batch []hollywood.Envelope) {
-	next, finished := 0, false
+// invoke handles what was in the inbox.
+func (c *cell) invoke(i item) {
+	if c.ended {
+		c.discard(i)
+		return
+	}
+	finished := false
 	defer func() {
 		if finished {
 			return
 		}
-		// A callback called runtime.Goexit, which unwinds hollywood's goroutine together with ours. Its
-		// inbox would stay "running" for ever with nobody in it: start it again, to discard what is left.
-		for ; next < len(batch); next++ {
-			c.discard(batch[next].Msg)
-		}
-		_ = c.inbox.Stop() // its error is always nil
-		c.inbox.Start(c)
+		// A callback called runtime.Goexit, which ends the goroutine that empties the inbox. It would stay
+		// "running" for ever with nobody in it: start it again, to discard what is left.
+		c.sendErrand()
+		c.inbox.stop()
+		c.inbox.start()
 	}()
-	for next < len(batch) {
-		message := batch[next].Msg
-		next++
-		if c.ended {
-			c.discard(message)
-			continue
-		}
-		c.step(message)
-	}
+	c.step(i)
 	finished = true
 }
 
-// step handles one message, and before it whatever has priority over messages.
-func (c *cell) step(message any) {
+// step handles one item, and before it whatever has priority over messages.
+func (c *cell) step(i item) {
 	if !c.control() {
-		c.discard(message)
+		c.discard(i)
 		return
 	}
-	switch m := message.(type) {
+	switch i.kind {
 	case begin:
 		c.guard("Started", func() {
 			if err := c.calls.started(); err != nil {
@@ -191,26 +196,25 @@ func (c *cell) step(message any) {
 		})
 		c.started.Store(true)
 	case nudge:
-	case envelope:
-		c.headAt.Store(m.at)
-		c.depth.Add(-1)
-		<-c.slots
-		c.handle(m.message)
+	case mail:
+		c.headAt.Store(i.at)
+		c.room.give()
+		c.handle(i.message)
 	case fired:
-		if _, live := c.timers[m.timer]; live {
-			delete(c.timers, m.timer)
-			c.handle(m.timer.message)
+		timer, _ := i.message.(*Timer)
+		if _, live := c.timers[timer]; live {
+			delete(c.timers, timer)
+			c.handle(timer.message)
 		}
 	case arrived:
-		if m.monitor.live.CompareAndSwap(true, false) {
-			c.handle(c.calls.down(m.monitor, m.down))
+		if m, _ := i.message.(*Monitor); m.live.CompareAndSwap(true, false) {
+			c.handle(c.calls.down(m, m.down()))
 		}
 	case returned:
-		c.handle(m.message)
+		c.handle(i.message)
 	case failed:
-		c.exit(m.reason)
-	default:
-		panic(fmt.Sprintf("actor: %T in the inbox of %s", message, c.name))
+		reason, _ := i.message.(error)
+		c.exit(reason)
 	}
 	if c.exiting || c.killed.Load() {
 		c.end()
@@ -284,6 +288,7 @@ func (c *cell) end() {
 		return
 	}
 	c.ended = true
+	c.sendErrand() // it is waited for
 	c.stopping.Store(true)
 	killed := c.killed.Load()
 	if killed {
@@ -327,7 +332,7 @@ func (c *cell) finish(killed bool) {
 	for m := watched; m != nil; {
 		next := m.next
 		m.previous, m.next = nil, nil // whoever holds on to one does not hold on to all
-		m.tell(Down{PID: PID{c}, Reason: c.reason})
+		m.tell()
 		m = next
 	}
 }
@@ -386,10 +391,9 @@ func awaitLinked(linked []PID) {
 	}
 }
 
-func (c *cell) discard(message any) {
-	if m, ok := message.(envelope); ok {
-		c.depth.Add(-1)
-		<-c.slots
-		c.system.deadLetter(c.name, m.message)
+func (c *cell) discard(i item) {
+	if i.kind == mail {
+		c.room.give()
+		c.system.deadLetter(c.name, i.message)
 	}
 }

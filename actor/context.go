@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
-
-	hollywood "github.com/anthdm/hollywood/actor"
 )
 
 // Context is what an actor's callbacks act through. It belongs to the callback: do not use it in another
@@ -24,7 +22,7 @@ func (c *Context[M]) Context() context.Context { return c.cell.context() }
 func (c *Context[M]) Exit(reason error) { c.cell.exit(reason) }
 
 // Post sends the actor itself a message, behind those that wait. It is never refused.
-func (c *Context[M]) Post(message M) { _ = c.cell.put(returned{message}) }
+func (c *Context[M]) Post(message M) { c.cell.putReturned(message) }
 
 // Publish sets what Info.Snapshot shows of the actor: an immutable value, made by the actor itself, so
 // that looking at it needs neither its mailbox nor its help.
@@ -51,11 +49,11 @@ func (c *Context[M]) Go(name string, work func(ctx context.Context) M) {
 				cell.system.options.Logger.Error().Str("actor", cell.name).Str("where", name).
 					Str("panic", fmt.Sprint(v)).Bytes("stack", stack).Msg("goroutine of actor panicked")
 			}
-			_ = cell.put(failed{reason}) // an error says that it has ended already
+			_ = cell.put(item{kind: failed, message: reason}) // an error says that it has ended already
 		}()
 		message := work(ctx)
 		returns = true
-		_ = cell.put(returned{message}) // the same
+		cell.putReturned(message) // the same
 	})
 }
 
@@ -74,7 +72,7 @@ func (c *Context[M]) After(d time.Duration, message M) *Timer {
 		cell.timers = make(map[*Timer]struct{})
 	}
 	cell.timers[t] = struct{}{}
-	t.timer = time.AfterFunc(d, func() { _ = cell.put(fired{t}) })
+	t.timer = time.AfterFunc(d, func() { _ = cell.put(item{kind: fired, message: t}) })
 	return t
 }
 
@@ -87,5 +85,3 @@ func (t *Timer) Stop() {
 	t.timer.Stop()
 	delete(t.cell.timers, t)
 }
-
-func envelopeOf(message any) hollywood.Envelope { return hollywood.Envelope{Msg: message} }

@@ -21,8 +21,9 @@ type crew struct {
 	actors  int // that live: with none nobody waits
 }
 
-// job is what a goroutine of the crew does.
-type job interface{ work() }
+// job is what a goroutine of the crew does. What work returns, if anything, the same goroutine does next: that
+// costs nothing, where another would have to be woken.
+type job interface{ work() (next job) }
 
 type hand struct{ jobs chan job }
 
@@ -65,7 +66,9 @@ func (c *crew) enlist(j job) {
 		c.called--
 		for j != nil {
 			c.relay()
-			j.work()
+			for j != nil { // meanwhile others see to those that queue: there are some only if somebody was called
+				j = j.work()
+			}
 			j = c.after(h) // holds c.mu if there is one
 		}
 		j = <-h.jobs

@@ -21,7 +21,8 @@ type Errand[M any] interface {
 	Late(M)
 }
 
-// Dispatched is an errand at work.
+// Dispatched is an errand at work. It is the caller's to keep, since it is mostly part of the errand itself, and is used
+// once.
 type Dispatched[M any] struct {
 	cell   *cell
 	errand Errand[M]
@@ -34,14 +35,15 @@ const (
 	abandoned
 )
 
-// Dispatch has an errand run in a goroutine; its message comes back to the actor.
-func (c *Context[M]) Dispatch(errand Errand[M]) *Dispatched[M] {
+// Dispatch has an errand run in a goroutine, from when the running callback has returned at the latest; its
+// message comes back to the actor. d must be zero.
+func (c *Context[M]) Dispatch(d *Dispatched[M], errand Errand[M]) {
 	cell := c.cell
-	d := &Dispatched[M]{cell: cell, errand: errand}
+	d.cell, d.errand = cell, errand
 	cell.working = true
 	cell.work.Add(1)
-	cell.system.crew.run(d) // returns when Run has
-	return d
+	cell.sendErrand()
+	cell.errand = d // begun when this callback has returned, on this goroutine if there is nothing else to do
 }
 
 // Abandon waits for the errand no longer: its message goes to Late. It reports false if the message has
@@ -54,22 +56,28 @@ func (d *Dispatched[M]) Abandon() bool {
 	return true
 }
 
-func (d *Dispatched[M]) work() {
+func (d *Dispatched[M]) work() (next job) {
 	var message M
 	returned := false
 	defer func() {
+		put := d.cell.putLast
 		if !returned {
-			message = d.errand.Failed(d.failure(recover()))
+			v := recover()
+			message = d.errand.Failed(d.failure(v))
+			if v == nil { // Goexit: this goroutine does nothing any more
+				put = func(message any) job { d.cell.putReturned(message); return nil }
+			}
 		}
 		if !d.state.CompareAndSwap(underWay, doneWith) {
 			d.errand.Late(message)
 			return
 		}
-		d.cell.putReturned(message) // if the actor has ended already, nobody is interested
+		next = put(message) // if the actor has ended already, nobody is interested
 		d.cell.work.Done()
 	}()
 	message = d.errand.Run(d.cell.context())
 	returned = true
+	return nil // see above
 }
 
 // failure is the reason of a Run that did not return.

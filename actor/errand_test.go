@@ -39,6 +39,12 @@ func newErrand(run func(context.Context) string) *errand {
 	return &errand{run, make(chan string, 1), make(chan string)}
 }
 
+func dispatch(c *actor.Context[message], e *errand) *actor.Dispatched[message] {
+	d := new(actor.Dispatched[message])
+	c.Dispatch(d, e)
+	return d
+}
+
 func TestErrandComesBackAsOneMessageWhateverItDoes(t *testing.T) {
 	s := actor.NewSystem(actor.Options{})
 	ref := spawn(t, s, "a", &probe{})
@@ -48,7 +54,7 @@ func TestErrandComesBackAsOneMessageWhateverItDoes(t *testing.T) {
 		actor.ErrGoexit.Error(): func(context.Context) string { runtime.Goexit(); return "" },
 	} {
 		e := newErrand(run)
-		d := ask(t, ref, func(c *actor.Context[message]) *actor.Dispatched[message] { return c.Dispatch(e) })
+		d := ask(t, ref, func(c *actor.Context[message]) *actor.Dispatched[message] { return dispatch(c, e) })
 		assert.Equal(t, want, <-e.heard)
 		assert.False(t, d.Abandon(), "it has come back")
 	}
@@ -65,8 +71,8 @@ func TestAbandonedErrandHoldsNobodyUp(t *testing.T) {
 		kept.run = func(ctx context.Context) string { <-ctx.Done(); time.Sleep(time.Second); return "kept" }
 		left.run = func(context.Context) string { time.Sleep(time.Hour); return "left" }
 		ask(t, ref, func(c *actor.Context[message]) int {
-			c.Dispatch(kept)
-			assert.True(t, c.Dispatch(left).Abandon())
+			dispatch(c, kept)
+			assert.True(t, dispatch(c, left).Abandon())
 			return 0
 		})
 		begun := time.Now()
@@ -77,6 +83,52 @@ func TestAbandonedErrandHoldsNobodyUp(t *testing.T) {
 		assert.Equal(t, time.Hour, time.Since(begun))
 		assert.Empty(t, left.heard)
 	})
+}
+
+// The goroutine on which an actor runs keeps its last errand for itself. It must be begun all the same, and the actor
+// goes on, whatever the callback does after it, and whatever the errand does.
+func TestErrandIsBegunWhateverComesNext(t *testing.T) {
+	for name, then := range map[string]func(*actor.Context[message]){
+		"nothing": func(*actor.Context[message]) {},
+		"another": func(c *actor.Context[message]) { dispatch(c, newErrand(func(context.Context) string { return "" })) },
+		"exit":    func(c *actor.Context[message]) { c.Exit(nil) },
+		"panic":   func(*actor.Context[message]) { panic("oops") },
+		"goexit":  func(*actor.Context[message]) { runtime.Goexit() },
+		"stop":    func(c *actor.Context[message]) { c.Self().Stop(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ref := spawn(t, actor.NewSystem(actor.Options{}), "a", &probe{})
+			begun, gate := make(chan struct{}), make(chan struct{})
+			e := newErrand(func(context.Context) string { close(begun); <-gate; return "done" })
+			require.NoError(t, ref.Send(func(c *actor.Context[message]) { dispatch(c, e); then(c) }))
+			_ = ref.Send(func(c *actor.Context[message]) { c.Exit(nil) }) // refused if it is ending already
+			<-begun
+			assert.True(t, ref.Alive(), "its end waits for the errand")
+			close(gate)
+			wait(t, ref.PID)
+		})
+	}
+}
+
+// An errand that blocks holds up neither the actor nor the errands after it.
+func TestErrandsOfOneCallbackRunAtTheSameTime(t *testing.T) {
+	ref := spawn(t, actor.NewSystem(actor.Options{}), "a", &probe{})
+	const n = 20
+	var all sync.WaitGroup
+	all.Add(n)
+	errands := make([]*errand, n)
+	ask(t, ref, func(c *actor.Context[message]) int {
+		for i := range errands {
+			errands[i] = newErrand(func(context.Context) string { all.Done(); all.Wait(); return "met" })
+			dispatch(c, errands[i])
+		}
+		return 0
+	})
+	for _, e := range errands {
+		assert.Equal(t, "met", <-e.heard)
+	}
+	ref.Stop(nil)
+	wait(t, ref.PID)
 }
 
 // More actors block at once than goroutines are kept waiting: each has one all the same, and those that

@@ -4,26 +4,44 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	hollywood "github.com/anthdm/hollywood/actor"
 	"github.com/anthdm/hollywood/ringbuffer"
 )
 
-// inboxSize is what an inbox allocates up front. It grows by itself; hollywood's own default of 1,024 costs
-// 28 kB an actor.
-const inboxSize = 4
+// inboxSize is what an inbox allocates up front: room for the first message, which most actors that wait
+// never have two of. It grows by itself; hollywood's own default of 1,024 costs 28 kB an actor.
+const inboxSize = 2
 
 // throughput is how many messages an actor handles before it lets others run.
 const throughput = 300
 
-// inbox is hollywood's Inboxer on its ring buffer, with two differences: a message is popped by itself, for
-// which nothing is allocated, and an actor with messages runs on a goroutine of the System's crew, where
-// hollywood begins a new one each time an actor has been idle.
+// inbox is hollywood's ring buffer with what is in it kept as values, and one actor that empties it. It differs from
+// hollywood's Inbox in two ways: a message is pushed and popped by itself, for which nothing is allocated, and
+// an actor with messages runs on a goroutine of the System's crew, where hollywood begins a new one each time an
+// actor has been idle.
 type inbox struct {
-	messages *ringbuffer.RingBuffer[hollywood.Envelope]
+	messages *ringbuffer.RingBuffer[item]
 	cell     *cell
 	status   atomic.Int32
-	batch    [1]hollywood.Envelope // touched by the running actor only
 }
+
+// item is what a cell finds in its inbox.
+type item struct {
+	kind    kind
+	at      int64 // when a message of others was taken, in Unix nanoseconds
+	message any
+}
+
+type kind uint8
+
+const (
+	begin    kind = iota // first of all: run Started
+	nudge                // look at stop and killed
+	mail                 // a message of others, which has its place in the room
+	returned             // a goroutine's result, or a message to itself
+	fired                // a *Timer
+	arrived              // a *Monitor, whose target has ended
+	failed               // a goroutine's failure, an error
+)
 
 const (
 	closed int32 = iota // not started, or stopped
@@ -31,47 +49,56 @@ const (
 	running
 )
 
-var _ hollywood.Inboxer = (*inbox)(nil)
-
-func (in *inbox) Send(e hollywood.Envelope) {
-	in.messages.Push(e)
+// push puts an item in, and has the actor run if it does not.
+func (in *inbox) push(i item) {
+	in.messages.Push(i)
 	in.schedule()
 }
 
-// Start begins to hand messages to the actor, those included that were sent before.
-func (in *inbox) Start(hollywood.Processer) {
+// start begins to hand items to the actor, those included that were pushed before.
+func (in *inbox) start() {
 	if in.status.CompareAndSwap(closed, idle) {
 		in.schedule()
 	}
 }
 
-// Stop ends that, until the next Start.
-func (in *inbox) Stop() error {
-	in.status.Store(closed)
-	return nil
-}
+// stop ends that, until the next start.
+func (in *inbox) stop() { in.status.Store(closed) }
 
 func (in *inbox) schedule() {
-	if in.messages.Len() > 0 && in.status.CompareAndSwap(idle, running) {
+	if in.claim() {
 		in.cell.system.crew.run(in)
 	}
 }
 
-// work hands over messages until there are none. It is called on a goroutine of the crew.
-func (in *inbox) work() {
+// claim reports whether there is something to do that nobody does: who calls it is to do it then, or see that
+// somebody does.
+func (in *inbox) claim() bool {
+	return in.messages.Len() > 0 && in.status.CompareAndSwap(idle, running)
+}
+
+// work hands over messages until there are none. It is called on a goroutine of the crew, which is to go on with
+// the actor's last errand.
+func (in *inbox) work() (next job) {
+	c := in.cell
 	for n := 1; in.status.Load() == running; n++ {
-		e, ok := in.messages.Pop()
+		i, ok := in.messages.Pop()
 		if !ok {
+			next, c.errand = c.errand, nil
 			// One may come between the Pop and the swap: its sender found the inbox running.
-			if in.status.CompareAndSwap(running, idle) {
-				in.schedule()
+			if in.status.CompareAndSwap(running, idle) && in.claim() {
+				if next == nil {
+					return in
+				}
+				c.system.crew.run(in)
 			}
-			return
+			return next
 		}
-		in.batch[0] = e
-		in.cell.Invoke(in.batch[:])
+		c.sendErrand() // what was to come last does not: it must not wait for a callback
+		c.invoke(i)
 		if n%throughput == 0 {
 			runtime.Gosched()
 		}
 	}
+	return nil
 }

@@ -36,8 +36,8 @@ func (p PID) Info() Info {
 	}
 	now := time.Now()
 	info := Info{
-		Name: c.name, State: Idle, Since: c.born, Depth: int(max(c.depth.Load(), 0)),
-		Capacity: cap(c.slots), Handled: c.handled.Load(),
+		Name: c.name, State: Idle, Since: c.born, Depth: int(c.room.taken.Load()),
+		Capacity: int(c.room.bound), Handled: c.handled.Load(),
 	}
 	if busy := c.busy.Load(); busy != 0 {
 		info.State, info.BusyFor = Busy, now.Sub(time.Unix(0, busy))

@@ -23,9 +23,9 @@ func (c *Context[M]) Monitor(pid PID, wrap func(Down) M) *Monitor {
 	m := &Monitor{watcher: c.cell, target: pid.c, wrap: wrap}
 	m.live.Store(true)
 	if pid.c == nil {
-		m.tell(Down{PID: pid, Reason: ErrStopped})
+		m.tell()
 	} else if !pid.c.watch(m) {
-		m.tell(Down{PID: pid, Reason: pid.c.reason})
+		m.tell()
 	}
 	return m
 }
@@ -39,7 +39,16 @@ func (m *Monitor) Stop() {
 	m.target.unwatch(m)
 }
 
-func (m *Monitor) tell(d Down) { _ = m.watcher.put(arrived{m, d}) } // an error says that the watcher has ended
+// tell sends what down gives. An error says that the watcher has ended.
+func (m *Monitor) tell() { _ = m.watcher.put(item{kind: arrived, message: m}) }
+
+// down is what there is to say when the target has ended.
+func (m *Monitor) down() Down {
+	if m.target == nil {
+		return Down{Reason: ErrStopped}
+	}
+	return Down{PID: PID{m.target}, Reason: m.target.reason}
+}
 
 // watch has the monitor told of the actor's end. It reports whether that is still to come.
 func (c *cell) watch(m *Monitor) bool {

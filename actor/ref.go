@@ -51,7 +51,7 @@ func Spawn[M any](s *System, spec Spec, behaviour Actor[M]) (Ref[M], error) {
 	if err := s.register(cell); err != nil {
 		return Ref[M]{}, err
 	}
-	cell.inbox.Send(envelopeOf(begin{})) // kept by the inbox until it is started
+	cell.inbox.push(item{kind: begin}) // kept by the inbox until it is started
 	s.engine.SpawnProc(cell)
 	return Ref[M]{PID{cell}}, nil
 }
@@ -117,7 +117,7 @@ func (p PID) Stop(reason error) {
 		reason = ErrShutdown
 	}
 	if p.c.stop.CompareAndSwap(nil, &stopRequest{reason}) {
-		_ = p.c.put(nudge{}) // an error says that it has ended already
+		_ = p.c.put(item{kind: nudge}) // an error says that it has ended already
 	}
 }
 
@@ -137,7 +137,7 @@ func (p PID) Kill() {
 		close(p.c.kill)
 	}
 	p.c.mu.Unlock()
-	_ = p.c.put(nudge{}) // an error says that it has ended already
+	_ = p.c.put(item{kind: nudge}) // an error says that it has ended already
 }
 
 // Send puts a message into the mailbox. It never waits: ErrMailboxFull, ErrStopped.
@@ -145,12 +145,10 @@ func (r Ref[M]) Send(message M) error {
 	if r.c == nil {
 		return &StoppedError{Name: r.Name()}
 	}
-	select {
-	case r.c.slots <- struct{}{}:
-		return r.c.deliver(message)
-	default:
-		return fmt.Errorf("actor %s: %w (%d messages)", r.c.name, ErrMailboxFull, cap(r.c.slots))
+	if !r.c.room.take() {
+		return fmt.Errorf("actor %s: %w (%d messages)", r.c.name, ErrMailboxFull, r.c.room.bound)
 	}
+	return r.c.deliver(message)
 }
 
 // SendWait puts a message into the mailbox and waits for room if there is none. It fails with ErrStopped,
@@ -159,27 +157,29 @@ func (r Ref[M]) SendWait(ctx context.Context, message M) error {
 	if r.c == nil {
 		return &StoppedError{Name: r.Name()}
 	}
-	select {
-	case r.c.slots <- struct{}{}:
+	if r.c.room.take() {
 		return r.c.deliver(message)
-	default:
+	}
+	w := r.c.room.wait()
+	if w == nil {
+		return r.c.deliver(message)
 	}
 	select {
-	case r.c.slots <- struct{}{}:
+	case <-w.given:
 		return r.c.deliver(message)
 	case <-r.Done():
+		r.c.room.leave(w)
 		return r.c.stoppedError()
 	case <-ctx.Done():
+		r.c.room.leave(w)
 		return fmt.Errorf("actor %s: %w: %w", r.c.name, ErrMailboxFull, context.Cause(ctx))
 	}
 }
 
-// deliver hands over a message that has its slot.
+// deliver hands over a message that has its place.
 func (c *cell) deliver(message any) error {
-	c.depth.Add(1)
-	if err := c.put(envelope{message, time.Now().UnixNano()}); err != nil {
-		c.depth.Add(-1)
-		<-c.slots
+	if err := c.put(item{kind: mail, at: time.Now().UnixNano(), message: message}); err != nil {
+		c.room.give()
 		return err
 	}
 	return nil

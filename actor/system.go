@@ -84,7 +84,8 @@ func (s *System) register(c *cell) error {
 	s.seq++
 	// The incarnation number keeps hollywood's addresses unique: its registry answers a second spawn of
 	// one id with the first actor.
-	c.pid = hollywood.NewPID(hollywood.LocalLookupAddr, c.name+"#"+strconv.FormatUint(s.seq, 10))
+	var digits [20]byte
+	c.pid = hollywood.NewPID(hollywood.LocalLookupAddr, c.name+"#"+string(strconv.AppendUint(digits[:0], s.seq, 10)))
 	s.names[c.name] = c
 	s.crew.born()
 	return nil

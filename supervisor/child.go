@@ -10,9 +10,9 @@ import (
 
 // child is what a supervisor knows of one child.
 type child struct {
-	spec    ChildSpec
-	backoff Backoff
-	own     *window // nil: its restarts count against the supervisor's
+	spec    *ChildSpec // its own, with the defaults filled in; nobody changes it any more
+	backoff *Backoff   // its own or the supervisor's, with the defaults
+	own     *window    // nil: its restarts count against the supervisor's
 
 	state       State
 	since       time.Time
@@ -27,7 +27,6 @@ type child struct {
 	pid         actor.PID      // zero unless it is up
 	monitor     *actor.Monitor // of pid
 	link        *actor.Link    // to pid
-	upSince     time.Time
 
 	restarts int
 	failures int    // in a row, for the backoff
@@ -45,10 +44,11 @@ type child struct {
 	stoppers []actor.Reply[Exit]
 }
 
-func newChild(spec ChildSpec, backoff Backoff) *child {
-	ch := &child{spec: spec, fresh: true, cause: First, backoff: backoff.withDefaults()}
+func newChild(spec *ChildSpec, backoff *Backoff) *child {
+	ch := &child{spec: spec, fresh: true, cause: First, backoff: backoff}
 	if spec.Backoff != nil {
-		ch.backoff = spec.Backoff.withDefaults()
+		own := spec.Backoff.withDefaults()
+		ch.backoff = &own
 	}
 	if spec.Intensity != nil {
 		ch.own = &window{intensity: *spec.Intensity}

@@ -28,7 +28,7 @@ func (l *loop) onDown(c *actor.Context[message], child *child, reason error) {
 		l.stopNext(c)
 		return
 	}
-	run := now.Sub(child.upSince)
+	run := now.Sub(child.since) // nothing has happened to it since it was up
 	if run >= child.backoff.ResetAfter {
 		child.failures = 0
 	}

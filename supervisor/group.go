@@ -165,7 +165,7 @@ func (l *loop) advanceAfterFailure(c *actor.Context[message]) {
 // again: those after it wait for it.
 func (l *loop) comeUpWithout() {
 	for _, spec := range l.pending {
-		ch := l.add(spec)
+		ch := l.add(&spec)
 		ch.to(Starting)
 		ch.queued, ch.automatic = true, true
 	}

@@ -89,7 +89,7 @@ func (s *Supervisor) StartChild(ctx context.Context, spec ChildSpec) (actor.PID,
 	if err := spec.validate(); err != nil {
 		return actor.PID{}, err
 	}
-	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return startChild{spec, r} })
+	return actor.Ask(ctx, s.ref, func(r actor.Reply[actor.PID]) message { return startChild{&spec, r} })
 }
 
 // AddChild is StartChild without waiting for the child to be ready: what becomes of its start is told by
@@ -98,7 +98,7 @@ func (s *Supervisor) AddChild(ctx context.Context, spec ChildSpec) error {
 	if err := spec.validate(); err != nil {
 		return err
 	}
-	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return addChild{spec, r} })
+	_, err := actor.Ask(ctx, s.ref, func(r actor.Reply[struct{}]) message { return addChild{&spec, r} })
 	return err
 }
 

@@ -16,10 +16,9 @@ type launch struct {
 	supervisor  actor.PID
 	child       *child // only its spec is touched on the errand's goroutine: nobody changes that
 	incarnation int
-	errand      *actor.Dispatched[message] // the loop's
+	errand      actor.Dispatched[message]
 
-	ctx     context.Context
-	cancel  context.CancelFunc
+	ctx     startContext
 	overdue bool // the loop's: it was asked to return, and has so much time left
 	state   atomic.Int32
 }
@@ -34,7 +33,7 @@ var _ actor.Errand[message] = (*launch)(nil)
 
 // Run starts the child. Whatever Start does instead of returning a child is an error.
 func (s *launch) Run(context.Context) message {
-	defer s.cancel()
+	defer s.ctx.cancel()
 	m := started{child: s.child, incarnation: s.incarnation}
 	m.pid, m.err = s.start()
 	if m.err == nil {
@@ -46,7 +45,8 @@ func (s *launch) Run(context.Context) message {
 }
 
 func (s *launch) start() (actor.PID, error) {
-	spec, ctx := &s.child.spec, s.ctx
+	spec := s.child.spec
+	var ctx context.Context = &s.ctx
 	if spec.StartTimeout > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeoutCause(ctx, spec.StartTimeout, s.timedOut())
@@ -75,7 +75,7 @@ func (s *launch) timedOut() error {
 
 // Failed is a Start that panicked or ended its goroutine.
 func (s *launch) Failed(reason error) message {
-	s.cancel()
+	s.ctx.cancel()
 	if panicked, ok := errors.AsType[*actor.PanicError](reason); ok {
 		panicked.Where = "start " + s.child.spec.ID
 	} else {
@@ -98,11 +98,11 @@ func (s *launch) abandon() (started, bool) {
 	if !s.state.CompareAndSwap(starts, given) || !s.errand.Abandon() {
 		return started{}, false
 	}
-	cause := context.Cause(s.ctx)
+	cause := context.Cause(&s.ctx)
 	if cause == nil {
 		cause = s.timedOut()
 	}
-	s.cancel()
+	s.ctx.cancel()
 	return started{
 		child: s.child, incarnation: s.incarnation,
 		err: fmt.Errorf("start: abandoned, it does not heed its context: %w", cause),

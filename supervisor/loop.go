@@ -15,6 +15,7 @@ import (
 // runs a child's code.
 type loop struct {
 	options Options
+	backoff Backoff         // options.Backoff with its defaults
 	base    context.Context // of every start: ends with the supervisor, and says what is handed down to those below
 	window  window
 	state   State
@@ -38,7 +39,7 @@ type loop struct {
 
 func newLoop(options Options) *loop {
 	return &loop{
-		options: options, window: window{intensity: *options.Intensity}, state: Starting, since: time.Now(),
+		options: options, backoff: options.Backoff.withDefaults(), window: window{intensity: *options.Intensity}, state: Starting, since: time.Now(),
 		pending: options.Children, byID: make(map[string]*child),
 	}
 }
@@ -62,7 +63,8 @@ func (l *loop) startNext(c *actor.Context[message]) {
 		atOnce = l.options.AtOnce
 	}
 	for len(l.pending) > 0 && l.starting < atOnce {
-		child := l.add(l.pending[0])
+		spec := l.pending[0]
+		child := l.add(&spec)
 		l.pending = l.pending[1:]
 		child.initial = true
 		l.starting++
@@ -93,8 +95,8 @@ func (l *loop) up(c *actor.Context[message]) {
 	l.advance(c)
 }
 
-func (l *loop) add(spec ChildSpec) *child {
-	child := newChild(spec, l.options.Backoff)
+func (l *loop) add(spec *ChildSpec) *child {
+	child := newChild(spec, &l.backoff)
 	l.children = append(l.children, child)
 	l.byID[spec.ID] = child
 	return child
@@ -219,10 +221,9 @@ func (l *loop) launch(c *actor.Context[message], child *child, automatic bool) {
 	} else {
 		child.to(Starting)
 	}
-	s := &launch{supervisor: c.Self().PID, child: child, incarnation: child.incarnation}
-	s.ctx, s.cancel = context.WithCancel(l.base)
+	s := &launch{supervisor: c.Self().PID, child: child, incarnation: child.incarnation, ctx: startContext{parent: l.base}}
 	child.start = s
-	s.errand = c.Dispatch(s)
+	c.Dispatch(&s.errand, s)
 	if timeout := child.spec.StartTimeout; timeout > 0 {
 		child.timer = c.After(timeout, startOverdue{child, child.incarnation})
 	}
@@ -250,7 +251,6 @@ func (l *loop) onStarted(c *actor.Context[message], m started) {
 		return
 	}
 	child.pid = m.pid
-	child.upSince = time.Now()
 	incarnation := child.incarnation
 	child.link = m.link
 	child.monitor = c.Monitor(m.pid, func(d actor.Down) message { return down{child, incarnation, d.PID, d.Reason} })

@@ -14,7 +14,7 @@ type message interface{ isMessage() }
 type (
 	awaitUp    struct{ reply actor.Reply[struct{}] }
 	startChild struct {
-		spec  ChildSpec
+		spec  *ChildSpec // the message's own
 		reply actor.Reply[actor.PID]
 	}
 	startInstance struct {
@@ -23,7 +23,7 @@ type (
 		reply actor.Reply[actor.PID]
 	}
 	addChild struct {
-		spec  ChildSpec
+		spec  *ChildSpec // the same
 		reply actor.Reply[struct{}]
 	}
 	terminateChild struct {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -35,9 +36,10 @@ func (l *loop) onStartInstance(c *actor.Context[message], m startInstance) {
 	id := m.id
 	for id == "" || m.id == "" && l.find(id) != nil {
 		l.instances++
-		id = fmt.Sprintf("%s-%d", l.options.Template.prefix(), l.instances)
+		id = l.options.Template.prefix() + "-" + strconv.Itoa(l.instances)
 	}
-	child, err := l.admitUnder(l.options.Template.instance(id, m.args))
+	spec := l.options.Template.instance(id, m.args)
+	child, err := l.admitUnder(&spec)
 	if err != nil {
 		m.reply.Fail(err)
 		return
@@ -47,17 +49,17 @@ func (l *loop) onStartInstance(c *actor.Context[message], m startInstance) {
 }
 
 // admit adds a dynamic child, or says why not.
-func (l *loop) admit(spec ChildSpec) (*child, error) {
+func (l *loop) admit(spec *ChildSpec) (*child, error) {
 	if l.options.Strategy == SimpleOneForOne {
 		return nil, fmt.Errorf("start child %s of %s: %w: use StartInstance", spec.ID, l.options.Name, ErrSimpleOneForOne)
 	}
-	if err := l.options.validateSignificant(&spec); err != nil {
+	if err := l.options.validateSignificant(spec); err != nil {
 		return nil, err
 	}
 	return l.admitUnder(spec)
 }
 
-func (l *loop) admitUnder(spec ChildSpec) (*child, error) {
+func (l *loop) admitUnder(spec *ChildSpec) (*child, error) {
 	if l.state != Running {
 		return nil, l.notUpError()
 	}

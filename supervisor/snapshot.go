@@ -121,7 +121,7 @@ func (l *loop) onLookSpec(m lookSpec) {
 		m.reply.Fail(l.notFound(name))
 		return
 	}
-	m.reply.Send(child.spec)
+	m.reply.Send(*child.spec)
 }
 
 func (l *loop) count() Count {

@@ -22,7 +22,9 @@ func (l *loop) shutDown(c *actor.Context[message], reason error) {
 		if !child.up() {
 			child.unqueue() // also what cools down
 		}
-		child.failStarters(l.notUpError())
+		if len(child.starters) > 0 {
+			child.failStarters(l.notUpError())
+		}
 		// From here on nothing comes up any more, also while children are stopped one after the other.
 		switch {
 		case child.waits():
@@ -59,7 +61,7 @@ func (l *loop) stop(c *actor.Context[message], child *child) {
 	case child.state == Stopping:
 	case child.start != nil: // onStarted or onStartFailed goes on
 		child.to(Stopping)
-		child.start.cancel()
+		child.start.ctx.cancel()
 		l.awaitStart(c, child)
 	case child.pid != (actor.PID{}):
 		child.to(Stopping)

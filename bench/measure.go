@@ -12,12 +12,13 @@ import (
 type scale struct {
 	killed   int // children that are killed at once
 	crashes  int // of one child in a row
+	loop     int // the same, of a loop whose halves are compared
 	children int // that are started, and siblings of the one that crashes
 	samples  int // crashes that are timed one by one
 }
 
 // full is what the issue asks for.
-var full = scale{killed: 1000, crashes: 10_000, children: 10_000, samples: 2000}
+var full = scale{killed: 1000, crashes: 10_000, loop: 100_000, children: 10_000, samples: 2000}
 
 // figures are what one run of all measurements gives, by the measurement's key.
 type figures map[string]float64
@@ -130,6 +131,16 @@ func (c contender) measureStorm(s scale, f figures) error {
 	f["storm"] = rate(n, up[n].Sub(up[0]))
 	f["storm.first"] = rate(step, up[step].Sub(up[0]))
 	f["storm.last"] = rate(step, up[n].Sub(up[n-step]))
+
+	// A thousand crashes take as long as a garbage collection or two, and the first thousand meet none. What
+	// grows with the length of a loop shows in halves that meet some thirty each.
+	runtime.GC()
+	if up, err = c.storm(s.loop); err != nil {
+		return err
+	}
+	n = s.loop
+	f["loop.first"] = rate(n/2, up[n/2].Sub(up[0]))
+	f["loop.second"] = rate(n-n/2, up[n].Sub(up[n/2]))
 	return nil
 }
 

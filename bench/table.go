@@ -22,6 +22,8 @@ var rows = []row{
 	{"storm", "one child crashing 10,000 times in a row", "restarts/s", true},
 	{"storm.first", "the first thousand of them", "restarts/s", true},
 	{"storm.last", "the last thousand of them", "restarts/s", true},
+	{"loop.first", "one child crashing 100,000 times in a row: the first half", "restarts/s", true},
+	{"loop.second", "the second half", "restarts/s", true},
 	{"started", "10,000 children started by one caller, one_for_one", "ms", false},
 	{"instances", "the same, simple_one_for_one", "ms", false},
 	{"crash.alone.p50", "crash to new child running, p50", "µs", false},

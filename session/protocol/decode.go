@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // DecodeError says that a line is no frame: it is not exactly one JSON object.
@@ -47,16 +48,22 @@ const maxExcerpt = 120
 // Decode copies the line once and keeps the copy as long as the message lives;
 // the caller may reuse line at once. It is safe for concurrent use.
 func Decode(line []byte) (Message, error) {
-	d := decoder{scanner: scanner{b: bytes.Clone(line)}}
-	if m := d.message(); d.msg == "" {
-		return m, nil
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	*d = decoder{scanner: scanner{b: bytes.Clone(line)}}
+	m := d.message()
+	if d.msg != "" {
+		return nil, d.error()
 	}
-	return nil, d.error()
+	d.b = nil // the message's
+	return m, nil
 }
+
+// decoders are kept: reading by a plan calls through it, so that one made for each line would be on the heap.
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 type decoder struct {
 	scanner
-	shared string // the input, once more: see text
 	reason string // why the value being read cannot be what its type says
 	odd    bool   // keys without a field were seen
 	redo   bool   // the guess at a value's kind was wrong
@@ -72,6 +79,9 @@ func (d *decoder) message() Message {
 	if d.next() != '{' {
 		d.fail("expected a JSON object")
 		return nil
+	}
+	if m := d.hot(); m != nil {
+		return m
 	}
 	start := d.mark()
 	p, guess := d.messagePlan()

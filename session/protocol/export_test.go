@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 )
@@ -16,3 +17,12 @@ func KnownKinds() []string {
 
 // KnownBlocks are the types of content blocks.
 func KnownBlocks() []string { return slices.Sorted(maps.Keys(blockPlans)) }
+
+// DecodePlainly is Decode by the plans alone, for comparison.
+func DecodePlainly(line []byte) (Message, error) {
+	d := decoder{scanner: scanner{b: bytes.Clone(line)}, look: &inspection{}}
+	if m := d.message(); d.msg == "" {
+		return m, nil
+	}
+	return nil, d.error()
+}

@@ -20,6 +20,9 @@ func FuzzDecode(f *testing.F) {
 		`{"type":"result","type":"user","message":{"content":[{"text":"\ud800","type":"text"},null,7]}}`,
 		`{"type":"system","subtype":"task_started","usage":{"total_tokens":1e400},"patch":null}`,
 		`{"type":"control_request","request_id":"1","request":{"subtype":"initialize","hooks":{"Stop":[{"matcher":null,"hookCallbackIds":[]}]}}}`,
+		`{"type":"assistant","message":{"id":"m","type":"message","usage":{"input_tokens":12,"speed":7},"content":[{"type":"text","text":"x","new":1}]},"uuid":null}`,
+		`{"type":"assistant","message":{"usage":{"input_tokens":1.5,"output_tokens":007}},"uuid":"a","uuid":"b"}`,
+		`{"type":"stream_event","event":{"delta":{"type":"text_delta","text":"\u0041"}},"parent_tool_use_id":"t","ttft_ms":12}`,
 		`{"is_error":"x","modelUsage":{"a":{"costUSD":-0}},"permission_denials":[{}],"type":"result"}`,
 	} {
 		f.Add([]byte(s))
@@ -29,9 +32,12 @@ func FuzzDecode(f *testing.F) {
 		trimmed := bytes.TrimLeft(line, " \t\r\n")
 		valid := json.Valid(line) && len(trimmed) > 0 && trimmed[0] == '{'
 		require.Equal(t, valid, err == nil, "encoding/json disagrees: %v", err)
+		plain, plainErr := protocol.DecodePlainly(line)
+		require.Equal(t, plainErr, err, "what is read quickly must not read otherwise")
 		if err != nil {
 			return
 		}
+		require.Equal(t, plain, m)
 		protocol.UnknownFields(m)
 		protocol.Defects(m)
 		protocol.SessionOf(m)

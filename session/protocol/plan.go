@@ -30,7 +30,7 @@ type wire struct {
 }
 
 // Raw returns the JSON this value was decoded from, and nil for a value that was
-// built in Go. Later edits do not show in it. It must not be modified.
+// built in Go. Later edits do not show in it. It must not be modified: the strings of the message are parts of it.
 func (w wire) Raw() json.RawMessage { return w.raw }
 
 func (w *wire) hold(raw json.RawMessage) { w.raw = raw }

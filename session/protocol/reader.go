@@ -13,7 +13,7 @@ import (
 const DefaultMaxLine = 16 << 20
 
 const (
-	readBuffer = 32 << 10
+	readBuffer = 64 << 10
 	// keepBuffer is the room for long lines that a Reader holds on to; a larger
 	// one is given back, so that a single huge line does not stay for the session's life.
 	keepBuffer = 1 << 20
@@ -38,7 +38,7 @@ type Reader struct {
 }
 
 // NewReader reads lines of at most maxLine bytes, the newline not counted, from r. A
-// maxLine of 0 or less is DefaultMaxLine. It holds 32 KiB, and up to
+// maxLine of 0 or less is DefaultMaxLine. It holds 64 KiB, and up to
 // maxLine while a long line is coming in.
 func NewReader(r io.Reader, maxLine int) *Reader {
 	if maxLine <= 0 {
@@ -54,7 +54,7 @@ func NewReader(r io.Reader, maxLine int) *Reader {
 // The end is io.EOF only if it comes after a complete line; a line cut off in the middle is
 // io.ErrUnexpectedEOF, and its bytes are dropped. Both stay: every later call gives the same
 // error. *LineTooLongError does not: it is returned once the limit is passed (and the buffer of
-// 32 KiB is full), without holding more, and the next call goes on behind that line.
+// 64 KiB is full), without holding more, and the next call goes on behind that line.
 func (r *Reader) Next() ([]byte, error) {
 	if cap(r.long) > keepBuffer {
 		r.long = nil
@@ -68,6 +68,16 @@ func (r *Reader) Next() ([]byte, error) {
 			return line, nil
 		}
 	}
+}
+
+// Ready reports whether Next would return without waiting for the stream, as far as that is known: another line, or at least
+// the end of one, was read already.
+func (r *Reader) Ready() bool {
+	if r.err != nil {
+		return true
+	}
+	waiting, err := r.r.Peek(r.r.Buffered())
+	return err == nil && bytes.IndexByte(waiting, '\n') >= 0
 }
 
 func (r *Reader) line() ([]byte, error) {

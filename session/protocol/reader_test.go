@@ -142,3 +142,27 @@ func FuzzReader(f *testing.F) {
 		assert.Equal(t, whole, readAll(iotest.HalfReader(bytes.NewReader(in)), int(limit)))
 	})
 }
+
+// A reader says whether it would have to wait for the stream.
+func TestReaderReady(t *testing.T) {
+	source, feed := io.Pipe()
+	rd := protocol.NewReader(source, 0)
+	assert.False(t, rd.Ready(), "nothing was read yet")
+	go func() { // ends when everything was read
+		_, _ = feed.Write([]byte("a\nb\ncut"))
+		_, _ = feed.Write([]byte(" off\n"))
+		_ = feed.Close()
+	}()
+	for _, want := range []struct {
+		line  string
+		ready bool
+	}{{"a", true}, {"b", false}, {"cut off", false}} {
+		line, err := rd.Next()
+		require.NoError(t, err)
+		assert.Equal(t, want.line, string(line))
+		assert.Equal(t, want.ready, rd.Ready(), want.line)
+	}
+	_, err := rd.Next()
+	require.ErrorIs(t, err, io.EOF)
+	assert.True(t, rd.Ready(), "the end is there")
+}

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // maxDepth is the nesting of arrays and objects beyond which a line is refused.
@@ -132,7 +133,7 @@ func (p span) text() string {
 	return string(b)
 }
 
-// maxShared is the longest line whose strings are parts of one copy of it. Of a longer one a kept string would hold on to
+// maxShared is the longest line whose strings are parts of it. Of a longer one a kept string would hold on to
 // too much; most frames are shorter by far.
 const maxShared = 4 << 10
 
@@ -141,15 +142,8 @@ func (d *decoder) text(p span) string {
 	if len(d.b) > maxShared || p.escaped || p.high && !utf8.Valid(p.b) {
 		return p.text()
 	}
-	if len(p.b) <= maxCommon {
-		if w, ok := commonWords[string(p.b)]; ok {
-			return w
-		}
-	}
-	if d.shared == "" {
-		d.shared = string(d.b)
-	}
-	return d.shared[p.at : p.at+len(p.b)]
+	// The line is the message's own and never changes: Raw says so to those who get it.
+	return unsafe.String(unsafe.SliceData(p.b), len(p.b))
 }
 
 // is compares without allocating.

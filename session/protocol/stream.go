@@ -56,6 +56,9 @@ func (m *StreamEvent) Parse() (Event, error) {
 
 // TextDelta returns the text this event adds to the answer, if it does.
 func (m *StreamEvent) TextDelta() (string, bool) {
+	if text, sure := m.peek("text_delta", "text"); sure {
+		return text, true
+	}
 	e, err := m.Parse()
 	if err != nil || e.Delta.Type != "text_delta" {
 		return "", false
@@ -65,9 +68,51 @@ func (m *StreamEvent) TextDelta() (string, bool) {
 
 // ThinkingDelta returns what this event adds to the model's reasoning, if it does.
 func (m *StreamEvent) ThinkingDelta() (string, bool) {
+	if text, sure := m.peek("thinking_delta", "thinking"); sure {
+		return text, true
+	}
 	e, err := m.Parse()
 	if err != nil || e.Delta.Type != "thinking_delta" {
 		return "", false
 	}
 	return e.Delta.Thinking, true
+}
+
+// peek reads one string of a delta of that kind, if it is written in the way the API does it: `…"delta":{"type":K,"text":…}}`, and
+// nothing else. It says whether it is sure of that.
+func (m *StreamEvent) peek(kind, key string) (string, bool) {
+	s := scanner{b: m.Event}
+	if s.next() != '{' || !s.enter() {
+		return "", false
+	}
+	for first := true; s.more(first, '}'); first = false {
+		k, ok := s.key()
+		if !ok {
+			return "", false
+		}
+		if !k.is("delta") {
+			if k.escaped || !s.skip() {
+				return "", false
+			}
+			continue
+		}
+		if s.at() != '{' || !s.enter() {
+			return "", false
+		}
+		if k, ok := s.key(); !ok || !k.is("type") || s.at() != '"' {
+			return "", false
+		}
+		if v, ok := s.str(); !ok || !v.is(kind) || !s.more(false, '}') {
+			return "", false
+		}
+		if k, ok := s.key(); !ok || !k.is(key) || s.at() != '"' {
+			return "", false
+		}
+		v, ok := s.str()
+		if !ok || s.more(false, '}') || s.more(false, '}') || !s.end() {
+			return "", false
+		}
+		return string(v.bytes()), true
+	}
+	return "", false
 }

@@ -13,9 +13,21 @@ import (
 	"github.com/understudy-run/understudy/session/protocol"
 )
 
+// onFrames handles what the CLI has said. Whoever waits for messages is woken once, when all of them are there.
+func (l *loop) onFrames(c *actor.Context[message], m frames) {
+	l.heard = time.Now()
+	for _, next := range m.list {
+		l.onFrame(c, next)
+	}
+	if l.current != nil {
+		l.current.stream.wake()
+	}
+	clear(m.list)
+	m.free <- m.list[:0]
+}
+
 // onFrame handles one frame of the CLI.
 func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
-	l.heard = time.Now()
 	switch m := m.(type) {
 	case *protocol.ControlRequest:
 		l.onQuestion(c, m)
@@ -226,16 +238,8 @@ func (l *loop) deliver(c *actor.Context[message], m protocol.Message) {
 }
 
 func (l *loop) publish(m protocol.Message, inTurn, own bool) {
-	e := Event{Session: l.session.name, Generation: l.record.Generation, Message: m}
-	if inTurn {
-		r, _ := l.desk.snapshot()
-		e.Turn = r.Turns
-		if _, isResult := m.(*protocol.Result); !isResult {
-			e.Turn++ // not counted yet
-		}
-		e.Own = own
-	}
-	l.desk.publish(e)
+	e := Event{Session: l.session.name, Generation: l.record.Generation, Message: m, Own: inTurn && own}
+	l.desk.publish(e, inTurn)
 }
 
 func deref(s *string) string {

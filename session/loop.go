@@ -105,8 +105,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.onAdmitted(c, m)
 	case launched:
 		l.onLaunched(c, m)
-	case frame:
-		l.onFrame(c, m.message)
+	case frames:
+		l.onFrames(c, m)
 	case noise:
 		l.onNoise(c, m.err)
 	case ended:

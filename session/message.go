@@ -39,7 +39,10 @@ type (
 		admission *admission
 		err       error
 	}
-	frame struct{ message protocol.Message }
+	frames struct {
+		list []protocol.Message
+		free chan<- []protocol.Message // takes the slice back; there is room
+	}
 	noise struct{ err error }
 	ended struct {
 		exit process.Exit
@@ -115,7 +118,7 @@ func (launched) isMessage()     {}
 func (admitted) isMessage()     {}
 func (permitted) isMessage()    {}
 func (hibernate) isMessage()    {}
-func (frame) isMessage()        {}
+func (frames) isMessage()       {}
 func (noise) isMessage()        {}
 func (ended) isMessage()        {}
 func (writerEnded) isMessage()  {}

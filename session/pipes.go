@@ -16,28 +16,19 @@ import (
 // maxNoise is how many lines of a process's stdout may be no frames. More are garbage.
 const maxNoise = 100
 
+const (
+	// maxBatch is how many frames the actor gets in one message: those that were there already, never one that had to be
+	// waited for.
+	maxBatch = 128
+	// batches is how many of them there are: one that is read into, and the others on their way. It bounds what an
+	// actor that is busy has waiting.
+	batches = 4
+)
+
 // read turns stdout into messages, and the process's end into the last of them. It never waits for a
 // consumer, only for the actor.
 func read(ctx context.Context, self actor.Ref[message], p *process.Process, maxLine int) message {
-	reader := protocol.NewReader(p.Stdout(), maxLine)
-	var trouble error
-	for {
-		line, err := reader.Next()
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				trouble = fmt.Errorf("stdout: %w", err)
-			}
-			break
-		}
-		m, err := protocol.Decode(line)
-		next := message(frame{m})
-		if err != nil {
-			next = noise{err}
-		}
-		if self.SendWait(ctx, next) != nil {
-			break // the actor has ended, and its context kills the process
-		}
-	}
+	trouble := readFrames(ctx, self, protocol.NewReader(p.Stdout(), maxLine))
 	// A process that cannot be read is no use. One that closed its stdout may be about to exit.
 	if trouble == nil {
 		select {
@@ -52,6 +43,53 @@ func read(ctx context.Context, self actor.Ref[message], p *process.Process, maxL
 	<-p.Done()
 	_ = p.Stdout().Close() // read to its end, or given up
 	return ended{p.Exit(), trouble}
+}
+
+// readFrames hands frames to the actor as they come. Its error is what is wrong with the stream, nil if that ended or if the
+// actor did, whose context kills the process.
+func readFrames(ctx context.Context, self actor.Ref[message], reader *protocol.Reader) error {
+	free := make(chan []protocol.Message, batches)
+	for range batches {
+		free <- nil
+	}
+	batch := <-free
+	// send hands over what there is, and reports whether somebody takes it.
+	send := func() bool {
+		if len(batch) == 0 {
+			return true
+		}
+		if self.SendWait(ctx, frames{batch, free}) != nil {
+			return false
+		}
+		select {
+		case batch = <-free:
+			return true
+		case <-self.Done():
+		case <-ctx.Done():
+		}
+		return false
+	}
+	for {
+		line, err := reader.Next()
+		if err != nil {
+			if !send() || errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("stdout: %w", err)
+		}
+		m, err := protocol.Decode(line)
+		if err == nil {
+			batch = append(batch, m)
+		}
+		if err != nil || len(batch) == maxBatch || !reader.Ready() {
+			if !send() {
+				return nil
+			}
+		}
+		if err != nil && self.SendWait(ctx, noise{err}) != nil {
+			return nil
+		}
+	}
 }
 
 // write feeds stdin. A process that does not read holds up this goroutine alone.

@@ -25,6 +25,7 @@ type stream struct {
 
 	mu     sync.Mutex
 	items  []protocol.Message
+	taken  []protocol.Message // what the consumer got last, and is done with when it comes again
 	bytes  int
 	closed bool
 	err    error
@@ -41,7 +42,8 @@ func newStream(dir string, limit int64) *stream {
 	return &stream{ready: make(chan struct{}, 1), dir: dir, limit: limit}
 }
 
-// push adds a message. An error says why there is no room for it: the consumer gets what was pushed before.
+// push adds a message, and leaves it to the caller to wake the consumer. An error says why there is no room for it: the
+// consumer gets what was pushed before.
 func (s *stream) push(m protocol.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +57,6 @@ func (s *stream) push(m protocol.Message) error {
 	case s.spool == nil && (s.bytes+len(raw) <= streamWindow || len(s.items) == 0):
 		s.items = append(s.items, m)
 		s.bytes += len(raw)
-		s.wake()
 		return nil
 	case s.spool == nil:
 		s.spool = &spool{dir: s.dir}
@@ -134,7 +135,7 @@ func (s *stream) abandon() {
 	s.close(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.items, s.bytes, s.pending, s.spare = nil, 0, nil, nil
+	s.items, s.taken, s.bytes, s.pending, s.spare = nil, nil, 0, nil, nil
 	s.release()
 }
 
@@ -154,7 +155,7 @@ func (s *stream) wake() {
 }
 
 // take waits for messages. A nil slice is the end, with the stream's error; an error of the context comes
-// as it is. There is one taker.
+// as it is. There is one taker, to whom they belong until the next call.
 func (s *stream) take(ctx context.Context) ([]protocol.Message, error) {
 	for {
 		messages, over, err := s.next()
@@ -173,11 +174,12 @@ func (s *stream) take(ctx context.Context) ([]protocol.Message, error) {
 func (s *stream) next() (messages []protocol.Message, over bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	clear(s.taken)
 	if len(s.items) > 0 {
-		messages = s.items
-		s.items, s.bytes = nil, 0
-		return messages, false, nil
+		s.items, s.taken, s.bytes = s.taken[:0], s.items, 0
+		return s.taken, false, nil
 	}
+	s.taken = nil // an idle stream holds no memory
 	if s.spool != nil {
 		if file := s.spool.head(); file != nil {
 			from, to := file.read, file.size

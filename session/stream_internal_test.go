@@ -92,6 +92,7 @@ func TestStreamKeepsOrder(t *testing.T) {
 				s.close(err)
 				return
 			}
+			s.wake()
 			if i%3000 == 2999 {
 				time.Sleep(time.Millisecond)
 			}

@@ -62,10 +62,19 @@ func (s *Session) Watch(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// publish gives an event to every watcher that has room.
-func (d *desk) publish(e Event) {
+// publish gives an event to every watcher that has room, with the number of its turn if there is one.
+func (d *desk) publish(e Event, inTurn bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(d.watchers) == 0 { // as a rule
+		return
+	}
+	if inTurn {
+		e.Turn = d.record.Turns
+		if _, isResult := e.Message.(*protocol.Result); !isResult {
+			e.Turn++ // not counted yet
+		}
+	}
 	for w := range d.watchers {
 		select {
 		case w.events <- e:

@@ -56,6 +56,12 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 		rt.trail.Redact(secretsOf(options)...)
 	}
 	rt.known[name] = &member{s, path, home, make(chan struct{}, 1)}
+	if options.InheritsAll() {
+		rt.log.Warn().Str("session", name).Str("option", "inherit_env").Msg("the session gets the whole environment of this program")
+		rt.record(audit.Lint{
+			Rule: "env-inherited", Severity: "error", Message: "the session gets the whole environment of this program", Where: "inherit_env", Session: name,
+		}.Record())
+	}
 	for _, l := range options.Loosened() { // never in silence
 		rt.log.Warn().Str("session", name).Str("profile", string(options.Profile)).Str("option", l.Option).Str("set", l.Set).Msg("looser than its profile")
 		rt.record(audit.Lint{Rule: "profile-loosened", Severity: "warning", Message: l.String(), Where: l.Option, Session: name}.Record())

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/supervisor"
 )
 
@@ -255,8 +256,14 @@ func (d *decoder) checkOption(path, key string, n *node, o *session.Options, v r
 		return d.environment(path, n)
 	case "inherit_env":
 		return d.each(path, n, o.InheritEnv, func(path string, n *node, name *string) bool {
-			return variableName.MatchString(strings.TrimSuffix(*name, "*")) ||
-				d.problem(path, n, "expected the name of a variable, or the beginning of one and *", "such as LANG or LC_*")
+			switch {
+			case !variableName.MatchString(strings.TrimSuffix(*name, "*")):
+				return d.problem(path, n, "expected the name of a variable, or the beginning of one and *", "such as LANG or LC_*")
+			case process.CheckInherit(*name) != nil:
+				return d.problem(path, n, "what changes which code runs, or belongs to an outer session, is never inherited, and a prefix ends in _*",
+					"set it in env if it is meant")
+			}
+			return true
 		})
 	case "on_resume_failure":
 		return d.word(path, n, string(o.OnResumeFailure), resumeFailures)

@@ -10,6 +10,11 @@ import (
 )
 
 func (d *decoder) sequence(path string, n *node, v reflect.Value) bool {
+	if n.kind == scalarNode && n.text == "all" && takesAll(path) {
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		v.Index(0).SetString("all")
+		return true
+	}
 	if n.kind != listNode {
 		hint := "write a list: [a, b]"
 		if n.kind == scalarNode && n.plain && !strings.ContainsAny(n.text, "[]{}$") && !d.secret(path) {
@@ -26,6 +31,12 @@ func (d *decoder) sequence(path string, n *node, v reflect.Value) bool {
 	}
 	v.Set(out) // also if it is wrong in part: the other entries may be as well
 	return ok
+}
+
+// takesAll reports whether a list may be written as the word all.
+func takesAll(path string) bool {
+	key := path[strings.LastIndexByte(path, '.')+1:]
+	return key == "inherit_env" || key == "skills"
 }
 
 // mapping fills a map over what is in it.

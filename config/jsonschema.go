@@ -119,7 +119,11 @@ func (s *schemer) object(t reflect.Type) map[string]any {
 	properties := make(map[string]any)
 	for _, key := range keysOf(t) {
 		index, _ := fieldOf(t, key)
-		properties[key] = nullable(s.of(t.FieldByIndex(index).Type))
+		schema := s.of(t.FieldByIndex(index).Type)
+		if takesAll(key) {
+			schema = anyOf(map[string]any{"const": "all"}, schema)
+		}
+		properties[key] = nullable(schema)
 	}
 	return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
 }

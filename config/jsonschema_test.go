@@ -43,6 +43,22 @@ func editor(t *testing.T) func(text string) error {
 	}
 }
 
+func TestListsThatMayBeAll(t *testing.T) {
+	check := editor(t)
+	for key, want := range map[string]string{"skills: all": "", "inherit_env: all": "", "inherit_env: some": "expected a list", "allowed_tools: all": "expected a list",
+		"inherit_env: [LD_PRELOAD]": "never inherited", "inherit_env: ['*']": "expected the name of a variable"} {
+		text := "defaults:\n  " + key + "\n"
+		c, err := Parse("/x/u.yaml", []byte(text), nil)
+		if want != "" {
+			assert.ErrorContains(t, err, want, key)
+			continue
+		}
+		require.NoError(t, err, key)
+		require.NoError(t, check(text), key)
+		assert.Equal(t, "all", append(c.Defaults.Skills, c.Defaults.InheritEnv...)[0], key)
+	}
+}
+
 func TestSchemaTakesWhatLoadTakes(t *testing.T) {
 	check := editor(t)
 	files, err := filepath.Glob("../testdata/*.yaml")

@@ -156,7 +156,8 @@ type Options struct {
 
 	// Env is added to the CLI's environment.
 	Env map[string]string `json:"env,omitzero"`
-	// InheritEnv names variables of this process that the CLI gets beyond the few it needs, by name or as PREFIX_*.
+	// InheritEnv names variables of this process that the CLI gets beyond the few it needs, by name or as PREFIX_*; with the one
+	// entry "all" it gets all but those that change what runs, which is logged and found by the checklist.
 	InheritEnv []string `json:"inherit_env,omitzero"`
 	// APIKey reaches the CLI as APIKeyDelivery says, and its tools not at all.
 	APIKey Secret `json:"api_key,omitzero"`

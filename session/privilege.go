@@ -137,6 +137,9 @@ func (o Options) contained() bool {
 	return l.Image != "" || l.Container != "" || l.Kind == process.LaunchBwrap || s.On() && !is(s.AllowUnsandboxedCommands) && (s.FailIfUnavailable == nil || *s.FailIfUnavailable)
 }
 
+// InheritsAll reports whether the CLI gets the whole environment of this program.
+func (o Options) InheritsAll() bool { return slices.Contains(o.InheritEnv, process.InheritAll) }
+
 // sources are the settings files that the CLI reads.
 func (o Options) sources() []string {
 	if o.TrustWorkspace && o.SettingSources == nil {

@@ -24,6 +24,7 @@ type explanation struct {
 	CWD         string          `json:"cwd"`         // empty: the daemon's
 	Environment []string        `json:"environment"` // names only
 	Settings    json.RawMessage `json:"settings,omitempty"`
+	InheritsAll bool            `json:"inherits_all,omitempty"`
 	Initialize  json.RawMessage `json:"initialize"` // the first frame, without secrets
 }
 
@@ -115,7 +116,7 @@ func explain(name string, cli session.CLI, options session.Options) (*explanatio
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", name, err)
 	}
-	e := &explanation{Name: name, Path: launch.Path, Argv: argv, CWD: launch.Dir, Settings: json.RawMessage(settings), Initialize: handshake}
+	e := &explanation{Name: name, Path: launch.Path, Argv: argv, CWD: launch.Dir, Settings: json.RawMessage(settings), Initialize: handshake, InheritsAll: options.InheritsAll()}
 	if e.Path == "" {
 		e.Path = "claude"
 	}
@@ -146,6 +147,9 @@ func (e *explanation) print(out io.Writer) error {
 		row("directory", "the daemon's")
 	} else {
 		row("directory", e.CWD)
+	}
+	if e.InheritsAll {
+		row("inherits", "the whole environment of the daemon, what follows being this shell's (inherit_env: all)")
 	}
 	label = "environment"
 	for _, name := range e.Environment {

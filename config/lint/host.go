@@ -5,8 +5,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/understudy-run/understudy/session/process"
 )
 
 // maxRead is how much of a file of a repository is looked at.
@@ -16,7 +19,7 @@ const maxRead = 1 << 20
 func Here() Host {
 	home, _ := os.UserHomeDir() // none is nothing to compare with
 	return Host{
-		UID: os.Geteuid(), Container: inContainer(), Home: home, Getenv: os.Getenv,
+		UID: os.Geteuid(), Container: inContainer(), Home: home, Environ: os.Environ(),
 		Mode: func(path string) (os.FileMode, int, bool) {
 			info, err := os.Stat(path)
 			if err != nil {
@@ -45,6 +48,21 @@ func Here() Host {
 			return io.ReadAll(io.LimitReader(f, maxRead))
 		},
 	}
+}
+
+// secretNames are the variables of this program that look like secrets, for a message.
+func (h Host) secretNames() string {
+	var names []string
+	for _, kv := range h.Environ {
+		if name, _, _ := strings.Cut(kv, "="); process.SecretName(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	return ", " + strings.Join(names, ", ") + " among it"
 }
 
 // inContainer goes by what container engines leave to be seen.

@@ -54,7 +54,8 @@ type Host struct {
 	UID       int
 	Container bool // this program runs in one
 	Home      string
-	Getenv    func(string) string
+	// Environ is the environment that sessions would inherit from.
+	Environ []string
 	// Mode gives permissions and owner of a path.
 	Mode func(path string) (perm os.FileMode, uid int, ok bool)
 	// Resolve follows links, ReadFile reads what a repository has.

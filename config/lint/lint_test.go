@@ -190,6 +190,18 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 	}
 }
 
+func TestTheWholeEnvironmentIsReported(t *testing.T) {
+	dir := place(t)
+	text := strings.Replace(fmt.Sprintf(safe, dir), "  worker:\n", "  worker:\n    inherit_env: all\n", 1)
+	h := host()
+	h.Environ = []string{"PATH=/bin", "GITHUB_TOKEN=x", "DB_PASSWORD=y"}
+	all := check(t, text, h)
+	require.Equal(t, []string{"L19"}, ids(all))
+	assert.Equal(t, Error, all[0].Severity)
+	assert.Contains(t, all[0].Message, "DB_PASSWORD, GITHUB_TOKEN among it")
+	assert.True(t, Failed(all))
+}
+
 func TestATrustedRepositoryIsListed(t *testing.T) {
 	dir := place(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "work", ".claude"), 0o700))

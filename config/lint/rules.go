@@ -412,7 +412,11 @@ func keyVisible(l *look) {
 func inherited(l *look) {
 	for _, name := range l.o.InheritEnv {
 		stem := strings.TrimSuffix(name, "*")
-		dangerous := name == "all" || name == "*" || process.SecretName(stem)
+		if name == process.InheritAll {
+			l.at("inherit_env", "the whole environment of this program passes to the CLI and all its tools%s", l.host.secretNames())
+			continue
+		}
+		dangerous := process.SecretName(stem)
 		for _, part := range []string{"AWS_", "GIT_", "GITHUB_", "DOCKER_", "SSH_", "LD_", "NODE_OPTIONS", "BUN_", "OTEL_", "GOOGLE_", "AZURE_", "KUBE", "NPM_", "VAULT_", "PYTHON", "BASH_ENV"} {
 			dangerous = dangerous || strings.HasPrefix(stem, part)
 		}

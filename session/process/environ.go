@@ -30,6 +30,10 @@ var neverInherited = []string{
 	"CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_EXECPATH",
 }
 
+// InheritAll in Launch.InheritEnv stands for the whole environment of the runtime, its secrets included, but for what is never
+// inherited.
+const InheritAll = "all"
+
 // reservedNames are set by the runtime alone, because it depends on them.
 var reservedNames = []string{MarkerVariable, "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS"}
 
@@ -53,7 +57,7 @@ var reservedNames = []string{MarkerVariable, "CLAUDE_CODE_EMIT_SESSION_STATE_EVE
 // pattern matches; an exact name in InheritEnv may name a CLAUDE_CODE_ variable that is a setting.
 func (l Launch) Environ(parent []string) ([]string, error) {
 	for _, p := range l.InheritEnv {
-		if err := checkInherit(p); err != nil {
+		if err := CheckInherit(p); err != nil {
 			return nil, err
 		}
 	}
@@ -145,14 +149,15 @@ func (l Launch) inherits(name string) bool {
 	if matches(neverInherited, name) || strings.HasPrefix(name, "CLAUDE_CODE_") {
 		return false
 	}
-	return matches(inherited, name) || matches(l.InheritEnv, name)
+	return matches(inherited, name) || matches(l.InheritEnv, name) || slices.Contains(l.InheritEnv, InheritAll)
 }
 
-func checkInherit(pattern string) error {
+// CheckInherit says what is wrong with an entry of Launch.InheritEnv.
+func CheckInherit(pattern string) error {
 	stem, prefix := strings.CutSuffix(pattern, "*")
 	switch {
 	case pattern == "*":
-		return fmt.Errorf(`inherit_env: "*" would hand the whole environment to the agent's tools; name what is needed, or a prefix like "AWS_*"`)
+		return fmt.Errorf(`inherit_env: "*" is no prefix; name what is needed, a prefix like "AWS_*", or %q if the whole environment is meant`, InheritAll)
 	case stem == "" || strings.ContainsAny(stem, "=*\x00"):
 		return fmt.Errorf(`inherit_env: %q is neither a name nor a prefix like "AWS_*"`, cut(pattern, 80))
 	case prefix && !strings.HasSuffix(stem, "_"):

@@ -140,7 +140,7 @@ type Launch struct {
 
 	// Env is set in the child and wins over inherited variables.
 	Env map[string]string
-	// InheritEnv extends the allowlist of inherited variables by exact names or by "PREFIX_*".
+	// InheritEnv extends the allowlist of inherited variables by exact names, by "PREFIX_*", or to InheritAll.
 	InheritEnv []string
 	// UnsetEnv are names of variables that are not inherited, whatever the allowlist says.
 	UnsetEnv []string

@@ -335,6 +335,11 @@ func TestEnviron(t *testing.T) {
 			[]string{"ANTHROPIC_API_KEY=k", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1", "PWD=/srv", "UNDERSTUDY_SESSION=a/b/1"}, nil,
 		},
 		{"by name and by prefix", Launch{InheritEnv: []string{"AWS_*", "CLAUDE_CODE_USE_BEDROCK"}}, []string{"AWS_REGION=eu", "AWS_SECRET=s", "CLAUDE_CODE_USE_BEDROCK=1"}, nil},
+		{
+			"all", Launch{InheritEnv: []string{"all"}},
+			[]string{"ANTHROPIC_API_KEY=outer", "AWS_REGION=eu", "AWS_SECRET=s", "CANARY=x", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1", "PWD=/elsewhere", "SSH_AUTH_SOCK=/s"}, nil,
+		},
+		{"all but one", Launch{InheritEnv: []string{"all"}, UnsetEnv: []string{"ANTHROPIC_API_KEY", "AWS_SECRET", "PWD"}}, []string{"AWS_REGION=eu", "CANARY=x", "SSH_AUTH_SOCK=/s"}, nil},
 		{"a wide prefix does not reach an outer session", Launch{InheritEnv: []string{"CLAUDE_*", "NODE_*", "SSH_*"}}, []string{"SSH_AUTH_SOCK=/s"}, nil},
 		{"the key of the runtime, by wish", Launch{InheritEnv: []string{"ANTHROPIC_API_KEY"}}, []string{"ANTHROPIC_API_KEY=outer", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1"}, nil},
 		{

@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"config/lint":           {"config", "session", "session/process", "session/protocol", "supervisor"},
 	"supervisor/debug":      {"supervisor", "actor"},
 	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
+	"traces":                {"session"},
 	"metrics":               {"supervisor", "actor", "session", "session/protocol", "session/process", "audit"}, // the other gauges: what sessions and the log say of themselves
 	"session/tool":          {"session"},
 	"supervisor":            {"actor"},
@@ -49,6 +50,7 @@ var homes = map[string][]string{
 	"github.com/goccy/go-yaml":    {"config"},
 	"github.com/spf13/cobra":      {"cmd/understudy"},
 	"github.com/prometheus":       {"metrics", "cmd/understudy"},
+	"go.opentelemetry.io":         {"traces"},
 	"os/exec":                     {"session/install", "session/process", "session/sessiontest"},
 	"net/http":                    {"supervisor/debug", "session/sessiontest", "audit/remote", "session/keyproxy", "cmd/understudy", ""}, // keyproxy: it is a proxy; cmd: the type of headers; the root: the type of DebugHandler
 	"os/signal":                   {"cmd/understudy", "session/sessiontest", "session/process"},                                          // process: the first process of a pid namespace

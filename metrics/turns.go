@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -122,10 +123,8 @@ var (
 )
 
 func oneOf(name string, known []string) string {
-	for _, k := range known {
-		if name == k {
-			return name
-		}
+	if slices.Contains(known, name) {
+		return name
 	}
 	return other
 }

@@ -70,7 +70,7 @@ func (l *loop) tellTurn() {
 	l.desk.update(func(_ *record, info *Info) { info.Turn, info.TurnSince = l.chronicle.turn, l.chronicle.began })
 	m := Moment{Kind: TurnStarted, Model: info.Model, Own: len(l.turns.owners) == 0}
 	if l.current != nil && !m.Own {
-		m.Prompt = l.current.text
+		m.Prompt, m.Caller = l.current.text, l.current.caller
 	}
 	l.tell(m)
 }
@@ -110,7 +110,7 @@ func (l *loop) tellResult(m *protocol.Result, cost float64) {
 	})
 	end := Moment{
 		Kind: TurnEnded, Turn: l.chronicle.turn, Outcome: outcome, Detail: m.TerminalReason, CostUSD: cost, Tokens: &tokens, ByModel: byModel,
-		Own: m.Origin != nil,
+		Own: m.Origin != nil, Result: m.Result,
 	}
 	if l.chronicle.turn != 0 {
 		end.Took = time.Since(l.chronicle.began)

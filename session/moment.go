@@ -60,10 +60,15 @@ type Moment struct {
 	Own     bool    `json:"own,omitempty"`      // the CLI began the turn by itself
 	Tokens  *Tokens `json:"tokens,omitempty"`   // of the turn
 
-	// ByModel is what each model used in the turn, for counting. Input and Result are what a tool was asked and
-	// has answered, Prompt what the turn was asked. They are there for Spec.OnMoment alone and not kept.
-	// Label is that of the session.
-	Label   string                 `json:"-"`
+	// The following are there for Spec.OnMoment alone and not kept.
+
+	// Label is Spec.Label, SessionID the conversation's id.
+	Label     string `json:"-"`
+	SessionID string `json:"-"`
+	// Caller is the context of the query whose turn begins, for what it carries; nil otherwise.
+	Caller context.Context `json:"-"`
+	// ByModel is what each model used in the turn, for counting. Prompt is what the turn was asked, Input what a tool was.
+	// Result is what the one or the other has answered.
 	ByModel map[string]ModelTokens `json:"-"`
 	Input   json.RawMessage        `json:"-"`
 	Result  string                 `json:"-"`
@@ -143,7 +148,7 @@ func (d *desk) told(was State, reason error) {
 // take numbers a moment, under the lock, and passes it on.
 func (d *desk) take(m Moment) Moment {
 	d.moments++
-	m.Seq, m.Session, m.Label = d.moments, d.info.Name, d.label
+	m.Seq, m.Session, m.Label, m.SessionID = d.moments, d.info.Name, d.label, d.info.SessionID
 	if m.At.IsZero() {
 		m.At = time.Now()
 	}
@@ -152,7 +157,7 @@ func (d *desk) take(m Moment) Moment {
 	}
 	m.Seconds = m.Took.Seconds()
 	kept := m
-	kept.ByModel, kept.Input, kept.Result, kept.Prompt = nil, nil, "", ""
+	kept.Label, kept.SessionID, kept.Caller, kept.ByModel, kept.Input, kept.Result, kept.Prompt = "", "", nil, nil, nil, "", ""
 	d.history.note(kept)
 	if len(d.recent) == maxMoments {
 		d.recent = slices.Delete(d.recent, 0, 1)

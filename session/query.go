@@ -14,9 +14,10 @@ import (
 // query is a prompt and whoever waits for its turn.
 type query struct {
 	uuid   string
-	digest map[string]any // of its prompt, for the audit log
-	line   []byte         // what the CLI is sent
-	text   string         // its text, for the history
+	digest map[string]any  // of its prompt, for the audit log
+	line   []byte          // what the CLI is sent
+	text   string          // its text, for the history
+	caller context.Context // for what it carries, as a trace: its end is the stream's business
 	stream *stream
 	gone   atomic.Bool // nobody takes the messages any more
 
@@ -64,7 +65,7 @@ func (s *Session) QueryPrompt(ctx context.Context, prompt Prompt) iter.Seq2[prot
 			yield(nil, context.Cause(ctx))
 			return
 		}
-		q := &query{uuid: id, line: line, text: prompt.Content.Text(), digest: promptDigest(prompt.Content), stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
+		q := &query{uuid: id, line: line, caller: ctx, text: prompt.Content.Text(), digest: promptDigest(prompt.Content), stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
 		ref, err := s.desk.enqueue(q)
 		if err != nil {
 			yield(nil, err)

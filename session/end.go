@@ -68,7 +68,10 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	if crash.Cause != nil && class == process.ClassStopped {
 		crash.Class = process.ClassProtocol
 	}
-	if _, old := errors.AsType[*VersionError](l.cause); old {
+	if crash.Cause == nil {
+		crash.Cause = m.old
+	}
+	if _, old := errors.AsType[*VersionError](crash.Cause); old {
 		crash.Class = process.ClassRequest
 	}
 	if l.joining && class == process.ClassNoConversation {

@@ -161,7 +161,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	})
 	l.tellStarted(p)
 	self := c.Self()
-	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p, l.options.MaxLineBytes) })
+	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p, m.spec, l.options.MaxLineBytes) })
 	outbox := make(chan []byte, 256)
 	l.outbox = outbox
 	c.Go("write CLI", func(ctx context.Context) message { return write(ctx, outbox, p) })

@@ -47,6 +47,7 @@ type (
 	ended struct {
 		exit process.Exit
 		err  error // what was wrong with its stdout
+		old  error // it refused to start, and is a version that is too old
 	}
 	writerEnded struct{}
 	observed    struct{} // what it has running

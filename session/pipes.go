@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ const (
 
 // read turns stdout into messages, and the process's end into the last of them. It never waits for a
 // consumer, only for the actor.
-func read(ctx context.Context, self actor.Ref[message], p *process.Process, maxLine int) message {
+func read(ctx context.Context, self actor.Ref[message], p *process.Process, spec process.Launch, maxLine int) message {
 	trouble := readFrames(ctx, self, protocol.NewReader(p.Stdout(), maxLine))
 	// A process that cannot be read is no use. One that closed its stdout may be about to exit.
 	if trouble == nil {
@@ -42,7 +43,21 @@ func read(ctx context.Context, self actor.Ref[message], p *process.Process, maxL
 	}
 	<-p.Done()
 	_ = p.Stdout().Close() // read to its end, or given up
-	return ended{p.Exit(), trouble}
+	return ended{p.Exit(), trouble, tooOld(ctx, p.Exit(), spec)}
+}
+
+// tooOld says whether a CLI that refused to start is one that is too old: it does not know our flags, and ends before it could
+// say its version in the handshake. Nil: it is not, or that is not known.
+func tooOld(ctx context.Context, exit process.Exit, spec process.Launch) error {
+	if exit.Class() != process.ClassRequest || !slices.Contains([]process.LauncherKind{"", process.LaunchLocal, process.LaunchBwrap}, spec.Launcher.Kind) {
+		return nil
+	}
+	version, err := process.VersionOf(ctx, spec)
+	if err != nil {
+		return nil // what it ended with says more
+	}
+	_, old := checkVersion(version)
+	return old
 }
 
 // readFrames hands frames to the actor as they come. Its error is what is wrong with the stream, nil if that ended or if the

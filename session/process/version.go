@@ -35,6 +35,12 @@ func Version(ctx context.Context, path string, prefixArgs []string) (string, err
 	return version(ctx, Launch{Path: path, PrefixArgs: prefixArgs})
 }
 
+// VersionOf is Version of the program of a launch, asked in the environment that the launch gives to it. A launcher is left
+// out: what a program inside of it says is not known.
+func VersionOf(ctx context.Context, l Launch) (string, error) {
+	return version(ctx, Launch{Path: l.Path, PrefixArgs: l.PrefixArgs, Env: l.Env, InheritEnv: l.InheritEnv})
+}
+
 // version asks the program of a launch, which may be a program that does as the CLI does only in the environment that it
 // is given. What has the name of a secret is left out: it is not needed for this.
 func version(ctx context.Context, l Launch) (string, error) {

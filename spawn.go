@@ -52,6 +52,9 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	} else if err != nil {
 		return nil, err
 	}
+	if err := rt.unclaimed(s); err != nil {
+		return nil, err
+	}
 	if rt.trail != nil {
 		rt.trail.Redact(secretsOf(options)...)
 	}
@@ -119,7 +122,7 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 
 // Spawn starts a session and waits until it is ready. If there is state of that name in the data
 // directory, its conversation goes on. A session that does not start is not there afterwards; the error
-// says why, and is usually a *session.CrashError. Other errors: ErrExists, or what is wrong with the options.
+// says why, and is usually a *session.CrashError. Other errors: ErrExists, ErrConversationTaken, or what is wrong with the options.
 func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Options) (*session.Session, error) {
 	return rt.spawn(ctx, name, options, origin{spawned: true})
 }

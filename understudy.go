@@ -100,7 +100,7 @@ func (rt *Runtime) validate() error {
 		names[p.Name] = true
 		problems = append(problems, p.validate())
 	}
-	problems = append(problems, rt.validateBudgets())
+	problems = append(problems, rt.options.separate(), rt.validateBudgets())
 	if _, err := session.NewGovernor(rt.options.Limits, "", nil); err != nil {
 		problems = append(problems, err)
 	}

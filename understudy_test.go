@@ -156,3 +156,40 @@ func TestDebugHandlerOnlyShows(t *testing.T) {
 	assert.NoError(t, response.Body.Close())
 	assert.Contains(t, []int{http.StatusForbidden, http.StatusUnauthorized}, response.StatusCode)
 }
+
+// Two processes on one conversation would each write a history of its own: the second session is refused, by what the options say and
+// by what the first one turned out to be on.
+func TestOneSessionPerConversation(t *testing.T) {
+	const id = "6707845e-151e-4a35-8d56-6930a05f63c9"
+	_, err := understudy.Start(t.Context(), understudy.Options{CLI: simulated, Sessions: []understudy.SessionSpec{
+		{Name: "a", Options: session.Options{SessionID: id, Env: simulatedEnv}},
+		{Name: "b", Options: session.Options{Resume: id, Env: simulatedEnv}},
+	}})
+	require.ErrorIs(t, err, understudy.ErrConversationTaken)
+	require.ErrorContains(t, err, "session b: resume: another session is on that conversation: session a")
+
+	rt, err := understudy.Start(t.Context(), understudy.Options{CLI: simulated, DataDir: t.TempDir()})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, rt.Shutdown(t.Context())) }()
+	a, err := rt.Spawn(t.Context(), "a", session.Options{Env: simulatedEnv, CWD: t.TempDir()})
+	require.NoError(t, err)
+	for name, o := range map[string]session.Options{
+		"its id":       {SessionID: a.Info().SessionID},
+		"resumed":      {Resume: a.Info().SessionID},
+		"in uppercase": {Resume: strings.ToUpper(a.Info().SessionID)},
+	} {
+		o.Env = simulatedEnv
+		_, err = rt.Spawn(t.Context(), "b", o)
+		require.ErrorIs(t, err, understudy.ErrConversationTaken, name)
+		require.ErrorContains(t, err, "session a", name)
+	}
+	_, err = rt.Session("b")
+	require.ErrorIs(t, err, understudy.ErrNoSession, "nothing is left of one that was refused")
+	require.NoError(t, rt.Stop(t.Context(), "a"))
+	_, err = rt.Spawn(t.Context(), "b", session.Options{SessionID: a.Info().SessionID, Env: simulatedEnv})
+	require.ErrorIs(t, err, understudy.ErrConversationTaken, "one that was stopped can be started again")
+	require.NoError(t, rt.Remove(t.Context(), "a"))
+	b, err := rt.Spawn(t.Context(), "b", session.Options{SessionID: a.Info().SessionID, Env: simulatedEnv})
+	require.NoError(t, err, "the conversation is free when its session is gone")
+	assert.Equal(t, a.Info().SessionID, b.Info().SessionID)
+}

@@ -185,6 +185,7 @@ func parseFile(name string, data []byte, around surroundings) (*Config, error) {
 	c.Templates = d.templates(later[templatesType])
 	c.Pools = d.pools(later[poolsType], c)
 	d.distinct(c.poolNames())
+	d.separate()
 	if c.Audit.Dir == "" {
 		c.Audit.Dir = filepath.Join(c.DataDir, "audit")
 	}

@@ -36,6 +36,8 @@ type decoder struct {
 	defaults session.Options
 	// declared are the names of sessions, groups and pools so far.
 	declared []declaration
+	// claims are the conversations that sessions say they have.
+	claims []claim
 	// budgetNames are those of the budgets; nil as long as they are not known.
 	budgetNames []string
 	// known are the templates' names.

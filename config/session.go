@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/understudy-run/understudy/session"
 )
@@ -39,9 +41,48 @@ func (d *decoder) sessions(level string, n *node) []Session {
 	var out []Session
 	d.members(join(level, "sessions"), n, sessionMember, func(path string, e entry) {
 		d.declare(sessionMember, level, path, e)
-		out = append(out, Session{e.key, d.optionsOver(path, e.value, sessionMember)})
+		o := d.optionsOver(path, e.value, sessionMember)
+		out = append(out, Session{e.key, o})
+		if conversation, option := o.Claim(); conversation != "" {
+			d.claims = append(d.claims, claim{conversation, option, path, e})
+		}
 	})
 	return out
+}
+
+// claim says that a session is on a conversation.
+type claim struct {
+	conversation, option string
+	path                 string
+	session              entry
+}
+
+// separate reports sessions that would be on one conversation, at the later of them. Two processes on one would each write a
+// history of its own into the same file.
+func (d *decoder) separate() {
+	slices.SortStableFunc(d.claims, func(a, b claim) int {
+		return cmp.Or(a.session.line-b.session.line, a.session.col-b.session.col)
+	})
+	first := make(map[string]claim)
+	for _, x := range d.claims {
+		y, taken := first[x.conversation]
+		if !taken {
+			first[x.conversation] = x
+			continue
+		}
+		hint := "add fork_session, which gives each a copy of it"
+		if x.option == "session_id" {
+			hint = "leave it out: every session gets an id of its own"
+		}
+		message := fmt.Sprintf("the session %s at %d:%d is on this conversation already (%s)", y.session.key, y.session.line, y.session.col, y.option)
+		line, col, path := x.session.line, x.session.col, x.path // what the defaults say, it has from there
+		if at := x.session.value.entry(x.option); at != nil {
+			line, col, path = at.value.line, at.value.col, join(x.path, x.option)
+		} else {
+			message = x.option + ": " + message
+		}
+		d.add(line, col, Diagnostic{Path: path, Message: message, Hint: hint})
+	}
 }
 
 // optionsOver are the defaults, and what is at n laid over them.

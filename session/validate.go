@@ -248,6 +248,27 @@ func (o Options) ForSeveral() []Problem {
 	return problems
 }
 
+// Claim is the conversation that the options say the session has, in words that are equal for two sessions that would be on one, and
+// the option that says so. Both are empty if the session gets one of its own: nothing is said, or a copy is asked for.
+func (o Options) Claim() (conversation, option string) {
+	switch {
+	case o.SessionID != "":
+		return strings.ToLower(o.SessionID), "session_id"
+	case o.ForkSession:
+		return "", ""
+	case o.Resume != "":
+		if _, err := uuid.Parse(o.Resume); err == nil {
+			return strings.ToLower(o.Resume), "resume"
+		}
+		return fmt.Sprintf("%q in %s", o.Resume, o.CWD), "resume"
+	case o.Continue:
+		return "the latest one in " + o.CWD, "continue"
+	case o.FromPR != "":
+		return fmt.Sprintf("that of %s in %s", o.FromPR, o.CWD), "from_pr"
+	}
+	return "", ""
+}
+
 func (o Options) checkPermissions(add, together adder) {
 	if o.PermissionPrompts != "" && !slices.Contains(permissionPrompts, o.PermissionPrompts) {
 		add("permission_prompts", o.PermissionPrompts, orWords(permissionPrompts))

@@ -59,8 +59,8 @@ func TestAHostileRepositoryRunsNothing(t *testing.T) {
 			trusted := r.spec.TrustWorkspace
 			assert.Equal(t, trusted, exists(filepath.Join(r.work, "hook")), "its hook ran")
 			output := <-outputs
-			assert.Equal(t, trusted, strings.Contains(output, "yes"), "its environment is in force")
-			assert.Equal(t, trusted, strings.Contains(output, "planted ran"), "its program was found")
+			assert.Equal(t, trusted, strings.Contains(output, "yes"), "its environment is in force: %q", output)
+			assert.Equal(t, trusted, strings.Contains(output, "planted ran"), "its program was found: %q", output)
 			assert.Equal(t, trusted, exists(filepath.Join(r.work, "mcp")), "its MCP server was started")
 			assert.Equal(t, trusted, exists(filepath.Join(r.work, "written")), "its permissions are in force")
 			if sandboxed {

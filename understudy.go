@@ -113,6 +113,11 @@ func (rt *Runtime) build(ctx context.Context) error {
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended what an earlier runtime had left running")
 	}
 	rt.openLedger()
+	if rt.options.DataDir != "" {
+		if err := session.ClearScratch(rt.options.DataDir); err != nil {
+			rt.log.Warn().Err(err).Msg("temporary files of an earlier runtime stay")
+		}
+	}
 	rt.system = actor.NewSystem(actor.Options{Logger: rt.log})
 	root := supervisor.Options{Name: "root", OnEvent: rt.onRootEvent, Logger: rt.log}
 	if dir := rt.auditDir(); dir != "" {

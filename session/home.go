@@ -20,21 +20,32 @@ func (o Options) isolated() bool {
 	return o.NoSessionPersistence && !set && !o.Sandbox.InContainer()
 }
 
-// isolate gives a launch a HOME and a directory for temporary files that are nobody else's. What is removed by release is gone
-// with the process: everything if the conversation is not to be kept, the temporary files otherwise.
+// shared reports whether the CLI would keep its temporary files where other sessions of this host keep theirs.
+func (o Options) shared() bool {
+	_, set := o.Env["CLAUDE_CODE_TMPDIR"]
+	return !set && !o.Sandbox.InContainer() && (o.Launcher.IsZero() || o.Launcher.Kind == process.LaunchBwrap)
+}
+
+// isolate gives a launch a HOME, if it is to have one, and a directory for temporary files that are nobody else's. What is
+// removed by release is gone with the process: everything if the conversation is not to be kept, the temporary files otherwise.
+//
+// CLI 2.1.330 writes its settings into a file named after what is in them, and takes it away a moment later. With one directory
+// for all, a tool of one session fails when an equal session starts just then: the sandbox was told of a file that is gone.
 func (s *Session) isolate(o Options, l *process.Launch) (release func(), err error) {
-	release = func() {}
-	if !o.isolated() {
-		return release, nil
+	if !o.isolated() && !o.shared() {
+		return func() {}, nil
 	}
-	scratch, err := os.MkdirTemp("", "understudy-*") // 0700
+	scratch, release, err := s.scratch()
 	if err != nil {
-		return release, fmt.Errorf("isolate_home: %w", err)
+		return release, err
 	}
-	release = func() {
-		if err := os.RemoveAll(scratch); err != nil {
-			s.spec.Logger.Error().Err(err).Str("session", s.name).Msg("the session's files cannot be removed")
-		}
+	own := func(dirs map[string]string) {
+		maps.Copy(dirs, l.Env) // what is said on purpose counts
+		l.Env = dirs
+	}
+	if !o.isolated() {
+		own(map[string]string{"CLAUDE_CODE_TMPDIR": scratch})
+		return release, nil
 	}
 	home := filepath.Join(scratch, "home")
 	if !o.NoSessionPersistence {
@@ -51,9 +62,7 @@ func (s *Session) isolate(o Options, l *process.Launch) (release func(), err err
 			return func() {}, fmt.Errorf("isolate_home: %w", err)
 		}
 	}
-	env := map[string]string{"HOME": home, "TMPDIR": tmp, "CLAUDE_CODE_TMPDIR": tmp}
-	maps.Copy(env, o.Env) // what is said on purpose counts
-	l.Env = env
+	own(map[string]string{"HOME": home, "TMPDIR": tmp, "CLAUDE_CODE_TMPDIR": tmp})
 	// It would lead back to the HOME of this user.
 	for _, name := range []string{"CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
 		if _, set := o.Env[name]; !set {

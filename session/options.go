@@ -271,7 +271,8 @@ type Options struct {
 	// Roots are directories that CWD and AddDir must lie in, links resolved. None: anywhere.
 	Roots []string `json:"roots,omitzero"`
 	// IsolateHome gives the CLI a HOME of its own, below the data directory. nil: if NoSessionPersistence is set and
-	// Env names no HOME. Without persistence it is removed with the process.
+	// Env names no HOME. Without persistence it is removed with the process. A directory for temporary files of its own is
+	// what each process of this host gets, set or not.
 	IsolateHome *bool `json:"isolate_home,omitzero"`
 	// UnsetEnv are variables that the CLI does not get, although it would inherit them.
 	UnsetEnv []string `json:"unset_env,omitzero"`

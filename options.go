@@ -31,6 +31,9 @@ type Options struct {
 	// Pools are sessions that are all alike, for prompts that stand alone.
 	Pools []PoolSpec
 
+	// Warm are templates of which processes wait for sessions to come: see Runtime.SpawnFrom.
+	Warm []WarmSpec
+
 	// Budgets are amounts that sessions share: those whose session.Options.Budgets name them.
 	Budgets []session.BudgetSpec
 

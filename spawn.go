@@ -16,8 +16,9 @@ import (
 
 // origin is how a session came to be.
 type origin struct {
-	spawned bool   // at run time
-	label   string // what it is counted under; empty: its own name
+	spawned bool          // at run time
+	label   string        // what it is counted under; empty: its own name
+	warm    *session.Warm // of a template by its name
 }
 
 // newSession makes a session and takes it down under its name.
@@ -45,7 +46,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	s, err := session.New(rt.system, session.Spec{
 		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Label: label, Runtime: rt.id, OnMoment: rt.moments(),
 		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
-		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned,
+		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned, Warm: rt.warmFor(options, how),
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {
 		rt.log.Error().Err(damaged).Str("session", name).Msg("session state could not be read")

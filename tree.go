@@ -58,6 +58,9 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 	if m != nil && m.path == n.Path {
 		addSession(&node, n, m.Info())
 		node.Drift = driftOf(m.Drift())
+	} else if info, ok := rt.waiting(n.Path, n.Name); ok {
+		addSession(&node, n, info)
+		node.Kind = string(n.Kind) // it is no session yet
 	}
 	return node
 }

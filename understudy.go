@@ -47,12 +47,14 @@ type Runtime struct {
 	sessions *branch
 	governor *session.Governor
 	budgets  map[string]*session.Budget
+	warmth   *branch
 	held     []audit.Record // of the root supervisor: touched by its events only
 
 	mu       sync.Mutex
 	draining bool // no more sessions are made
 	known    map[string]*member
 	pools    map[string]*Pool
+	warm     map[string]*session.Warm // by template
 
 	stop sync.Once
 	done chan struct{}
@@ -64,7 +66,7 @@ type Runtime struct {
 func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
 		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), done: make(chan struct{}),
-		sessions: &branch{path: "root/sessions"},
+		sessions: &branch{path: "root/sessions"}, warmth: &branch{path: "root/" + warmChild},
 	}
 	if err := rt.validate(); err != nil {
 		return nil, err
@@ -101,6 +103,9 @@ func (rt *Runtime) validate() error {
 		problems = append(problems, p.validate())
 	}
 	problems = append(problems, rt.options.separate(), rt.validateBudgets())
+	if _, err := rt.makeWarm(rt.options.Warm); err != nil {
+		problems = append(problems, err)
+	}
 	if _, err := session.NewGovernor(rt.options.Limits, "", nil); err != nil {
 		problems = append(problems, err)
 	}
@@ -172,6 +177,9 @@ func (rt *Runtime) build(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
+	if rt.warm, err = rt.makeWarm(rt.options.Warm); err != nil {
+		return err
+	}
 	if rt.root, err = supervisor.Start(ctx, rt.system, root); err != nil {
 		return err
 	}
@@ -215,7 +223,11 @@ func (rt *Runtime) populate(ctx context.Context) error {
 			return fmt.Errorf("pool %s: %w", p.Name, err)
 		}
 	}
-	return rt.respawn(ctx)
+	if err := rt.respawn(ctx); err != nil {
+		return err
+	}
+	// Last: those who are there already come first.
+	return rt.startWarm(ctx, slices.SortedFunc(maps.Values(rt.warm), func(a, b *session.Warm) int { return cmp.Compare(a.Name(), b.Name()) }))
 }
 
 // watch cleans up after the tree, however it ended.
@@ -277,12 +289,13 @@ func (rt *Runtime) Drain(ctx context.Context) error {
 		p.close()
 	}
 	sessions := rt.Sessions()
-	ends := make(chan error, len(sessions))
+	ends := make(chan error, len(sessions)+1)
+	go func() { ends <- rt.endWarm(ctx) }() // ends with them, or with ctx
 	for _, s := range sessions {
 		go func() { ends <- s.Drain(ctx) }() // ends with the session's turn, or with ctx
 	}
 	var err error
-	for range sessions {
+	for range len(sessions) + 1 {
 		if end := <-ends; err == nil {
 			err = end
 		}

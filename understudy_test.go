@@ -193,3 +193,20 @@ func TestOneSessionPerConversation(t *testing.T) {
 	require.NoError(t, err, "the conversation is free when its session is gone")
 	assert.Equal(t, a.Info().SessionID, b.Info().SessionID)
 }
+
+// TestWarmIsRefused: what cannot be had in advance is said at the start.
+func TestWarmIsRefused(t *testing.T) {
+	keep := true
+	for want, o := range map[string]session.Options{
+		"session_id":       {SessionID: "00000000-0000-4000-8000-000000000001"},
+		"isolate_home":     {IsolateHome: &keep},
+		"api_key_delivery": {APIKey: "x", APIKeyDelivery: session.DeliverProxy},
+		"resume":           {Resume: "00000000-0000-4000-8000-000000000001"},
+	} {
+		_, err := understudy.Start(t.Context(), understudy.Options{Warm: []understudy.WarmSpec{{Template: "worker", Options: o, Count: 1}}})
+		require.ErrorContains(t, err, "template worker: warm: "+want)
+	}
+	_, err := understudy.Start(t.Context(), understudy.Options{Warm: []understudy.WarmSpec{{Template: "a"}, {Template: "a"}, {Template: "~", Count: 1}}})
+	require.ErrorContains(t, err, "a template of that name is there already")
+	require.ErrorContains(t, err, `template name "~"`)
+}

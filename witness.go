@@ -69,6 +69,9 @@ func (rt *Runtime) secrets() []string {
 	for _, s := range rt.options.Sessions {
 		values = append(values, secretsOf(s.Options)...)
 	}
+	for _, w := range rt.options.Warm {
+		values = append(values, secretsOf(w.Options)...)
+	}
 	return values
 }
 

@@ -47,7 +47,7 @@ var schema = []KindSchema{
 	kind(SessionStarted, "A process of a session was started: its arguments, the names in its environment, its directory, the program "+
 		"with version and SHA-256, and what holds together what it starts.",
 		ofSession+" detail.argv detail.env detail.cwd detail.pid detail.resumed detail.cli detail.cli_version detail.cli_sha256 detail.containment",
-		"detail.sandbox"),
+		"detail.sandbox detail.waited_as"),
 	kind(SessionReady, "It answered the handshake, and the hooks are in place.", ofSession+" detail.cli_version detail.resumed", ""),
 	kind(SessionCrashed, "It ended without being asked to; with what a cut turn has cost.", ofSession+" exit", "turn outcome cost_usd"),
 	kind(SessionRestarted, "The supervisor starts it again after a delay; or it was started once more with another conversation.",

@@ -41,7 +41,7 @@ func TestSampleWithGroups(t *testing.T) {
 		}},
 	}}, c.Supervisors)
 	assert.Equal(t, supervisor.Intensity{MaxRestarts: 5, Within: time.Minute}, c.Supervisors[0].Intensity())
-	assert.Equal(t, []Template{{"worker", worker}}, c.Templates)
+	assert.Equal(t, []Template{{Name: "worker", Options: worker, Warm: 1}}, c.Templates)
 	assert.Equal(t, []Pool{{Name: "workers", Template: "worker", Options: worker, Min: 2, Max: 8, MaxQueue: 16, IdleTimeout: 5 * time.Minute}}, c.Pools)
 
 	got, ok := c.Session("editor")
@@ -191,4 +191,32 @@ func TestPoolsAndConversations(t *testing.T) {
 		assert.ErrorContains(t, err, "fork_session", text)
 	}
 	mustParse(t, "pools: {p: {options: {resume: x}}, q: {max: 2, options: {resume: x, fork_session: true}}}")
+}
+
+func TestWarmTemplates(t *testing.T) {
+	_, err := Parse("/etc/x", []byte(`version: 1
+templates:
+  fine: {warm: 2}
+  none: {warm: null}
+  many: {warm: 1001}
+  word: {warm: some}
+  less: {warm: -1}
+  kept:
+    warm: 1
+    isolate_home: true
+  owned:
+    session_id: 00000000-0000-4000-8000-000000000001
+    warm: 1
+sessions:
+  lost: {warm: 1}
+`), nil)
+	require.Error(t, err)
+	for _, want := range []string{
+		"5:16: templates.many.warm", "expected 0 to 1000", "templates.word.warm", "templates.less.warm",
+		"templates.kept.warm", "processes cannot wait with isolate_home", "processes cannot wait with session_id", "sessions.lost.warm",
+	} {
+		assert.ErrorContains(t, err, want)
+	}
+	assert.NotContains(t, err.Error(), "templates.fine")
+	assert.NotContains(t, err.Error(), "templates.none")
 }

@@ -48,6 +48,24 @@ func (n *node) entry(key string) *entry {
 	return nil
 }
 
+// without returns a mapping without one of its keys, and that key's value; nil if it is not there.
+func (n *node) without(key string) (rest, value *node) {
+	if n.kind != mappingNode || n.entry(key) == nil {
+		return n, nil
+	}
+	copied := *n
+	copied.entries = nil
+	for _, e := range n.entries {
+		switch {
+		case e.key != key:
+			copied.entries = append(copied.entries, e)
+		case value == nil:
+			value = e.value
+		}
+	}
+	return &copied, value
+}
+
 // at returns the value at a path such as a.b[0].c below n, or the deepest value that is written on the way to it.
 func (n *node) at(path string) *node {
 	for _, key := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {

@@ -132,6 +132,9 @@ func (l *loop) auditStarted(id process.Identity) {
 		"argv": append(slices.Clone(launch.PrefixArgs), argv...), "env": names, "cwd": cwd, "pid": l.process.PID(), "resumed": l.resumed,
 		"cli": cmp.Or(id.Path, launch.Path), "cli_version": id.Version, "cli_sha256": id.SHA256, "containment": l.process.Containment(),
 	}
+	if l.waitedAs != "" {
+		detail["waited_as"] = l.waitedAs
+	}
 	if launch.Sandbox != nil {
 		detail["sandbox"] = launch.Sandbox
 	}

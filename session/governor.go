@@ -185,20 +185,23 @@ func (a *admission) leave() {
 
 // admit waits until a process may be started, or ctx ends. The right ends with owner, if nobody has taken it by then. waits is
 // called if it has to wait.
-func (g *Governor) admit(ctx, owner context.Context, waits func(why string)) (*admission, error) {
+// A spare one is for a process that is to wait for a session: it comes behind everybody, and nobody makes room for it.
+func (g *Governor) admit(ctx, owner context.Context, spare bool, waits func(why string)) (*admission, error) {
 	if g == nil {
 		return nil, nil
 	}
 	if !g.processes.try() {
 		waits("max_processes")
-		g.makeRoom()
-		if err := g.processes.acquire(ctx); err != nil {
+		if !spare {
+			g.makeRoom()
+		}
+		if err := g.processes.acquire(ctx, spare); err != nil {
 			return nil, err
 		}
 	}
 	if !g.starting.try() {
 		waits("max_starting")
-		if err := g.starting.acquire(ctx); err != nil {
+		if err := g.starting.acquire(ctx, spare); err != nil {
 			g.processes.release()
 			return nil, err
 		}
@@ -246,6 +249,20 @@ func (g *Governor) resting(l *loop, hibernate func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.rests[l] = rest{time.Now(), hibernate}
+	return false
+}
+
+// spare is resting for a process that waits for a session: it is the first to make room.
+func (g *Governor) spare(l *loop, end func()) bool {
+	if g == nil {
+		return false
+	}
+	if g.processes.wanted() {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rests[l] = rest{time.Time{}, end}
 	return false
 }
 
@@ -356,6 +373,7 @@ type slots struct {
 	most    int
 	used    int
 	waiting []chan struct{}
+	spares  []chan struct{} // behind all of waiting
 }
 
 func newSlots(most int) *slots {
@@ -388,14 +406,18 @@ func (s *slots) take() {
 	}
 }
 
-// acquire waits for one.
-func (s *slots) acquire(ctx context.Context) error {
+// acquire waits for one, as a spare one behind all others.
+func (s *slots) acquire(ctx context.Context, spare bool) error {
 	if s.try() {
 		return nil
 	}
 	turn := make(chan struct{})
 	s.mu.Lock()
-	s.waiting = append(s.waiting, turn)
+	queue := &s.waiting
+	if spare {
+		queue = &s.spares
+	}
+	*queue = append(*queue, turn)
 	s.hand()
 	s.mu.Unlock()
 	select {
@@ -404,9 +426,10 @@ func (s *slots) acquire(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	for i, other := range s.waiting {
+	for i, other := range *queue {
 		if other == turn {
-			s.waiting = append(s.waiting[:i:i], s.waiting[i+1:]...)
+			*queue = append((*queue)[:i:i], (*queue)[i+1:]...)
+			s.hand() // a spare one may have waited for this one
 			s.mu.Unlock()
 			return context.Cause(ctx)
 		}
@@ -432,6 +455,11 @@ func (s *slots) hand() {
 		s.used++
 		close(s.waiting[0])
 		s.waiting = s.waiting[1:]
+	}
+	for len(s.waiting) == 0 && len(s.spares) > 0 && s.used < s.most {
+		s.used++
+		close(s.spares[0])
+		s.spares = s.spares[1:]
 	}
 }
 

@@ -119,7 +119,7 @@ func TestSlotsAreGivenInOrder(t *testing.T) {
 				defer cancel()
 			}
 			go func() {
-				if s.acquire(ctx) == nil {
+				if s.acquire(ctx, false) == nil {
 					mu.Lock()
 					order = append(order, i)
 					mu.Unlock()
@@ -162,7 +162,7 @@ func TestSlotsAreNeverMoreThanThereAre(t *testing.T) {
 					cancel()
 				}
 				defer cancel()
-				if s.acquire(ctx) != nil {
+				if s.acquire(ctx, false) != nil {
 					return
 				}
 				mu.Lock()
@@ -201,7 +201,7 @@ func TestStartsAreSpread(t *testing.T) {
 
 func TestWithoutAGovernorNothingWaits(t *testing.T) {
 	var g *Governor
-	a, err := g.admit(t.Context(), t.Context(), func(string) { t.Error("waits") })
+	a, err := g.admit(t.Context(), t.Context(), false, func(string) { t.Error("waits") })
 	require.NoError(t, err)
 	a.taken()
 	a.ready()

@@ -54,7 +54,7 @@ func (l *loop) mayTurn(c *actor.Context[message]) bool {
 		l.queuing = true
 		l.desk.update(func(_ *record, info *Info) { info.Waits = "max_busy" })
 		c.Go("wait for a turn", func(ctx context.Context) message {
-			if s.acquire(ctx) != nil { // the actor has ended
+			if s.acquire(ctx, false) != nil { // the actor has ended
 				return permitted{}
 			}
 			return permitted{newPermit(ctx, s)}

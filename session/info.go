@@ -20,6 +20,7 @@ const (
 	Failed     State = "failed"     // parked: it takes no queries until somebody restarts it
 
 	Hibernated State = "hibernated" // its process was ended since it had nothing to do; the next query starts it again
+	Waiting    State = "warm"       // it is a process that waits for a session to come: see Warm
 	Held       State = "held"       // queries wait for the API, whose limit is reached or which is overloaded
 )
 

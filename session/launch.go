@@ -16,14 +16,8 @@ import (
 
 // Started begins the incarnation: its number is on disk before the process exists.
 func (l *loop) Started(c *actor.Context[message]) error {
-	// An actor that is killed, or panics, ends without having answered: whoever waits for its turn must not
-	// wait for ever.
 	l.over = c.Context()
-	context.AfterFunc(l.over, func() {
-		l.desk.orphan(l)
-		l.session.orphanApprovals(l)
-		l.session.spec.Governor.stirring(l)
-	})
+	l.attend()
 	l.nextGeneration(c)
 	return nil
 }
@@ -53,9 +47,9 @@ func (l *loop) launch(c *actor.Context[message]) {
 	}
 	ctx, cancel := context.WithCancel(l.over)
 	l.unadmit = cancel
-	desk := l.desk
+	desk, waiting := l.desk, l.session.spec.waiting
 	c.Go("wait for room for a process", func(context.Context) message {
-		a, err := g.admit(ctx, l.over, func(why string) { desk.update(func(_ *record, info *Info) { info.Waits = why }) })
+		a, err := g.admit(ctx, l.over, waiting, func(why string) { desk.update(func(_ *record, info *Info) { info.Waits = why }) })
 		return admitted{a, err}
 	})
 }
@@ -85,7 +79,8 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 	options, session := l.options, l.session
 	alive := &l.session.alive
 	alive.enter()
-	heard := heardStderr(l.desk, l.record.Generation, l.options.Stderr, l.log)
+	l.listenTo(heardStderr(l.desk, l.record.Generation, l.options.Stderr, l.log))
+	ear := l.ear
 	c.Go("start CLI", func(ctx context.Context) message {
 		bounded, cancel := context.WithTimeout(ctx, options.StartTimeout)
 		defer cancel()
@@ -101,7 +96,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 			alive.leave()
 			return launched{err: err}
 		}
-		p, err := process.Start(spec, process.Options{OnStderr: heard, Ledger: l.session.spec.Ledger})
+		p, err := process.Start(spec, process.Options{OnStderr: func(line string) { (*ear.Load())(line) }, Ledger: session.spec.Ledger})
 		if err != nil {
 			release()
 			alive.leave()
@@ -122,18 +117,18 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		// However the actor ends, its process ends with it: the context is cancelled when it is killed, and
 		// when it ends in a panic.
 		unwatch := context.AfterFunc(ctx, func() { p.Kill() })
-		return launched{process: p, unwatch: unwatch, program: l.identify(ctx, spec), spec: spec}
+		return launched{process: p, unwatch: unwatch, program: identify(ctx, session, spec), spec: spec}
 	})
 }
 
 // identify says which program was started, while that comes up.
-func (l *loop) identify(ctx context.Context, spec process.Launch) process.Identity {
-	if l.session.spec.Audit == nil {
+func identify(ctx context.Context, s *Session, spec process.Launch) process.Identity {
+	if s.spec.Audit == nil {
 		return process.Identity{}
 	}
 	id, err := process.Identify(ctx, spec)
 	if err != nil {
-		l.log.Warn().Err(err).Msg("the CLI's version is not known")
+		s.spec.Logger.Warn().Str("session", s.name).Err(err).Msg("the CLI's version is not known")
 	}
 	return id
 }
@@ -161,10 +156,12 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	})
 	l.tellStarted(p)
 	self := c.Self()
-	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p, m.spec, l.options.MaxLineBytes) })
+	most := l.options.MaxLineBytes
+	c.Go("read CLI", func(ctx context.Context) message { return read(ctx, self, p, m.spec, most) })
 	outbox := make(chan []byte, 256)
 	l.outbox = outbox
 	c.Go("write CLI", func(ctx context.Context) message { return write(ctx, outbox, p) })
+	l.program = m.program
 	l.auditStarted(m.program)
 	switch {
 	case l.finished: // too late: it was given up
@@ -282,6 +279,10 @@ func (l *loop) becomeReady(c *actor.Context[message], answer *protocol.Initializ
 		reply.Send(struct{}{})
 	}
 	l.waiting = nil
+	if l.session.spec.waiting {
+		l.waitForSession(c)
+		return
+	}
 	for _, waiting := range l.controls {
 		l.onControl(c, waiting)
 	}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,6 +22,7 @@ type loop struct {
 	record  record // as of the start; kept in step with the desk's
 	process *process.Process
 	outbox  chan []byte
+	program process.Identity
 	unwatch func() bool             // takes back that the process is killed when the actor ends
 	waiting []actor.Reply[struct{}] // for it to be ready
 	ready   bool
@@ -29,6 +31,10 @@ type loop struct {
 	retried bool // the other of --session-id and --resume was tried
 	renamed bool // neither worked, and another session id was taken
 	proven  bool // the process had a good result
+
+	unattend func() bool                   // takes back what is done for the session when the actor ends
+	ear      *atomic.Pointer[func(string)] // hears what the process writes to stderr
+	waitedAs string                        // the name under which the process waited for the session; empty if it did not
 
 	account   string // who pays, for the governor
 	admission *admission
@@ -72,7 +78,7 @@ type loop struct {
 
 func newLoop(s *Session) *loop {
 	return &loop{
-		account: account(s.spec.Options),
+		account: account(s.spec.Options), ear: new(atomic.Pointer[func(string)]),
 		session: s, options: s.spec.Options, desk: s.desk, log: s.spec.Logger.With().Str("session", s.name).Logger(),
 		tools: make(map[string]*toolUse), requests: make(map[string]*request),
 		questions: make(map[string]context.CancelFunc), approvals: make(map[string]*pendingApproval), hosted: make(map[string]*hosted), timers: make(map[deadline]*actor.Timer),
@@ -101,6 +107,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		l.keeper.save(c, l, func(*actor.Context[message]) { m.reply.Send(struct{}{}) })
 	case control:
 		l.onControl(c, m)
+	case adopt:
+		l.onAdopt(c, m)
 	case admitted:
 		l.onAdmitted(c, m)
 	case launched:
@@ -134,7 +142,11 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 	case permitted:
 		l.onPermitted(c, m.permit)
 	case hibernate:
-		l.hibernate(c)
+		if l.session.spec.waiting {
+			l.makeRoom(c)
+		} else {
+			l.hibernate(c)
+		}
 	case quiet:
 		l.onDrain(m.reply)
 	case overdue:

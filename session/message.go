@@ -18,11 +18,16 @@ type message interface{ isMessage() }
 type (
 	// From handles.
 	awaitReady struct{ reply actor.Reply[struct{}] }
-	wake       struct{}
-	abandon    struct{ query *query }
-	interrupt  struct{ reply actor.Reply[struct{}] }
-	keep       struct{ reply actor.Reply[struct{}] }
-	control    struct {
+	adopt      struct { // by the actor of a process that waits
+		session *Session
+		from    string // the name under which it has waited
+		reply   actor.Reply[struct{}]
+	}
+	wake      struct{}
+	abandon   struct{ query *query }
+	interrupt struct{ reply actor.Reply[struct{}] }
+	keep      struct{ reply actor.Reply[struct{}] }
+	control   struct {
 		body  protocol.ControlBody
 		reply actor.Reply[*protocol.ControlResponse]
 	}
@@ -110,6 +115,7 @@ type (
 )
 
 func (awaitReady) isMessage()   {}
+func (adopt) isMessage()        {}
 func (wake) isMessage()         {}
 func (abandon) isMessage()      {}
 func (interrupt) isMessage()    {}

@@ -49,6 +49,9 @@ type Spec struct {
 	Spawned bool
 	// Budgets are those that Options.Budgets names.
 	Budgets []*Budget
+	// Warm has processes that wait for sessions of these options; nil: there are none. Their options must be the same: see
+	// Warm.Fits.
+	Warm *Warm
 	// Env is what the runtime itself wants in the CLI's environment; Options.Env comes before it.
 	Env map[string]string
 	// Audit gets every tool use, and holds each up until its intent is durable. nil: nobody does.
@@ -58,6 +61,8 @@ type Spec struct {
 	OnMoment func(Moment)
 	// Logger gets the session's life at info, what it recovered from at warn, frames' kinds at debug.
 	Logger zerolog.Logger
+
+	waiting bool // it is a process that waits to become a session
 }
 
 // Session is the handle of a session. It stays valid while the session's process, and the actor that owns
@@ -86,8 +91,7 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 	if spec.Path == "" {
 		spec.Path = "sessions/" + spec.Name
 	}
-	s := &Session{name: spec.Name, spec: spec, system: system, store: store{spec.StateDir}}
-	kept, err := s.store.load(spec.Name)
+	kept, err := store{spec.StateDir}.load(spec.Name)
 	if kept.Generation == 0 && spec.Options.SessionID != "" {
 		kept.SessionID = spec.Options.SessionID
 	}
@@ -99,16 +103,7 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 	if err != nil {
 		err = &StateError{Session: spec.Name, Cause: err}
 	}
-	s.desk = &desk{
-		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}), followers: make(map[*follower]struct{}), onMoment: spec.OnMoment, label: spec.Label,
-		info: Info{
-			Restarts: kept.Restarts,
-			Name:     spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
-			Generation: kept.Generation, Model: spec.Options.Model, Mode: string(spec.Options.PermissionMode),
-			CWD: spec.Options.CWD, Turns: kept.Turns, CostUSD: kept.Ledger.Spent, Budget: spec.Options.MaxBudgetUSD,
-			Budgets: slices.Clone(spec.Options.Budgets),
-		},
-	}
+	s := newSession(system, spec, kept)
 	s.recovered(kept, err)
 	for _, b := range spec.Budgets {
 		b.count(spec.Name, kept.Ledger.Spent)
@@ -138,6 +133,12 @@ func (s *Session) Start(ctx context.Context) (actor.PID, error) {
 	if err := s.awaitGone(ctx); err != nil {
 		return actor.PID{}, fmt.Errorf("start session %s: the process of the last generation is still there: %w", s.name, err)
 	}
+	if s.takeWarm(ctx) {
+		if pid, err := s.started(ctx, s.desk.current()); err == nil || ctx.Err() != nil {
+			return pid, err
+		}
+		// It has died in these milliseconds. That is not the session's doing: it gets a process of its own.
+	}
 	ref, err := actor.Spawn(s.system, actor.Spec{Name: s.spec.Path}, newLoop(s))
 	if err != nil {
 		return actor.PID{}, err
@@ -145,6 +146,11 @@ func (s *Session) Start(ctx context.Context) (actor.PID, error) {
 	s.desk.mu.Lock()
 	s.desk.actor = ref
 	s.desk.mu.Unlock()
+	return s.started(ctx, ref)
+}
+
+// started waits until an incarnation is ready. If it does not get there, nothing is left of it.
+func (s *Session) started(ctx context.Context, ref actor.Ref[message]) (actor.PID, error) {
 	if _, err := actor.Ask(ctx, ref, func(r actor.Reply[struct{}]) message { return awaitReady{r} }); err != nil {
 		if errors.Is(err, actor.ErrStopped) {
 			<-ref.Done()

@@ -176,6 +176,9 @@ func (d *daemon) options(cli session.CLI) understudy.Options {
 	for _, b := range d.cfg.Budgets {
 		o.Budgets = append(o.Budgets, session.BudgetSpec{Name: b.Name, LimitUSD: b.LimitUSD, Per: b.Per})
 	}
+	for _, t := range d.cfg.Templates {
+		o.Warm = append(o.Warm, understudy.WarmSpec{Template: t.Name, Options: prepared(d.cfg, t.Options), Count: t.Warm})
+	}
 	for _, p := range d.cfg.Pools {
 		o.Pools = append(o.Pools, understudy.PoolSpec{
 			Name: p.Name, Options: prepared(d.cfg, p.Options), Min: p.Min, Max: p.Max, MaxQueue: p.MaxQueue, IdleTimeout: p.IdleTimeout,

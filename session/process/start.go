@@ -195,6 +195,15 @@ func checkDir(dir string) error {
 	return nil
 }
 
+// Program is the path of the program that a launch starts, as it is found now.
+func (l Launch) Program() (string, error) {
+	env, err := l.Environ(os.Environ())
+	if err != nil {
+		return "", err
+	}
+	return findProgram(l.program(), os.Environ(), env)
+}
+
 // findProgram resolves a name on the runtime's PATH first, then on the child's: a PATH that is set for the tools
 // need not lead to the CLI. It never takes a program from the working directory.
 func findProgram(name string, parent, env []string) (string, error) {

@@ -40,7 +40,7 @@ func (l *log) begin() *batch {
 }
 
 // add appends a record that itself announces so many losses.
-func (b *batch) add(e encoded, lost uint64) {
+func (b *batch) add(e *encoded, lost uint64) {
 	b.lost += lost
 	head := format.Head{V: Version, Seq: b.tree.Size() + 1, Kind: string(e.kind), Session: e.session, Lost: b.lost}
 	if e.session != "" {

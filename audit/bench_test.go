@@ -123,7 +123,7 @@ func (p *plain) append(line []byte) error {
 }
 
 func benchFrame(b *testing.B) []byte {
-	e, err := encode(benchRecord(), newRedactor(nil, nil), levels{})
+	e, err := encode(benchRecord(), newRedactor(nil, nil), levels{}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func BenchmarkEncode(b *testing.B) {
 	r := benchRecord()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := encode(r, red, levels{}); err != nil {
+		if _, err := encode(r, red, levels{}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -149,7 +149,7 @@ func BenchmarkLog(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err := encode(benchRecord(), newRedactor(nil, nil), levels{})
+	e, err := encode(benchRecord(), newRedactor(nil, nil), levels{}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func BenchmarkLog(b *testing.B) {
 		}
 		batch := l.begin()
 		for range 1000 {
-			batch.add(e, 0)
+			batch.add(&e, 0)
 		}
 		if err := errors.Join(l.commit(batch), l.sign()); err != nil {
 			b.Fatal(err)

@@ -25,7 +25,7 @@ func TestDocumentedRecord(t *testing.T) {
 	r, err := decode([]byte(line))
 	require.NoError(t, err)
 	assert.Equal(t, ToolIntent, r.Kind)
-	e, err := encode(r, newRedactor(nil, nil), levels{})
+	e, err := encode(r, newRedactor(nil, nil), levels{}, nil)
 	require.NoError(t, err)
 	head := format.Head{V: r.V, Seq: r.Seq, Kind: string(r.Kind), Session: r.Session, SessionSeq: r.SessionSeq}
 	payload := append(head.Append(nil), e.rest...)

@@ -9,10 +9,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
-
-	"github.com/google/uuid"
 
 	"github.com/understudy-run/understudy/audit/internal/format"
 )
@@ -33,15 +32,11 @@ type encoded struct {
 	rest    []byte // what follows the head, without a newline
 }
 
-// encode redacts a record and makes the payload's part behind the head.
-func encode(r Record, red *redactor, levels levels) (encoded, error) {
-	if r.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return encoded{}, fmt.Errorf("make record id: %w", err)
-		}
-		r.ID = id.String()
-	}
+// tallies are kept for the next record: most of what encoding one would allocate.
+var tallies = sync.Pool{New: func() any { return new(tally) }}
+
+// encode redacts a record and makes the payload's part behind the head, in a buffer that it may get.
+func encode(r Record, red *redactor, levels levels, into []byte) (encoded, error) {
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
@@ -52,18 +47,27 @@ func encode(r Record, red *redactor, levels levels) (encoded, error) {
 	if bad(r.CostUSD) || bad(r.TotalCostUSD) {
 		return encoded{}, errors.New("encode record: a cost that is no number")
 	}
-	n := &tally{}
-	var detail json.RawMessage
+	n, _ := tallies.Get().(*tally)
+	defer n.release()
+	var detail []byte
 	if len(r.Detail) > 0 {
-		raw, err := json.Marshal(r.Detail)
-		if err != nil {
+		var err error
+		if detail, err = json.Marshal(r.Detail); err != nil {
 			return encoded{}, fmt.Errorf("encode detail: %w", err)
 		}
-		detail = body(raw, red, n)
 	}
 	session := cut(red.text(r.Session, n))
-	w := &fields{red: red, n: n, out: make([]byte, 0, 512+len(r.Input)+len(r.Output)+len(detail))}
-	w.text("id", r.ID)
+	w := fields{red: red, n: n, out: into[:0]}
+	if need := 512 + len(r.Input) + len(r.Output) + len(detail); cap(w.out) < need {
+		w.out = make([]byte, 0, need)
+	}
+	w.name("id")
+	if r.ID == "" {
+		w.out = appendID(append(w.out, '"'), r.Time)
+		w.out = append(w.out, '"')
+	} else {
+		w.value(r.ID)
+	}
 	w.name("time")
 	w.out = append(r.Time.UTC().AppendFormat(append(w.out, '"'), time.RFC3339Nano), '"')
 	w.number("mono_ns", r.MonoNS)
@@ -104,7 +108,7 @@ func encode(r Record, red *redactor, levels levels) (encoded, error) {
 	w.float("total_cost_usd", r.TotalCostUSD)
 	w.text("principal", r.Principal)
 	w.text("policy", r.Policy)
-	w.json("detail", detail)
+	w.json("detail", body(detail, red, n))
 	if len(n.counts) > 0 {
 		w.name("redactions")
 		for i, c := range n.counts {
@@ -181,7 +185,7 @@ func (w *fields) object(name string, inside func()) {
 	w.begun = true
 }
 
-// body prepares JSON of any size and origin. Redaction comes before the cut and the digest: neither may
+// body prepares JSON of any size and origin. It is valid as long as clean's is. Redaction comes before the cut and the digest: neither may
 // give a secret away.
 func body(raw []byte, red *redactor, n *tally) json.RawMessage {
 	if len(raw) == 0 {
@@ -198,18 +202,17 @@ func body(raw []byte, red *redactor, n *tally) json.RawMessage {
 	return append(short, '}')
 }
 
-// clean is redacted, compact JSON.
+// clean is redacted, compact JSON. It is valid until the next call with the same tally.
 func clean(raw []byte, red *redactor, n *tally) []byte {
 	if !utf8.Valid(raw) {
 		raw = bytes.ToValidUTF8(raw, []byte("\ufffd"))
 	}
-	var compact bytes.Buffer
-	compact.Grow(len(raw))
-	if err := json.Compact(&compact, raw); err != nil {
+	n.compact.Reset()
+	if err := json.Compact(&n.compact, raw); err != nil {
 		out := append([]byte(`{"malformed":true,"text":`), quote(red.text(string(raw), n))...)
 		return append(out, '}')
 	}
-	return red.json(compact.Bytes(), n)
+	return red.json(n.compact.Bytes(), n)
 }
 
 // cut shortens a text that has no business being long.

@@ -151,7 +151,7 @@ func (l *leveler) remember(key string, level Level) {
 	l.order = append(l.order, key)
 }
 
-// body is what of an input or output is written.
+// body is what of an input or output is written. It is valid until the next call with the same tally.
 func (level Level) body(raw []byte, red *redactor, n *tally) json.RawMessage {
 	if len(raw) == 0 {
 		return nil

@@ -50,7 +50,7 @@ func (r *redactor) suspicious(s string) bool {
 	if strings.IndexByte(s, '\\') >= 0 {
 		return true
 	}
-	return patternWords.in(s) != 0 || hasSecretField(s)
+	return wordsIn(patternWords, s) != 0 || hasSecretField(s)
 }
 
 // patternWords has the words of each pattern.
@@ -67,7 +67,7 @@ func matches(s string) (found []span) {
 	if len(s) < shortest {
 		return nil
 	}
-	present := patternWords.in(s)
+	present := wordsIn(patternWords, s)
 	for i := 0; present != 0; i, present = i+1, present>>1 {
 		p := &patterns[i]
 		if present&1 == 0 {
@@ -88,13 +88,13 @@ var secretFields = map[string]bool{
 	"idtoken": true, "privatekey": true, "secretkey": true, "secretaccesskey": true,
 }
 
-func secretField(name []byte) bool {
+func secretField[T string | []byte](name T) bool {
 	if len(name) > 40 {
 		return false
 	}
 	plain := make([]byte, 0, 40)
-	for _, c := range name {
-		switch {
+	for i := range len(name) {
+		switch c := name[i]; {
 		case c == '_' || c == '-':
 		case 'A' <= c && c <= 'Z':
 			plain = append(plain, c+'a'-'A')
@@ -106,15 +106,16 @@ func secretField(name []byte) bool {
 }
 
 // hasSecretField reports whether a field of JSON without escapes is secret by its name.
-func hasSecretField(s string) bool {
-	for {
-		i := strings.Index(s, `":`)
-		if i < 0 {
-			return false
+func hasSecretField[T string | []byte](s T) bool {
+	start := -1 // of the name, if one is being read
+	for i := 0; i+1 < len(s); i++ {
+		if s[i] != '"' {
+			continue
 		}
-		if start := strings.LastIndexByte(s[:i], '"'); start >= 0 && secretField([]byte(s[start+1:i])) {
+		if s[i+1] == ':' && start >= 0 && secretField(s[start:i]) {
 			return true
 		}
-		s = s[i+2:]
+		start = i + 1
 	}
+	return false
 }

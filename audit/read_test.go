@@ -165,7 +165,7 @@ func TestFollowOverAnAbandonedWrite(t *testing.T) {
 
 // nextAfter is the payload of a record that may follow what a log has.
 func nextAfter(t *testing.T, dir string, r Record) []byte {
-	e, err := encode(r, newRedactor(nil, nil), levels{})
+	e, err := encode(r, newRedactor(nil, nil), levels{}, nil)
 	require.NoError(t, err)
 	last, err := Tail(dir, 1)
 	require.NoError(t, err)

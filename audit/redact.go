@@ -23,13 +23,29 @@ const (
 
 // redactor replaces secret values. It is immutable.
 type redactor struct {
-	secrets []string
-	salt    []byte
-	plain   bool // known values only, no patterns
+	secrets     []string
+	secretBytes [][]byte // the same
+	salt        []byte
+	plain       bool // known values only, no patterns
 }
 
-// tally counts what was replaced in one record.
-type tally struct{ counts []Redaction }
+// tally counts what was replaced in one record, and has room for what redacting it needs.
+type tally struct {
+	counts  []Redaction
+	compact bytes.Buffer // see clean
+	layer   []byte       // see harmlessJSON
+}
+
+// maxTally bounds the memory that is kept for the next record.
+const maxTally = 256 << 10
+
+// release gives it back to tallies.
+func (n *tally) release() {
+	n.counts = nil
+	if n.compact.Cap()+cap(n.layer) <= maxTally {
+		tallies.Put(n)
+	}
+}
 
 func (n *tally) add(rule string) {
 	for i := range n.counts {
@@ -56,6 +72,9 @@ func newRedactor(values []string, salt []byte) *redactor {
 	}
 	slices.Sort(r.secrets)
 	r.secrets = slices.Compact(r.secrets)
+	for _, secret := range r.secrets {
+		r.secretBytes = append(r.secretBytes, []byte(secret))
+	}
 	return r
 }
 
@@ -63,10 +82,18 @@ func (r *redactor) with(values []string) *redactor {
 	return newRedactor(append(slices.Clone(values), r.secrets...), r.salt)
 }
 
-func (r *redactor) salted(salt []byte) *redactor { return &redactor{r.secrets, salt, r.plain} }
+func (r *redactor) salted(salt []byte) *redactor {
+	salted := *r
+	salted.salt = salt
+	return &salted
+}
 
 // valuesOnly leaves patterns alone.
-func (r *redactor) valuesOnly() *redactor { return &redactor{r.secrets, r.salt, true} }
+func (r *redactor) valuesOnly() *redactor {
+	plain := *r
+	plain.plain = true
+	return &plain
+}
 
 // mark is what a secret is replaced by: equal secrets of one log have equal marks, and nobody without the
 // log's salt can try values.
@@ -78,6 +105,24 @@ func (r *redactor) mark(rule, secret string) string {
 
 // text redacts a string that will be written as a JSON string.
 func (r *redactor) text(s string, n *tally) string {
+	if r.harmless(s) {
+		return s
+	}
+	return r.textThoroughly(s, n)
+}
+
+// harmless reports what most texts are: that nothing in it needs an escape, so that it is its own JSON and there is but
+// one layer of it, and that neither a value nor a pattern is in it. All else is looked at thoroughly.
+func (r *redactor) harmless(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return false
+		}
+	}
+	return len(s) < min(minSecret, shortest) || !r.in(s) && (r.plain || wordsIn(patternWords, s) == 0)
+}
+
+func (r *redactor) textThoroughly(s string, n *tally) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\ufffd")
 	}
@@ -105,6 +150,45 @@ func escaped(c rune) bool {
 
 // json redacts compact, valid JSON: its strings, keys too, and numbers. All else stays byte for byte.
 func (r *redactor) json(raw []byte, n *tally) []byte {
+	if r.harmlessJSON(raw, n) {
+		return raw
+	}
+	return r.jsonThoroughly(raw, n)
+}
+
+// harmlessJSON is harmless for compact, valid JSON. With its escapes undone it must not have another layer of them, and
+// they must be those with which its strings would be written anew.
+func (r *redactor) harmlessJSON(raw []byte, n *tally) bool {
+	layer := raw
+	if i := bytes.IndexByte(raw, '\\'); i >= 0 {
+		layer = append(n.layer[:0], raw[:i]...)
+		for ; i < len(raw); i++ {
+			c := raw[i]
+			if c == '\\' && i+1 < len(raw) {
+				i++
+				if c = simpleEscapes[raw[i]]; c == 0 {
+					return false
+				}
+			}
+			layer = append(layer, c)
+		}
+		n.layer = layer
+		// Where a line or paragraph separator is written as it is, writing the string anew would escape it.
+		if r.inBytes(raw) || bytes.Contains(raw, []byte("\u2028")) || bytes.Contains(raw, []byte("\u2029")) {
+			return false
+		}
+	}
+	return !r.inBytes(layer) && (r.plain || wordsIn(patternWords, layer) == 0 && !hasSecretField(layer))
+}
+
+// simpleEscapes are the escapes that quote writes, but for that of the backslash.
+var simpleEscapes = [256]byte{'"': '"', 'n': '\n', 'r': '\r', 't': '\t', 'b': '\b', 'f': '\f'}
+
+func (r *redactor) inBytes(b []byte) bool {
+	return slices.ContainsFunc(r.secretBytes, func(secret []byte) bool { return bytes.Contains(b, secret) })
+}
+
+func (r *redactor) jsonThoroughly(raw []byte, n *tally) []byte {
 	text := string(raw)
 	if len(r.secrets) == 0 && !r.suspicious(text) || bytes.IndexByte(raw, '\\') < 0 && !r.in(text) && !r.suspicious(text) {
 		return raw

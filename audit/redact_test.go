@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -91,6 +93,61 @@ func spell(t *rapid.T, s string) string {
 	return out.String()
 }
 
+// What is found harmless at a glance is what a thorough look leaves as it is.
+func TestHarmlessIsWhatAThoroughLookLeavesAlone(t *testing.T) {
+	alphabet := rapid.StringOfN(rapid.RuneFrom([]rune("abcdefgh \"\\/\n\t\b\x7f<\u00e9\u2028\U0001f511{}:,sk-ant")), 0, 40, -1)
+	parts := []string{
+		"abcdefgh", `abc\def"gh`, "sk-ant-api03-abcdefgh", "https://u:pw@host", `{"password":"x"}`, `{"a":{"api_key":"b"}}`, "abcdefg\\", "\u2028abcdefgh",
+	}
+	seen := 0
+	rapid.Check(t, func(t *rapid.T) {
+		secrets := rapid.SliceOfN(rapid.SampledFrom([]string{"abcdefgh", `abc\def"gh`, "abcdefg\\", "\nabcdefg", `\nabcdefg`, "\u2028abcdefgh", "12345678"}), 0, 3).Draw(t, "secrets")
+		red := newRedactor(secrets, []byte("salt"))
+		if rapid.Bool().Draw(t, "values only") {
+			red = red.valuesOnly()
+		}
+		s := alphabet.Draw(t, "text") + rapid.SampledFrom(append(parts, "", "", "")).Draw(t, "part") + alphabet.Draw(t, "more")
+		n := &tally{}
+		if red.harmless(s) {
+			seen++
+			if got := red.textThoroughly(s, n); got != s || len(n.counts) > 0 {
+				t.Fatalf("%q was found harmless, and is redacted to %q", s, got)
+			}
+		}
+		raw := []byte(spell(t, s))
+		if rapid.Bool().Draw(t, "as others write it") {
+			raw = quote(s)
+		}
+		raw = append(append([]byte(`{"k":12345,"`), raw[1:]...), []byte(`:[true,`+string(raw)+`]}`)...)
+		if !json.Valid(raw) {
+			t.Fatalf("%s", raw)
+		}
+		before := string(raw)
+		if red.harmlessJSON(raw, n) {
+			seen++
+			if got := red.jsonThoroughly(raw, n); string(got) != before || len(n.counts) > 0 {
+				t.Fatalf("%s was found harmless, and is redacted to %s", before, got)
+			}
+		}
+	})
+	assert.Positive(t, seen, "nothing was found harmless")
+}
+
+func TestRecordID(t *testing.T) {
+	at := time.Date(2026, 11, 26, 15, 0, 0, 123e6, time.UTC)
+	seen := make(map[string]bool)
+	for range 1000 {
+		id, err := uuid.Parse(string(appendID(nil, at)))
+		require.NoError(t, err)
+		assert.EqualValues(t, 7, id.Version())
+		assert.Equal(t, uuid.RFC4122, id.Variant())
+		seconds, ns := id.Time().UnixTime()
+		assert.Equal(t, at.UnixMilli(), time.Unix(seconds, ns).UnixMilli())
+		seen[id.String()] = true
+	}
+	assert.Len(t, seen, 1000)
+}
+
 var texts = rapid.StringOfN(rapid.RuneFrom([]rune("abc \"\\/\n\t<\u00e9\u2028\U0001f511{}:,")), 0, 30, -1)
 
 // leaks looks for a secret in JSON: in all its strings, as deep as JSON is in them, and in the bytes.
@@ -150,7 +207,7 @@ func noSecretGetsThrough(t *rapid.T) {
 	if rapid.Bool().Draw(t, "big") {
 		r.Output = json.RawMessage(`[` + strings.Repeat(value+",", 1+maxBody/len(value)) + `0]`)
 	}
-	e, err := encode(r, newRedactor([]string{secret}, nil), levels{})
+	e, err := encode(r, newRedactor([]string{secret}, nil), levels{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +228,7 @@ func TestNothingElseIsTouched(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := texts.Draw(t, "text")
 		raw := `{` + spell(t, s) + `:[` + spell(t, s) + `,1.50]}`
-		e, err := encode(Record{Kind: ToolIntent, Tool: s, Input: json.RawMessage(raw)}, newRedactor([]string{"Sksecret"}, nil), levels{})
+		e, err := encode(Record{Kind: ToolIntent, Tool: s, Input: json.RawMessage(raw)}, newRedactor([]string{"Sksecret"}, nil), levels{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

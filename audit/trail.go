@@ -252,7 +252,7 @@ func lossReason(err error) string {
 }
 
 func (t *Trail) append(ctx context.Context, r Record) error {
-	e, err := t.entry(r, false)
+	e, err := t.entry(&r, false)
 	if err != nil {
 		return err
 	}
@@ -287,6 +287,7 @@ func (t *Trail) append(ctx context.Context, r Record) error {
 			if err != nil {
 				return &settledError{err}
 			}
+			e.recycle()
 			return nil
 		}
 	}
@@ -297,7 +298,7 @@ func (t *Trail) append(ctx context.Context, r Record) error {
 // the caller is encoding and redaction: microseconds, or a few milliseconds for each MiB of a large body.
 func (t *Trail) Post(r Record) {
 	at := time.Now()
-	e, err := t.entry(r, true)
+	e, err := t.entry(&r, true)
 	if err != nil {
 		t.lose(r.Kind, at, lossInvalid)
 		return
@@ -370,8 +371,21 @@ func (t *Trail) Status() Status {
 	return s
 }
 
+// entries are kept for the next record, with their channel and the buffer of what was encoded: only those whose Append
+// has had its outcome, so that nobody else has them.
+var entries = sync.Pool{New: func() any { return &entry{done: make(chan error, 1)} }}
+
+// maxEntry bounds the memory that is kept for the next record.
+const maxEntry = 16 << 10
+
+func (e *entry) recycle() {
+	if cap(e.rest) <= maxEntry {
+		entries.Put(e)
+	}
+}
+
 // entry checks and encodes a record.
-func (t *Trail) entry(r Record, post bool) (*entry, error) {
+func (t *Trail) entry(r *Record, post bool) (*entry, error) {
 	if own, known := kinds[r.Kind]; !known || own {
 		return nil, fmt.Errorf("kind %.40q: expected one of the Kind constants that do not begin with log", r.Kind)
 	}
@@ -379,11 +393,13 @@ func (t *Trail) entry(r Record, post bool) (*entry, error) {
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	e, err := encode(r, t.redactor.Load(), t.levels.levels(&r))
+	e, _ := entries.Get().(*entry)
+	encoded, err := encode(*r, t.redactor.Load(), t.levels.levels(r), e.rest)
 	if err != nil {
 		return nil, err
 	}
-	return &entry{encoded: e, at: r.Time, post: post, done: make(chan error, 1)}, nil
+	e.encoded, e.at, e.post = encoded, r.Time, post
+	return e, nil
 }
 
 // wait returns the incarnation that takes records, as soon as there is one.

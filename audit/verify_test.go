@@ -416,13 +416,13 @@ func FuzzChanged(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	e, err := encode(Record{Kind: ToolIntent, Session: "a", Input: json.RawMessage(`{"x":"y"}`)}, newRedactor(nil, nil), levels{})
+	e, err := encode(Record{Kind: ToolIntent, Session: "a", Input: json.RawMessage(`{"x":"y"}`)}, newRedactor(nil, nil), levels{}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
 	b := l.begin()
 	for range 5 {
-		b.add(e, 0)
+		b.add(&e, 0)
 	}
 	if err := l.commit(b); err != nil {
 		f.Fatal(err)

@@ -47,8 +47,8 @@ func newWords(sets [][]string) *words {
 	return w
 }
 
-// in returns the sets of which a word is in s.
-func (w *words) in(s string) uint32 {
+// wordsIn returns the sets of which a word is in s.
+func wordsIn[T string | []byte](w *words, s T) uint32 {
 	state, found := uint16(0), uint32(0)
 	for i := range len(s) {
 		state = w.next[state][s[i]]

@@ -14,7 +14,7 @@ func TestWords(t *testing.T) {
 		sets := rapid.SliceOfN(rapid.SliceOfN(word, 1, 3), 1, 5).Draw(t, "sets")
 		w := newWords(sets)
 		s := text.Draw(t, "text")
-		got := w.in(s)
+		got := wordsIn(w, s)
 		for i, set := range sets {
 			want := false
 			for _, word := range set {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ type entry struct {
 	post  bool // nobody waits
 	state atomic.Int32
 	done  chan error // room for one
+
+	owner          atomic.Pointer[incarnation] // who has to settle it; changed under the owner's mu
+	previous, next *entry                      // of the same owner, under its mu
 }
 
 // The states of an entry somebody waits for.
@@ -46,6 +50,8 @@ type (
 		final    bool
 		full     bool // the disk is
 		unsigned bool // there are records that no checkpoint covers
+		panicked bool
+		spare    []*entry // room for the next batch
 	}
 )
 
@@ -73,7 +79,7 @@ type incarnation struct {
 
 	mu          sync.Mutex
 	over        bool
-	outstanding map[*entry]struct{}
+	outstanding *entry // the first of them
 }
 
 // admit makes the incarnation responsible for an entry.
@@ -83,7 +89,12 @@ func (in *incarnation) admit(e *entry) bool {
 	if in.over {
 		return false
 	}
-	in.outstanding[e] = struct{}{}
+	e.owner.Store(in)
+	e.previous, e.next = nil, in.outstanding
+	if e.next != nil {
+		e.next.previous = e
+	}
+	in.outstanding = e
 	return true
 }
 
@@ -91,17 +102,39 @@ func (in *incarnation) admit(e *entry) bool {
 func (in *incarnation) withdraw(e *entry) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	_, there := in.outstanding[e]
-	delete(in.outstanding, e)
-	return there
+	return in.unlink(e)
 }
 
-// settle gives entries their outcome, unless they have it.
+// unlink is called with in.mu held.
+func (in *incarnation) unlink(e *entry) bool {
+	if e.owner.Load() != in { // it may be on its way again by now, and somebody else's
+		return false
+	}
+	if e.previous != nil {
+		e.previous.next = e.next
+	} else {
+		in.outstanding = e.next
+	}
+	if e.next != nil {
+		e.next.previous = e.previous
+	}
+	e.previous, e.next = nil, nil
+	e.owner.Store(nil)
+	return true
+}
+
+// settle gives entries their outcome, unless they have it. Nobody may look at an entry after that: it may be used again.
 func (in *incarnation) settle(batch []*entry, err error) {
+	in.mu.Lock()
+	ours := batch[:0] // the batch is not needed any more
 	for _, e := range batch {
-		if in.withdraw(e) {
-			in.trail.settle(e, err)
+		if in.unlink(e) {
+			ours = append(ours, e)
 		}
+	}
+	in.mu.Unlock()
+	for _, e := range ours {
+		in.trail.settle(e, err)
 	}
 }
 
@@ -133,7 +166,6 @@ func (t *Trail) settle(e *entry, err error) {
 func (t *Trail) spawn(l *log) (actor.PID, error) {
 	in := &incarnation{
 		trail: t, log: l, begun: make(chan struct{}), released: make(chan struct{}),
-		outstanding: make(map[*entry]struct{}),
 	}
 	// Beside the records, of which there are no more than queueSize on their way, one flush may wait.
 	ref, err := actor.Spawn(t.system, actor.Spec{Name: t.options.Name, Mailbox: queueSize + 1}, &writer{in: in})
@@ -179,7 +211,7 @@ func (in *incarnation) bury() {
 	in.mu.Lock()
 	in.over = true
 	var rest []*entry
-	for e := range in.outstanding {
+	for e := in.outstanding; e != nil; e = e.next {
 		rest = append(rest, e)
 	}
 	in.mu.Unlock()
@@ -195,6 +227,7 @@ func (in *incarnation) bury() {
 type writer struct {
 	in      *incarnation
 	pending []*entry
+	spare   []*entry // room for pending
 	writing bool
 	timer   *actor.Timer // until a failed file, or a full disk, is tried again
 	signing *actor.Timer // until a checkpoint is due
@@ -232,9 +265,12 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 	case drained:
 		w.drained = true
 	case wrote:
-		w.writing = false
+		w.writing, w.spare = false, m.spare
 		w.broken, w.full = m.err != nil, m.full
 		switch {
+		case m.panicked:
+			c.Exit(m.err)
+			return
 		case m.final && m.err == nil:
 			c.Exit(w.reason)
 			return
@@ -268,12 +304,32 @@ func (w *writer) next(c *actor.Context[message]) {
 		return
 	}
 	order := order{batch: w.pending, again: !waiting || w.drained, room: w.room || w.drained, final: w.drained}
-	w.pending, w.writing, w.probe, w.room = nil, true, false, false
-	in := w.in
-	c.Go("write audit records", func(context.Context) message { // blocks as long as the disk does
-		return in.write(order)
-	})
+	w.pending, w.spare, w.writing, w.probe, w.room = w.spare[:0], nil, true, false, false
+	// It blocks as long as the disk does. With one record at a time it runs where the actor did.
+	written := &writeErrand{in: w.in, order: order}
+	c.Dispatch(&written.dispatched, written)
 }
+
+// writeErrand is the write of a batch, in a goroutine.
+type writeErrand struct {
+	dispatched actor.Dispatched[message]
+	in         *incarnation
+	order      order
+}
+
+var _ actor.Errand[message] = (*writeErrand)(nil)
+
+func (w *writeErrand) Run(context.Context) message { return w.in.write(w.order) }
+
+func (w *writeErrand) Failed(reason error) message {
+	if panicked, ok := errors.AsType[*actor.PanicError](reason); ok {
+		panicked.Where = "write audit records"
+	}
+	return wrote{err: reason, panicked: true}
+}
+
+// Late is not called: no write is abandoned.
+func (w *writeErrand) Late(message) {}
 
 // order is what the actor has its goroutine do.
 type order struct {
@@ -289,7 +345,7 @@ func (in *incarnation) write(o order) (result wrote) {
 	in.file.Lock()
 	defer in.file.Unlock()
 	t := in.trail
-	result.final = o.final
+	result.final, result.spare = o.final, o.batch
 	settled := false
 	defer func() {
 		if !settled { // a panic: the actor ends with it
@@ -298,10 +354,11 @@ func (in *incarnation) write(o order) (result wrote) {
 			in.settle(o.batch, result.err)
 		}
 	}()
-	refused, err := in.commit(o)
-	in.settle(refused, ErrFull)
-	in.settle(o.batch, err) // but for those that are settled
+	refused, err := in.commit(&o)
 	settled = true
+	in.settle(refused, ErrFull)
+	in.settle(o.batch, err)
+	clear(result.spare)
 	if err == nil && in.log != nil {
 		err = in.sign(o.final)
 	}
@@ -320,8 +377,8 @@ func (in *incarnation) write(o order) (result wrote) {
 	return result
 }
 
-// commit writes a batch, or what of it a full disk has room for.
-func (in *incarnation) commit(o order) (refused []*entry, err error) {
+// commit writes a batch, or what of it a full disk has room for: then it takes out of it what is refused.
+func (in *incarnation) commit(o *order) (refused []*entry, err error) {
 	t := in.trail
 	if in.log == nil {
 		if !in.ref.Alive() { // killed, and the file closed before this goroutine came to run
@@ -369,7 +426,7 @@ func (in *incarnation) commit(o order) (refused []*entry, err error) {
 	g := t.losses.take()
 	fail := func(err error) ([]*entry, error) {
 		t.losses.putBack(g)
-		return nil, err
+		return refused, err
 	}
 	if rotated != nil {
 		if err := t.addOwn(b, *rotated); err != nil {
@@ -393,12 +450,16 @@ func (in *incarnation) commit(o order) (refused []*entry, err error) {
 	if err := t.addGap(b, g); err != nil {
 		return fail(err)
 	}
+	if l.full {
+		o.batch = slices.DeleteFunc(o.batch, func(e *entry) bool {
+			if !lastWords[e.kind] {
+				refused = append(refused, e)
+			}
+			return !lastWords[e.kind]
+		})
+	}
 	for _, e := range o.batch {
-		if l.full && !lastWords[e.kind] {
-			refused = append(refused, e)
-			continue
-		}
-		b.add(e.encoded, 0)
+		b.add(&e.encoded, 0)
 	}
 	if o.final {
 		if err := t.addOwn(b, Record{Kind: LogClosed}); err != nil {
@@ -406,7 +467,7 @@ func (in *incarnation) commit(o order) (refused []*entry, err error) {
 		}
 	}
 	if err := t.finish(l, b, g); err != nil {
-		return nil, err
+		return refused, err
 	}
 	if room {
 		t.mended()
@@ -522,7 +583,7 @@ func (t *Trail) finish(l *log, b *batch, g *gap) error {
 func (t *Trail) addOwn(b *batch, r Record) error {
 	r.Runtime, r.Actor = t.options.Runtime, t.options.Name
 	r.MonoNS = time.Since(began).Nanoseconds()
-	e, err := encode(r, t.redactor.Load().valuesOnly(), levels{})
+	e, err := encode(r, t.redactor.Load().valuesOnly(), levels{}, nil)
 	if err != nil {
 		return fmt.Errorf("audit log %s: %w", t.options.Dir, err)
 	}
@@ -530,7 +591,7 @@ func (t *Trail) addOwn(b *batch, r Record) error {
 	if n, ok := r.Detail["count"].(uint64); ok && r.Kind == LogGap {
 		lost = n
 	}
-	b.add(e, lost)
+	b.add(&e, lost)
 	return nil
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -137,7 +139,14 @@ type VerifyOptions struct {
 // segments that are missing or exchanged. That a log was rolled back to an earlier state as a whole, or
 // written anew by somebody with its key, shows against VerifyOptions.Anchor only.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
-	v := &verification{dir: dir, report: &Report{Findings: []Finding{}}}
+	return newVerification(dir).verify(ctx, o)
+}
+
+func newVerification(dir string) *verification {
+	return &verification{dir: dir, report: &Report{Findings: []Finding{}}, blockSize: blockSize, many: manyBlocks}
+}
+
+func (v *verification) verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	if err := v.prepare(o); err != nil {
 		return nil, err
 	}
@@ -152,9 +161,11 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
 }
 
 type verification struct {
-	dir    string
-	report *Report
-	key    note.Verifier
+	dir       string
+	report    *Report
+	key       note.Verifier
+	blockSize int
+	many      int64 // from where on several blocks are checked at the same time
 
 	segments   []uint64
 	anchors    []format.Checkpoint // of those in checker, the ones from elsewhere
@@ -299,27 +310,47 @@ func (e *KeyError) Unwrap() error { return e.Err }
 
 // checkpoints reads a file of them.
 func (v *verification) checkpoints(data []byte, name string, unfinished Class) (found []format.Checkpoint) {
+	type signed struct {
+		at   int64
+		note []byte
+		c    format.Checkpoint
+		err  error
+	}
+	var all []signed
 	total := int64(len(data))
+	cut := int64(-1)
 	for len(data) > 0 {
 		at := total - int64(len(data))
-		signed, rest, err := format.NextCheckpoint(data)
+		note, rest, err := format.NextCheckpoint(data)
 		if err != nil {
-			if unfinished == Torn && writing(v.dir) {
-				return found
+			cut = at
+			break
+		}
+		all, data = append(all, signed{at: at, note: note}), rest
+	}
+	// To check a signature takes as long as a hundred records.
+	var checking sync.WaitGroup
+	const atOnce = 32
+	for some := range slices.Chunk(all, atOnce) {
+		checking.Go(func() {
+			for i := range some {
+				some[i].c, some[i].err = format.OpenCheckpoint(some[i].note, v.key)
 			}
-			v.find(unfinished, 0, name, at, "a checkpoint without its end")
-			return found
-		}
-		data = rest
-		c, err := format.OpenCheckpoint(signed, v.key)
+		})
+	}
+	checking.Wait()
+	for _, s := range all {
 		switch {
-		case err != nil:
-			v.find(Tampered, 0, name, at, "a checkpoint that was changed, or is signed with another key: %v", err)
-		case c.Origin != v.key.Name():
-			v.find(Tampered, 0, name, at, "a checkpoint of another log, %.60q", c.Origin)
+		case s.err != nil:
+			v.find(Tampered, 0, name, s.at, "a checkpoint that was changed, or is signed with another key: %v", s.err)
+		case s.c.Origin != v.key.Name():
+			v.find(Tampered, 0, name, s.at, "a checkpoint of another log, %.60q", s.c.Origin)
 		default:
-			found = append(found, c)
+			found = append(found, s.c)
 		}
+	}
+	if cut >= 0 && !(unfinished == Torn && writing(v.dir)) {
+		v.find(unfinished, 0, name, cut, "a checkpoint without its end")
 	}
 	return found
 }
@@ -436,10 +467,32 @@ func (v *verification) segment(ctx context.Context, i int) error {
 			end, abandoned = next.Previous.End, next.Previous.Abandoned
 		}
 	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return &FileError{path, "look at file", err}
+	}
+	if end >= 0 {
+		size = min(size, end)
+	}
+	if begin > 0 && size-begin >= v.many {
+		for b := range blocks(f, begin, size, v.blockSize, v.checker.Sizes(), &begin) {
+			v.block(b, name)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+	}
+	// What is left is the end, or damage and what comes after it.
 	s := newScanner(f, path, begin, end)
 	s.failed = begin == 0
-	for one := range ahead(s, v.invariants != nil) {
-		if errors.As(one.err, &damage) {
+	var leaf format.Leaf
+	var head format.Head
+	for {
+		payload, offset, err := s.next()
+		if err == io.EOF {
+			break
+		}
+		if errors.As(err, &damage) {
 			if last && v.checker.Size() >= v.known {
 				v.torn(f, name, damage)
 				v.stopped = true
@@ -448,9 +501,12 @@ func (v *verification) segment(ctx context.Context, i int) error {
 			v.find(Tampered, v.checker.Size()+1, name, damage.Offset, "no record: %v", damage.Err)
 			continue
 		}
-		if one.err != nil {
-			return one.err
+		if err != nil {
+			return err
 		}
+		one := scanned{offset: offset, payload: payload, leaf: leaf.Hash(payload)}
+		one.head, one.ok = format.ParseHead(payload, head)
+		head = one.head
 		v.record(&one, name)
 		if v.checker.Size()&0xfff == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -472,6 +528,22 @@ func (v *verification) segment(ctx context.Context, i int) error {
 		v.find(Tampered, 0, name, end, "%d bytes follow the end", over)
 	}
 	return nil
+}
+
+// block compares the records of a block: all at once if there is nothing special about them.
+func (v *verification) block(b *block, name string) {
+	if len(b.frames) == 0 || !b.plain || b.frames[0].head.Seq != v.checker.Size()+1 || b.frames[0].head.Lost != v.lost || v.invariants != nil {
+		for i := range b.frames {
+			v.record(&b.frames[i], name)
+		}
+		return
+	}
+	for i := range b.parts {
+		if m := v.checker.AddRun(b.parts[i].leaves, b.parts[i].subtrees); m != nil {
+			v.mismatch(m)
+		}
+	}
+	v.foreign = true
 }
 
 // torn reports an unfinished end, unless somebody is writing it.

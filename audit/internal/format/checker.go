@@ -56,6 +56,29 @@ func (c *Checker) Add(leaf Hash) *Mismatch {
 	return c.compare()
 }
 
+// AddRun is Add for records of which at most the last one is that of a checkpoint, with the subtrees they make.
+func (c *Checker) AddRun(leaves []Hash, subtrees []Subtree) *Mismatch {
+	for _, s := range subtrees {
+		c.tree.AddSubtree(s)
+	}
+	if c.failed {
+		return nil
+	}
+	if c.next < len(c.signed) {
+		c.since = append(c.since, leaves...)
+	}
+	return c.compare()
+}
+
+// Sizes are those of the checkpoints, sorted.
+func (c *Checker) Sizes() []uint64 {
+	sizes := make([]uint64, len(c.signed))
+	for i, s := range c.signed {
+		sizes[i] = s.Size
+	}
+	return sizes
+}
+
 // Fail says that the tree is not to be compared any more.
 func (c *Checker) Fail() { c.failed, c.since = true, nil }
 

@@ -57,6 +57,38 @@ func (f *Frontier) Add(leaf Hash, stored []Hash) []Hash {
 	return stored
 }
 
+// Subtree is a complete part of a tree: 2^Level records.
+type Subtree struct {
+	Level int
+	Root  Hash
+}
+
+// Subtrees appends to into the largest complete subtrees that some records have within a tree, in order. before is how
+// many records the tree has before them.
+func Subtrees(before uint64, leaves []Hash, into []Subtree) []Subtree {
+	for i, leaf := range leaves {
+		s := Subtree{0, leaf}
+		for n := before + uint64(i); n&1 == 1 && len(into) > 0 && into[len(into)-1].Level == s.Level; n >>= 1 {
+			s = Subtree{s.Level + 1, tlog.NodeHash(into[len(into)-1].Root, s.Root)}
+			into = into[:len(into)-1]
+		}
+		into = append(into, s)
+	}
+	return into
+}
+
+// AddSubtree appends a subtree as Add would its records one after the other. The tree's size is a multiple of the
+// subtree's.
+func (f *Frontier) AddSubtree(s Subtree) {
+	root := s.Root
+	for n := f.size >> s.Level; n&1 == 1; n >>= 1 {
+		root = tlog.NodeHash(f.nodes[len(f.nodes)-1], root)
+		f.nodes = f.nodes[:len(f.nodes)-1]
+	}
+	f.nodes = append(f.nodes, root)
+	f.size += 1 << s.Level
+}
+
 // Root is the hash of the tree.
 func (f *Frontier) Root() Hash {
 	if f.size == 0 {
@@ -89,6 +121,13 @@ type Leaf struct{ buffer []byte }
 func (l *Leaf) Hash(payload []byte) Hash {
 	l.buffer = append(append(l.buffer[:0], 0), payload...)
 	return sha256.Sum256(l.buffer)
+}
+
+// LeafInFrame is the hash of a frame's payload as a record of the tree. It changes the frame's checksum.
+func LeafInFrame(frame []byte) Hash {
+	// What a record's hash has before its payload stands where the payload is already.
+	frame[HeaderSize-1] = 0
+	return sha256.Sum256(frame[HeaderSize-1 : len(frame)-1])
 }
 
 // ErrMissingHash says that a hash is not stored.

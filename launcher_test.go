@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,31 +41,98 @@ func fakeDocker(t *testing.T) {
 	})
 }
 
+// podmanImage is made of this host's own programs: nothing can be pulled in a test.
+var podmanImage = sync.OnceValues(func() ([]byte, error) {
+	return exec.Command("session/process/testdata/image", "localhost/understudy-test").CombinedOutput()
+})
+
+// podman is a launcher for the CLI, which is mounted.
+func podman(t *testing.T, cli string) process.Launcher {
+	t.Helper()
+	if _, err := exec.LookPath("podman"); err != nil {
+		t.Skip("podman is not installed")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("podman is tested as root")
+	}
+	if out, err := podmanImage(); err != nil {
+		t.Skipf("podman does not work here: %v %s", err, out)
+	}
+	l := process.Launcher{
+		Kind: process.LaunchPodman, Image: "localhost/understudy-test", Network: "host", Mounts: []string{filepath.Dir(cli) + ":" + filepath.Dir(cli) + ":ro"},
+	}
+	for _, l.Args = range [][]string{nil, {"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}} { // where root may not raise limits
+		out, err := exec.Command("podman", append(append([]string{"run", "--rm", "--init", "--network", "host", "--entrypoint", "sh"}, l.Args...), l.Image, "-c", "exit 0")...).CombinedOutput()
+		if err == nil {
+			break
+		}
+		if l.Args != nil {
+			t.Skipf("podman does not work here: %s", out)
+		}
+	}
+	return l
+}
+
+// inspected is what an engine says of the containers of sessions.
+func inspected(t *testing.T, l process.Launcher) string {
+	t.Helper()
+	switch {
+	case l.Image == "":
+		return ""
+	case l.Kind == process.LaunchDocker: // the stand-in
+		files, err := filepath.Glob(filepath.Join(os.Getenv("DOCKER_FAKE"), "understudy-*.inspect"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		var all strings.Builder
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			require.NoError(t, err)
+			all.Write(data)
+		}
+		return all.String()
+	}
+	ids, err := exec.Command(string(l.Kind), "ps", "-aq", "--filter", "label=run.understudy.session").Output()
+	require.NoError(t, err)
+	require.NotEmpty(t, ids)
+	out, _ := exec.Command(string(l.Kind), append([]string{"inspect"}, strings.Fields(string(ids))...)...).Output() // one of another test may be gone
+	require.Contains(t, string(out), "run.understudy.session")
+	return string(out)
+}
+
 // Wherever the CLI runs, a session is a session: it answers, uses tools, comes back from a crash with its conversation, and
 // leaves nothing.
 func TestLaunchers(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		change func(*testing.T, *session.Options)
+		change func(*rig)
 	}{
-		{"image", func(t *testing.T, o *session.Options) {
+		{"image", func(r *rig) {
+			t, o := r.T, &r.spec
 			fakeDocker(t)
 			o.Launcher = process.Launcher{Kind: process.LaunchDocker, Image: "claude", Network: "bridge"}
 			o.Containment.Require = []process.Layer{process.LayerContainer}
 		}},
-		{"sandbox setting", func(t *testing.T, o *session.Options) {
+		{"sandbox setting", func(r *rig) {
+			t, o := r.T, &r.spec
 			fakeDocker(t)
 			o.Sandbox = session.Sandbox{Environment: "docker", Container: "my-sandbox"}
 		}},
-		{"bwrap", func(t *testing.T, o *session.Options) {
+		{"local", func(*rig) {}},
+		{"podman", func(r *rig) {
+			t, o := r.T, &r.spec
+			o.Launcher = podman(t, r.options.CLI.Path)
+			o.Containment.Require = []process.Layer{process.LayerContainer}
+		}},
+		{"bwrap", func(r *rig) {
+			t, o := r.T, &r.spec
 			if out, err := exec.Command("bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "true").CombinedOutput(); err != nil {
 				t.Skipf("bubblewrap: %v %s", err, out)
 			}
 			o.Launcher = process.Launcher{Kind: process.LaunchBwrap}
 			o.Containment.Require = []process.Layer{process.LayerContainer}
 		}},
-		{"command", func(_ *testing.T, o *session.Options) {
-			o.Launcher = process.Launcher{Kind: process.LaunchCommand, Command: []string{"nice", "-n", "1"}}
+		{"command", func(r *rig) {
+			r.spec.Launcher = process.Launcher{Kind: process.LaunchCommand, Command: []string{"nice", "-n", "1"}}
 		}},
 	} {
 		for _, realCLI := range []bool{false, true} {
@@ -74,7 +142,7 @@ func TestLaunchers(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				r := newRig(t, realCLI)
-				tc.change(t, &r.spec)
+				tc.change(r)
 				r.boot()
 				answer := r.mustAsk(bash("echo alive > tool; cat tool"))
 				assert.NotEmpty(t, answer.Text)
@@ -85,6 +153,7 @@ func TestLaunchers(t *testing.T) {
 				cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(r.Info().PID) + "/cmdline")
 				require.NoError(t, err)
 				assert.NotContains(t, string(cmdline), madeUpKey)
+				assert.NotContains(t, inspected(t, r.spec.Launcher), madeUpKey)
 				id := r.Info().SessionID
 				r.killIdle()
 				r.mustAsk("again")

@@ -17,7 +17,7 @@ func (o Options) isolated() bool {
 		return *o.IsolateHome
 	}
 	_, set := o.Env["HOME"]
-	return o.NoSessionPersistence && !set && !o.Sandbox.InContainer()
+	return o.NoSessionPersistence && !set && o.launcher().Container == "" // which has directories of its own
 }
 
 // shared reports whether the CLI would keep its temporary files where other sessions of this host keep theirs.

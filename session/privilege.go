@@ -92,6 +92,9 @@ func (o Options) Problems() []Problem {
 	if _, set := o.Env["HOME"]; set && is(o.IsolateHome) {
 		together("isolate_home", true, "env sets HOME; remove one of them")
 	}
+	if is(o.IsolateHome) && o.launcher().Container != "" {
+		together("isolate_home", true, "a container that runs already has none of this host's directories; set HOME to one of its own in env, or use launcher.image")
+	}
 	for i, root := range o.Roots {
 		if !filepath.IsAbs(root) {
 			add(fmt.Sprintf("roots[%d]", i), root, "expected an absolute path")

@@ -149,6 +149,10 @@ func init() {
 			if os.Getenv("FLEET_BARE") != "" {
 				l = bare(l)
 			}
+			l.Launcher.Kind = LauncherKind(os.Getenv("FLEET_LAUNCHER"))
+			if l.Launcher.Kind == LaunchCommand {
+				l.Launcher.Command = []string{"nice", "-n", "1"}
+			}
 			p, err := Start(l, Options{})
 			if err != nil {
 				fmt.Println(err)
@@ -415,16 +419,28 @@ func TestFaultOrphansEndInTheNamespace(t *testing.T) {
 
 // TestFaultRuntimeKilledWithANamespace kills a runtime and looks at once.
 //
-// Fault: the runtime is killed with SIGKILL while 20 sessions run tools that hide
+// Fault: the runtime is killed with SIGKILL while 20 sessions run tools that hide, started as they are, by bubblewrap or by a command
 // Outcome: where there is a pid namespace no process of theirs is left, at once
 // On: process
 func TestFaultRuntimeKilledWithANamespace(t *testing.T) {
-	needs(t, LayerPIDNamespace)
-	n := 20
-	if raceOn || testing.Short() {
-		n = 4 // each of its processes costs a tenth of a second
+	for _, kind := range []LauncherKind{LaunchLocal, LaunchBwrap, LaunchCommand} {
+		t.Run(string(kind), func(t *testing.T) {
+			needs(t, LayerPIDNamespace)
+			n := 20
+			if raceOn || testing.Short() || kind != LaunchLocal {
+				n = 2 // each of its processes costs a tenth of a second
+			}
+			if kind == LaunchBwrap {
+				needBwrap(t)
+			}
+			runtimeKilledWithANamespace(t, kind, n)
+		})
 	}
+}
+
+func runtimeKilledWithANamespace(t *testing.T, kind LauncherKind, n int) {
 	cmd := again(fmt.Sprintf("fleet:%d=%s", n, marker(t)))
+	cmd.Env = append(cmd.Env, "FLEET_LAUNCHER="+string(kind))
 	cmd.Env = append(cmd.Env, goraceOff)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -433,16 +449,36 @@ func TestFaultRuntimeKilledWithANamespace(t *testing.T) {
 	require.NoError(t, err, text)
 	clis := pids(t, text)
 	require.Len(t, clis, n)
-	var namespaces []string
+	namespaces := map[string]bool{}
 	for _, pid := range clis {
-		namespaces = append(namespaces, namespaceOf(t, pid))
+		for _, ns := range namespacesBelow(t, pid) { // a sandbox has one of its own
+			namespaces[ns] = true
+		}
 	}
+	require.GreaterOrEqual(t, len(namespaces), n)
+	require.NotContains(t, namespaces, namespaceOf(t, os.Getpid()))
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
-	for i, pid := range clis {
+	for _, pid := range clis {
 		gone(t, pid)
-		require.Eventually(t, func() bool { return len(membersOf(t, namespaces[i])) == 0 }, 5*time.Second, time.Millisecond)
 	}
+	for ns := range namespaces {
+		require.Eventually(t, func() bool { return len(membersOf(t, ns)) == 0 }, 5*time.Second, time.Millisecond)
+	}
+}
+
+// namespacesBelow are the pid namespaces of a process and of what descends from it.
+func namespacesBelow(t *testing.T, pid int) []string {
+	t.Helper()
+	out := []string{namespaceOf(t, pid)}
+	table, err := readTable()
+	require.NoError(t, err)
+	for child, s := range table {
+		if s.ppid == pid && !s.zombie() {
+			out = append(out, namespacesBelow(t, child)...)
+		}
+	}
+	return out
 }
 
 // TestFaultForkBomb is bounded: by its own count, the limit apart.

@@ -58,68 +58,65 @@ func docker(t *testing.T, path string, parent []string, args ...string) string {
 	return string(out)
 }
 
-// inContainers gives a launch for each way of having a container.
-func inContainers(t *testing.T, role string) map[string]func() (Launch, Options) {
-	path, parent := engine(t)
-	docker(t, path, parent, "run", "-d", "--name", "mine", "--label", "x=y", "--entrypoint", "tail", "image", "-f", "/dev/null")
-	base := func() (Launch, Options) {
-		l := launch(t, role)
-		l.Dir, l.APIKey = t.TempDir(), "sk-test-key-12345"
-		l.Launcher = Launcher{Kind: LaunchDocker, Program: path}
-		return l, Options{Parent: parent}
-	}
-	return map[string]func() (Launch, Options){
-		"image": func() (Launch, Options) {
-			l, o := base()
-			l.Launcher.Image, l.Launcher.Network = "image", "bridge"
-			return l, o
-		},
-		"container": func() (Launch, Options) {
-			l, o := base()
-			l.Launcher.Container = "mine"
-			return l, o
-		},
-	}
+func TestInAContainer(t *testing.T) {
+	inContainers(t, func(t *testing.T, b *box, form string) {
+		l, o := b.launch(t, "env", form)
+		l.Limits = Limits{Memory: 1 << 30, Processes: 100, CPUs: 0.5}
+		if form == "container" {
+			_, err := Start(l, o)
+			require.ErrorContains(t, err, "limits: those of a container that runs already are its own")
+			l.Limits = Limits{}
+		}
+		p := begin(t, l, o)
+		cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/cmdline")
+		require.NoError(t, err)
+		assert.NotContains(t, string(cmdline), l.APIKey)
+		assert.Equal(t, form == "image", slices.Contains(p.Containment(), LayerContainer))
+		seen := docker(t, b.path, o.Parent, "inspect", p.recipe.Container)
+		assert.NotContains(t, seen, l.APIKey)
+		want := []string{
+			"--cap-drop\nALL\n", "--security-opt\nno-new-privileges\n", "--read-only\n", "--tmpfs\n", "--network\nnone\n", "--pids-limit\n100\n",
+			"--memory\n1073741824\n", "--cpus\n0.5\n", "--mount\ntype=bind,source=" + l.Dir + ",target=" + l.Dir + "\n", "--init\n",
+		}
+		if b.kind == LaunchPodman {
+			want = []string{
+				`"no-new-privileges"`, `"ReadonlyRootfs": true`, `"NetworkMode": "none"`, `"PidsLimit": 100`, `"Memory": 1073741824`, `"EffectiveCaps": `,
+			}
+			assert.NotContains(t, seen, `"CAP_SYS_ADMIN"`+",")
+		}
+		if form == "image" {
+			for _, want := range want {
+				assert.Contains(t, seen, want)
+			}
+		}
+		p.CloseStdin()
+		out, err := io.ReadAll(p.Stdout())
+		require.NoError(t, err)
+		await(t, "done", p.Done())
+		assert.Equal(t, 0, p.Exit().Code, p.Exit().Stderr)
+		require.NoError(t, p.Swept().Err)
+		env := strings.Split(strings.TrimSpace(string(out)), "\n")
+		assert.Contains(t, env, "ANTHROPIC_API_KEY="+l.APIKey)
+		assert.Contains(t, env, "LANG=C.UTF-8")
+		assert.Contains(t, env, MarkerVariable+"="+l.Marker)
+		for _, kv := range b.parent {
+			if home, ok := strings.CutPrefix(kv, "HOME="); ok && form == "image" {
+				assert.NotContains(t, env, "HOME="+home, "the host's home is no place in there")
+			}
+		}
+		if form == "image" {
+			assert.True(t, b.gone(p.recipe.Container))
+		}
+	})
 }
 
-func TestInAContainer(t *testing.T) {
-	for name, make := range inContainers(t, "env") {
+// inContainers runs a test with each engine, in a container of its own and in one that is there.
+func inContainers(t *testing.T, test func(*testing.T, *box, string)) {
+	for name, start := range boxes {
 		t.Run(name, func(t *testing.T) {
-			l, o := make()
-			l.Limits = Limits{Memory: 1 << 30, Processes: 100, CPUs: 0.5}
-			if name == "container" {
-				_, err := Start(l, o)
-				require.ErrorContains(t, err, "limits: those of a container that runs already are its own")
-				l.Limits = Limits{}
-			}
-			p := begin(t, l, o)
-			cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/cmdline")
-			require.NoError(t, err)
-			assert.NotContains(t, string(cmdline), l.APIKey)
-			assert.Equal(t, name == "image", slices.Contains(p.Containment(), LayerContainer))
-			if name == "image" {
-				seen := docker(t, l.Launcher.Program, o.Parent, "inspect", p.recipe.Container)
-				assert.NotContains(t, seen, l.APIKey)
-				for _, want := range []string{
-					"--cap-drop\nALL\n", "--security-opt\nno-new-privileges\n", "--read-only\n", "--tmpfs\n", "--network\nbridge\n", "--pids-limit\n100\n",
-					"--memory\n1073741824\n", "--cpus\n0.5\n", "--mount\ntype=bind,source=" + l.Dir + ",target=" + l.Dir + "\n", "--init\n",
-				} {
-					assert.Contains(t, seen, want)
-				}
-			}
-			p.CloseStdin()
-			out, err := io.ReadAll(p.Stdout())
-			require.NoError(t, err)
-			await(t, "done", p.Done())
-			assert.Equal(t, 0, p.Exit().Code, p.Exit().Stderr)
-			require.NoError(t, p.Swept().Err)
-			env := strings.Split(strings.TrimSpace(string(out)), "\n")
-			assert.Contains(t, env, "ANTHROPIC_API_KEY="+l.APIKey)
-			assert.Contains(t, env, "LANG=C.UTF-8")
-			assert.Contains(t, env, MarkerVariable+"="+l.Marker)
-			assert.NotContains(t, env, "HOME=/nowhere", "the host's home is no place in there")
-			if name == "image" {
-				assert.NoFileExists(t, filepath.Join(filepath.Dir(strings.TrimPrefix(o.Parent[2], "DOCKER_FAKE=")), p.recipe.Container+".pid"))
+			b := start(t)
+			for _, form := range []string{"image", "container"} {
+				t.Run(form, func(t *testing.T) { test(t, b, form) })
 			}
 		})
 	}
@@ -132,43 +129,37 @@ func TestInAContainer(t *testing.T) {
 // and lost its parents in a container that is not its own
 // On: process
 func TestFaultClientOfAnEngine(t *testing.T) {
-	for name, make := range inContainers(t, "hostile:pause") {
+	inContainers(t, func(t *testing.T, b *box, form string) {
 		for end, f := range map[string]func(*Process){
 			"stop":   func(p *Process) { p.Stop(context.Background(), Ladder{Stdin: time.Millisecond}) },
 			"kill":   func(p *Process) { p.Kill() },
 			"client": func(p *Process) { _ = syscall.Kill(p.PID(), syscall.SIGKILL) },
 		} {
-			t.Run(name+" "+end, func(t *testing.T) {
-				l, o := make()
+			t.Run(end, func(t *testing.T) {
+				l, o := b.launch(t, "hostile:pause", form)
 				p := begin(t, l, o)
 				require.Equal(t, "ready", line(t, p))
-				state := strings.TrimPrefix(o.Parent[2], "DOCKER_FAKE=")
-				pid, err := os.ReadFile(filepath.Join(state, p.recipe.Container+".pid"))
-				require.NoError(t, err)
-				first := pids(t, string(pid))[0]
+				first := b.first(t, p.recipe.Container)
 				ns := namespaceOf(t, first)
 				require.GreaterOrEqual(t, len(membersOf(t, ns)), 2+len(hostile))
 				f(p)
 				await(t, "done", p.Done())
 				require.NoError(t, p.Swept().Err)
-				if name == "image" {
+				if form == "image" {
 					assert.Empty(t, p.Swept().Killed, "the recipe was enough")
-				}
-				left := membersOf(t, ns)
-				left = slices.DeleteFunc(left, func(pid int) bool { return pid == first })
-				if name == "image" {
 					assert.Empty(t, membersOf(t, ns))
 					return
 				}
+				left := slices.DeleteFunc(membersOf(t, ns), func(pid int) bool { return pid == first })
 				for _, pid := range left {
 					m, marked := markerOf(pid)
 					assert.False(t, marked, "%d %s", pid, m)
 				}
 				assert.LessOrEqual(t, len(left), 2, "those of double and crowd at most")
-				docker(t, l.Launcher.Program, o.Parent, "exec", "mine", "sh", "-c", "kill -9 -1 2>/dev/null || true")
+				docker(t, l.Launcher.Program, o.Parent, "exec", p.recipe.Container, "sh", "-c", "kill -9 -1 2>/dev/null || true")
 			})
 		}
-	}
+	})
 }
 
 // TestFaultRuntimeKilledWithContainers looks at what the next runtime does.
@@ -177,39 +168,38 @@ func TestFaultClientOfAnEngine(t *testing.T) {
 // Outcome: the next runtime on the data directory ends the container, or what the session runs in one that is not its own
 // On: process
 func TestFaultRuntimeKilledWithContainers(t *testing.T) {
-	for name, make := range inContainers(t, "tree:pause") {
-		t.Run(name, func(t *testing.T) {
-			l, o := make()
-			path := filepath.Join(t.TempDir(), "processes.json")
-			ledger, _, err := OpenLedger(path)
-			require.NoError(t, err)
-			o.Ledger = ledger
-			p := begin(t, l, o)
-			line(t, p)
-			state := strings.TrimPrefix(o.Parent[2], "DOCKER_FAKE=")
-			pid, err := os.ReadFile(filepath.Join(state, p.recipe.Container+".pid"))
-			require.NoError(t, err)
-			first := pids(t, string(pid))[0]
-			ns := namespaceOf(t, first)
-			data, err := os.ReadFile(path)
-			require.NoError(t, err)
-			assert.NotContains(t, string(data), l.APIKey)
-			require.Contains(t, string(data), p.recipe.Container)
+	inContainers(t, func(t *testing.T, b *box, form string) {
+		l, o := b.launch(t, "tree:pause", form)
+		path := filepath.Join(t.TempDir(), "processes.json")
+		ledger, _, err := OpenLedger(path)
+		require.NoError(t, err)
+		o.Ledger = ledger
+		p := begin(t, l, o)
+		line(t, p)
+		first := b.first(t, p.recipe.Container)
+		ns := namespaceOf(t, first)
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.NotContains(t, string(data), l.APIKey)
+		require.Contains(t, string(data), p.recipe.Container)
 
-			// As the next runtime would find it: the ledger as it is now, and nothing of this one's memory.
-			next := filepath.Join(t.TempDir(), "processes.json")
-			require.NoError(t, os.WriteFile(next, data, 0o600))
-			t.Setenv("DOCKER_FAKE", state)
-			_, report, err := OpenLedger(next)
-			require.NoError(t, err)
-			require.NoError(t, report.Err)
-			require.Eventually(t, func() bool {
-				left := slices.DeleteFunc(membersOf(t, ns), func(pid int) bool { return pid == first && name == "container" })
-				return len(left) == 0
-			}, 20*time.Second, 5*time.Millisecond)
-			await(t, "done", p.Done())
-		})
-	}
+		// As the next runtime would find it: the ledger as it is now, and nothing of this one's memory.
+		next := filepath.Join(t.TempDir(), "processes.json")
+		require.NoError(t, os.WriteFile(next, data, 0o600))
+		for _, kv := range b.parent {
+			if name, value, _ := strings.Cut(kv, "="); name == "DOCKER_FAKE" {
+				t.Setenv(name, value)
+			}
+		}
+		_, report, err := OpenLedger(next)
+		require.NoError(t, err)
+		require.NoError(t, report.Err)
+		require.Eventually(t, func() bool {
+			left := slices.DeleteFunc(membersOf(t, ns), func(pid int) bool { return pid == first && form == "container" })
+			return len(left) == 0
+		}, 20*time.Second, 5*time.Millisecond)
+		await(t, "done", p.Done())
+	})
 }
 
 func TestLaunchersThatCannotBeMeant(t *testing.T) {
@@ -289,12 +279,7 @@ func TestLauncherErrors(t *testing.T) {
 }
 
 func TestInBubblewrap(t *testing.T) {
-	if _, err := exec.LookPath("bwrap"); err != nil {
-		t.Skip("bubblewrap is not installed")
-	}
-	if out, err := exec.Command("bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "true").CombinedOutput(); err != nil {
-		t.Skipf("bubblewrap does not work here: %s", out)
-	}
+	needBwrap(t)
 	for _, without := range [][]Layer{nil, {LayerPIDNamespace, LayerCgroup}} {
 		for end, f := range map[string]func(*Process) StopReport{
 			"term": func(p *Process) StopReport { return p.Stop(context.Background(), Ladder{Stdin: -1}) },

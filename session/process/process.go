@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -92,7 +93,12 @@ func spawn(path string, c command, o Options) (*Process, error) {
 	if secret != nil {
 		files = append(files, secret.Fd()) // keyDescriptor
 	}
-	err = p.child.start(path, argv, &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: files}, c.hold)
+	// The thread that forks does not see where this program changes to.
+	dir := c.dir
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	err = p.child.start(path, argv, &syscall.ProcAttr{Dir: dir, Env: c.env, Files: files}, c.hold)
 	closeAll(theirs[:])
 	if err != nil {
 		closeAll(ours[:])

@@ -209,7 +209,7 @@ func (l Launch) inContainer(c command) (command, error) {
 			client = append(client, name+"="+value)
 		}
 	}
-	c.args = slices.Concat(args, []string{r.Container, c.path}, c.args)
+	c.args = slices.Concat(args, []string{r.Container, "sh", "-c", privateScript, c.path}, c.args)
 	c.path, c.env, c.dir = r.Program, client, ""
 	r.env = client
 	// The client of an engine may need what a namespace of ours takes away, and there is nothing below it to be contained.
@@ -248,8 +248,15 @@ func (l Launch) runArgs(name, dir string) ([]string, error) {
 		}
 		binds = append(binds, bind{source: d, target: d})
 	}
-	if home := l.Env["HOME"]; home != "" {
-		binds = append(binds, bind{source: home, target: home}) // where the conversation is
+	for _, name := range []string{"HOME", "CLAUDE_CONFIG_DIR", "TMPDIR", "CLAUDE_CODE_TMPDIR"} { // the conversation is in one of the first two
+		dir := l.Env[name]
+		if dir == "" || dir == "/tmp" || slices.ContainsFunc(binds, func(b bind) bool { return b.target == dir }) {
+			continue
+		}
+		if _, err := os.Stat(dir); err != nil && name != "HOME" {
+			continue // it is the image's
+		}
+		binds = append(binds, bind{source: dir, target: dir})
 	}
 	for _, b := range append(binds, l.Launcher.binds()...) {
 		if _, err := os.Stat(b.source); err != nil {
@@ -465,6 +472,10 @@ func launchError(c command, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 	case strings.Contains(said, "cannot connect"), strings.Contains(said, "permission denied while trying to connect"), strings.Contains(said, "does not come to an end"):
 		e.Class, e.Hint = ClassResources, "is the engine running, and may this user use it?"
+	case strings.Contains(said, "container-init binary not found"):
+		e.Hint = "install catatonit"
+	case strings.Contains(said, "error setting rlimit"):
+		e.Hint = `this user may not raise limits: launcher.args: [--ulimit, "nofile=1024:1024", --ulimit, "nproc=1024:1024"]`
 	case strings.Contains(said, "no such image"), strings.Contains(said, "image not known"), strings.Contains(said, "pull access denied"):
 		e.Hint = "pull or build the image, or correct launcher.image"
 	case strings.Contains(said, "no such container"), strings.Contains(said, "no container with name"), strings.Contains(said, "is not running"):

@@ -11,25 +11,36 @@ import (
 
 // launcher forks all children from one OS thread. The parent-death signal is sent when the *thread* that forked
 // ends, and Go ends threads as it likes; a goroutine that is locked to its thread keeps it. The goroutine
-// lives as long as there is a child, so that an idle program has none.
+// lives as long as there is a child, so that an idle program has none. The thread has a umask of its own, which
+// children inherit: what an agent makes is its user's alone, and this program's files are as they were.
 var launcher struct {
 	mu   sync.Mutex
 	refs int
-	jobs chan func()
+	jobs chan func(private bool)
 }
 
-func acquireLauncher() chan<- func() {
+// privateThread takes the thread's umask apart from the program's. Where the kernel does not let it, as in containers
+// with docker's default profile, a shell sets it.
+func privateThread() bool {
+	if unix.Unshare(unix.CLONE_FS) != nil {
+		return false
+	}
+	unix.Umask(0o077)
+	return true
+}
+
+func acquireLauncher() chan<- func(private bool) {
 	launcher.mu.Lock()
 	defer launcher.mu.Unlock()
 	if launcher.refs == 0 {
-		jobs := make(chan func())
+		jobs := make(chan func(private bool))
 		launcher.jobs = jobs
 		// Ends when the last child has been reaped.
 		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
+			runtime.LockOSThread() // for good: a thread with a umask of its own is nobody else's
+			private := privateThread()
 			for job := range jobs {
-				job()
+				job(private)
 			}
 		}()
 	}
@@ -93,9 +104,12 @@ func (c *child) fork(path string, argv []string, attr *syscall.ProcAttr, h *hold
 	jobs := acquireLauncher()
 	var err error
 	forked := make(chan struct{})
-	jobs <- func() {
+	jobs <- func(private bool) {
+		defer close(forked)
+		if !private && h.ns == nil {
+			path, argv = privately(path, argv)
+		}
 		c.pid, err = syscall.ForkExec(path, argv, attr)
-		close(forked)
 	}
 	<-forked
 	if err != nil {

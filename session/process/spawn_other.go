@@ -18,6 +18,7 @@ type child struct {
 
 func (c *child) start(path string, argv []string, attr *syscall.ProcAttr, _ *holding) error {
 	attr.Sys = &syscall.SysProcAttr{Setpgid: true}
+	path, argv = privately(path, argv)
 	pid, err := syscall.ForkExec(path, argv, attr)
 	c.pid, c.cli = pid, pid
 	return err

@@ -86,6 +86,8 @@ type Lint struct {
 	Where string
 	// Session is the session it is about, if it is about one.
 	Session string
+	// Accepted is the reason for which the configuration accepts it, if it does.
+	Accepted string
 }
 
 // Record is the record of the finding.
@@ -93,6 +95,9 @@ func (f Lint) Record() Record {
 	detail := map[string]any{"rule": f.Rule, "severity": f.Severity, "message": f.Message}
 	if f.Where != "" {
 		detail["where"] = f.Where
+	}
+	if f.Accepted != "" {
+		detail["accepted"] = f.Accepted
 	}
 	return Record{Kind: LintFinding, Session: f.Session, Detail: detail}
 }

@@ -29,8 +29,8 @@ func TestEvents(t *testing.T) {
 			`"principal":"uid 0","detail":{"approval_id":"ap-1","expires":"2025-11-05T08:30:00Z","reason":"no rule allows it"}`},
 		{budget.Warned(0.8), `"kind":"budget.warned","detail":{"budget":"team","limit_usd":5,"share":0.8,"spent_usd":4,"window_s":3600}`},
 		{budget.Exhausted(), `"kind":"budget.exhausted","detail":{"budget":"team","limit_usd":5,"spent_usd":4,"window_s":3600}`},
-		{Lint{Rule: "sandbox-off", Severity: "error", Message: "no sandbox", Where: "a.yaml:3", Session: "w"}.Record(),
-			`"kind":"lint.finding","session":"w","session_seq":1,"detail":{"message":"no sandbox","rule":"sandbox-off","severity":"error","where":"a.yaml:3"}`},
+		{Lint{Rule: "sandbox-off", Severity: "error", Message: "no sandbox", Where: "a.yaml:3", Session: "w", Accepted: "a test"}.Record(),
+			`"kind":"lint.finding","session":"w","session_seq":1,"detail":{"accepted":"a test","message":"no sandbox","rule":"sandbox-off","severity":"error","where":"a.yaml:3"}`},
 		{Supervision{Event: "child exited", Supervisor: "root", Child: "audit", Attempt: 2, Restarts: 1, Delay: time.Second, Reason: errors.New("boom")}.Record(),
 			`"kind":"supervisor.event","actor":"root","detail":{"attempt":2,"child":"audit","delay_ms":1000,"event":"child exited","reason":"boom","restarts":1}`},
 	} {

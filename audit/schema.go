@@ -42,7 +42,7 @@ var schema = []KindSchema{
 	kind(RuntimeStopped, "A runtime was asked to stop.", "", ""),
 	kind(ConfigLoaded, "Which configuration file is in force.", "detail.path detail.sha256", ""),
 	kind(LintFinding, "What a check of the configuration has to say.", "detail.rule detail.severity detail.message",
-		"session session_seq detail.where"),
+		"session session_seq detail.where detail.accepted"),
 
 	kind(SessionStarted, "A process of a session was started: its arguments, the names in its environment, its directory, the program "+
 		"with version and SHA-256, and what holds together what it starts.",

@@ -126,7 +126,7 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	d.metrics.Watch(rt)
 	for _, f := range d.findings {
 		rt.RecordLint(audit.Lint{
-			Rule: f.Rule, Severity: string(f.Severity), Message: f.Message, Where: fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col), Session: f.Session,
+			Rule: f.Rule, Severity: string(f.Severity), Message: f.Message, Where: fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col), Session: f.Session, Accepted: f.Ignored,
 		})
 	}
 	for _, e := range endpoints {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,7 @@ what this host has for containing sessions: pid namespaces, control groups and s
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings := []finding{
-				checkCLI(cmd.Context(), cli), checkKey(), checkDataDir(at.data()), checkDaemon(cmd.Context(), at),
+				checkCLI(cmd.Context(), cli), checkOwner(cli, os.Geteuid()), checkKey(), checkDataDir(at.data()), checkDaemon(cmd.Context(), at),
 				checkTool("bwrap", "bubblewrap"), checkTool("socat", "socat"), checkUser(),
 			}
 			findings = append(findings, checkContainment()...)
@@ -93,6 +94,70 @@ func checkCLI(ctx context.Context, path string) finding {
 	return f
 }
 
+// checkOwner looks at who can change the program that gets the key: its file, what a link leads to, and the directories above it.
+func checkOwner(cli string, uid int) finding {
+	f := finding{Check: "cli owner", Status: "ok"}
+	program, err := programAt(cli)
+	if err != nil || program.Args != nil {
+		f.Detail = "nothing to look at" // cli says why, or it is this program
+		return f
+	}
+	path := program.Path
+	if !strings.Contains(path, "/") {
+		if path = onPath(path); path == "" {
+			f.Detail = "nothing to look at"
+			return f
+		}
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		f.Status, f.Detail = "warn", err.Error()
+		return f
+	}
+	const fix = "install it as another user, in a directory that the daemon's user cannot write to, and give its path in cli: {path: …}"
+	owner := -1
+	for at := path; ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		if err != nil {
+			f.Detail = "nothing to look at"
+			return f
+		}
+		holder, known := ownerOf(info)
+		if at == path {
+			owner = holder
+		}
+		perm := info.Mode().Perm()
+		switch {
+		case perm&0o022 != 0 && info.Mode()&os.ModeSticky == 0:
+			f.Status, f.Detail, f.Fix = "warn", fmt.Sprintf("%s can be written by others (%04o), so that they can change the CLI", at, perm), "chmod go-w "+at
+			return f
+		case known && holder == uid && uid != 0:
+			f.Status, f.Detail, f.Fix = "warn", fmt.Sprintf("%s is the daemon's own (uid %d): what an agent runs outside of the sandbox can change the CLI", at, uid), fix
+			return f
+		case known && holder != uid && holder != 0 && at != path:
+			f.Status, f.Detail, f.Fix = "warn", fmt.Sprintf("%s is uid %d's, who can change the CLI", at, holder), fix
+			return f
+		}
+		if at == filepath.Dir(at) {
+			break
+		}
+	}
+	f.Detail = fmt.Sprintf("%s is uid %d's, and nobody else can change it", path, owner)
+	return f
+}
+
+func onPath(name string) string {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && !info.IsDir() && info.Mode().Perm()&0o111 != 0 {
+			return path
+		}
+	}
+	return ""
+}
+
 func checkKey() finding {
 	if os.Getenv("ANTHROPIC_API_KEY") != "" {
 		return finding{Check: "api key", Status: "ok", Detail: "ANTHROPIC_API_KEY is set; sessions get it by api_key: ${env:ANTHROPIC_API_KEY}"}
@@ -115,6 +180,9 @@ func checkDataDir(dir string) finding {
 		f.Status, f.Detail, f.Fix = "fail", dir+" is no directory", "give another one with --data-dir"
 	case info.Mode().Perm()&0o077 != 0:
 		f.Status, f.Detail, f.Fix = "warn", fmt.Sprintf("%s is open to others (%04o)", dir, info.Mode().Perm()), "chmod 700 "+dir
+	case openInside(dir) != "":
+		at := openInside(dir)
+		f.Status, f.Detail, f.Fix = "warn", at+" is open to others: what is in there is the conversations', the log's, or a token", "chmod go-rwx "+at
 	default:
 		probe, err := os.CreateTemp(dir, ".doctor-*")
 		if err == nil {
@@ -127,6 +195,21 @@ func checkDataDir(dir string) finding {
 		f.Status, f.Detail = "ok", dir
 	}
 	return f
+}
+
+// openInside is a file or directory of the data that others can read or change, or empty.
+func openInside(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "" // which is found out below
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && info.Mode()&os.ModeSymlink == 0 && info.Mode().Perm()&0o077 != 0 {
+			return filepath.Join(dir, e.Name())
+		}
+	}
+	return ""
 }
 
 func checkDaemon(ctx context.Context, at *place) finding {
@@ -142,11 +225,8 @@ func checkDaemon(ctx context.Context, at *place) finding {
 
 // checkTool looks for what the CLI's sandbox needs.
 func checkTool(name, pkg string) finding {
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && !info.IsDir() && info.Mode().Perm()&0o111 != 0 {
-			return finding{Check: name, Status: "ok", Detail: path}
-		}
+	if path := onPath(name); path != "" {
+		return finding{Check: name, Status: "ok", Detail: path}
 	}
 	return finding{
 		Check: name, Status: "warn", Detail: "not found: sessions with sandbox: {enabled: true} will not start",

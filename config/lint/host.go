@@ -20,6 +20,17 @@ func Here() Host {
 	home, _ := os.UserHomeDir() // none is nothing to compare with
 	return Host{
 		UID: os.Geteuid(), Container: inContainer(), Home: home, Environ: os.Environ(),
+		Layers: process.Inspect,
+		Program: func(name string) bool {
+			if strings.Contains(name, "/") {
+				info, err := os.Stat(name)
+				return err == nil && !info.IsDir() && info.Mode().Perm()&0o111 != 0
+			}
+			return slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
+				info, err := os.Stat(filepath.Join(dir, name))
+				return filepath.IsAbs(dir) && err == nil && !info.IsDir() && info.Mode().Perm()&0o111 != 0
+			})
+		},
 		Mode: func(path string) (os.FileMode, int, bool) {
 			info, err := os.Stat(path)
 			if err != nil {

@@ -2,13 +2,16 @@ package lint
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/understudy-run/understudy/config"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 )
 
 // Severity is how bad a finding is.
@@ -56,6 +59,10 @@ type Host struct {
 	Home      string
 	// Environ is the environment that sessions would inherit from.
 	Environ []string
+	// Layers are what can hold together what a session starts.
+	Layers func() []process.LayerStatus
+	// Program reports whether a program is there, by its path or on PATH.
+	Program func(name string) bool
 	// Mode gives permissions and owner of a path.
 	Mode func(path string) (perm os.FileMode, uid int, ok bool)
 	// Resolve follows links, ReadFile reads what a repository has.
@@ -76,6 +83,40 @@ type look struct {
 	all   []config.Owner
 	found *[]Finding
 }
+
+// settings are the session's settings for the CLI, read from their file if need be.
+func (l *look) settings() map[string]any {
+	path := l.o.Settings.Path
+	if path == "" || l.host.ReadFile == nil {
+		return l.o.Settings.Values
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(l.o.CWD, path)
+	}
+	var values map[string]any
+	if data, err := l.host.ReadFile(path); err != nil || json.Unmarshal(data, &values) != nil {
+		return nil // the start of the session says so
+	}
+	return values
+}
+
+// env is what is set in the CLI's environment, by env or by the settings, with the key that says so.
+func (l *look) env() map[string]setting {
+	out := map[string]setting{}
+	if env, ok := l.settings()["env"].(map[string]any); ok {
+		for name, value := range env {
+			out[name] = setting{"settings", fmt.Sprint(value)}
+		}
+	}
+	for name, value := range l.o.Env {
+		if _, twice := out[name]; !twice { // the CLI's own settings win
+			out[name] = setting{"env." + name, value}
+		}
+	}
+	return out
+}
+
+type setting struct{ key, value string }
 
 // at reports a finding about a key of the session.
 func (l *look) at(key, format string, args ...any) {

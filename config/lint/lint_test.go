@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy/config"
+	"github.com/understudy-run/understudy/session/process"
 )
 
 // safe is a configuration in which nothing is found. Each row of the table below breaks one thing in it.
@@ -49,6 +51,13 @@ func place(t *testing.T) string {
 func host() Host {
 	h := Here()
 	h.UID, h.Container, h.Home = 1000, false, "/home/agent"
+	h.Environ = nil
+	h.Program = func(string) bool { return true }
+	h.Layers = func() []process.LayerStatus {
+		return []process.LayerStatus{
+			{Layer: process.LayerPIDNamespace, Available: true}, {Layer: process.LayerCgroup, Detail: "it is not ours to divide", Fix: "Delegate=yes"},
+		}
+	}
 	return h
 }
 
@@ -124,7 +133,8 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 		"L20": {session("system_prompt: use secret-value\nenv: {MY_TOKEN: '${env:KEY}'}"), nil, "system_prompt"},
 		"L21": {session("settings: " + dir + "/open.json"), nil, "settings:"},
 		"L22": {swap("version: 1", "version: 1"), func(h *Host) { h.UID = 0 }, ""},
-		"L24": {session("sandbox: {environment: docker, container: box}"), nil, "container: box"},
+		"L23": {session("containment: {require: [pid_namespace, cgroup]}"), nil, "containment"},
+		"L24": {session("isolate_home: false\nsandbox: {environment: docker, container: box}"), nil, "container: box"},
 		"L25": {swap("cli: {path: "+dir+"/claude}", "cli: {path: "+dir+"/landrun}"), nil, ""},
 		"L26": {swap("limits: {memory: 2GiB, processes: 300}", "limits: {memory: 2GiB}"), nil, ""},
 		"L27": {session("settings: {hooks: {PreToolUse: []}}"), nil, "settings"},
@@ -148,9 +158,6 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 	for _, rule := range Rules() {
 		t.Run(rule.ID, func(t *testing.T) {
 			test, ok := broken[rule.ID]
-			if rule.ID == "L23" { // what this machine has cannot be chosen here
-				return
-			}
 			require.True(t, ok, "no case for %s", rule.ID)
 			h := host()
 			if test.host != nil {
@@ -186,6 +193,52 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 				accepted.WriteString("  - {rule: " + id + ", reason: for the test}\n")
 			}
 			assert.False(t, Failed(check(t, accepted.String(), h)))
+		})
+	}
+}
+
+// TestWhereARuleLooks has what a rule is about said in another place.
+func TestWhereARuleLooks(t *testing.T) {
+	dir := place(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "settings.json"), []byte(
+		`{"hooks":{"PreToolUse":[]},"env":{"ANTHROPIC_BASE_URL":"http://10.0.0.1","LD_PRELOAD":"x","OTEL_LOG_USER_PROMPTS":"1"}}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "wrapper"), []byte("#!/bin/sh\nexec landrun --rw . -- claude \"$@\"\n"), 0o500))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "harmless"), []byte("#!/bin/sh\nexec setpriv --no-new-privs claude \"$@\"\n"), 0o500))
+	base := fmt.Sprintf(safe, dir)
+	session := func(lines string) string {
+		return strings.Replace(base, "  worker:\n", "  worker:\n    "+lines+"\n", 1)
+	}
+	without := func(missing string) func(*Host) {
+		return func(h *Host) { h.Program = func(name string) bool { return name != missing } }
+	}
+	for name, test := range map[string]struct {
+		text string
+		host func(*Host)
+		want []string // rules
+		says string
+	}{
+		"settings in a file":          {session("settings: " + dir + "/settings.json"), nil, []string{"L19", "L27", "L30", "L33", "L35"}, "LD_PRELOAD changes what code runs"},
+		"a client without a way back": {session("launcher: {kind: command, command: [ssh, host]}"), nil, []string{"L24"}, "nothing ends it there"},
+		"a client with one":           {session("launcher: {kind: command, command: [ssh, host], kill: [ssh, host, end-it]}"), nil, nil, ""},
+		"a container of others":       {session("isolate_home: false\n    launcher: {kind: docker, container: box}"), nil, []string{"L24"}, "box exists by itself"},
+		"landlock by a command":       {session("launcher: {kind: command, command: [setpriv, --landlock-access, fs, --]}"), nil, []string{"L25"}, "started by setpriv"},
+		"landlock by a script":        {strings.Replace(base, dir+"/claude", dir+"/wrapper", 1), nil, []string{"L25"}, "started by landrun"},
+		"a script without it":         {strings.Replace(base, dir+"/claude", dir+"/harmless", 1), nil, nil, ""},
+		"no engine":                   {session("launcher: {kind: podman, image: x, network: none}"), without("podman"), []string{"L23"}, "podman is not to be found here"},
+		"no sandbox tools":            {base, without("socat"), []string{"L23"}, "the sandbox needs socat"},
+		"no container":                {session("containment: {require: [container]}"), nil, []string{"L23"}, "no launcher that makes one"},
+		"a container":                 {session("sandbox: {enabled: false}\n    containment: {require: [container]}\n    launcher: {kind: docker, image: x, network: none}"), nil, []string{"L41"}, "sandbox.enabled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := host()
+			if test.host != nil {
+				test.host(&h)
+			}
+			all := check(t, test.text, h)
+			assert.Equal(t, test.want, ids(all), "%+v", all)
+			var out bytes.Buffer
+			require.NoError(t, WriteText(&out, all))
+			assert.Contains(t, out.String(), test.says)
 		})
 	}
 }
@@ -259,7 +312,8 @@ func TestReports(t *testing.T) {
 				Suppressions  []struct{ Justification string }
 				Locations     []struct {
 					PhysicalLocation struct {
-						Region struct{ StartLine, StartColumn int }
+						ArtifactLocation struct{ URI string }
+						Region           struct{ StartLine, StartColumn int }
 					}
 				}
 			}
@@ -272,6 +326,17 @@ func TestReports(t *testing.T) {
 	require.Len(t, run.Results, 2)
 	assert.Equal(t, "error", run.Results[0].Level)
 	assert.Equal(t, 14, run.Results[0].Locations[0].PhysicalLocation.Region.StartLine)
+	uri, err := url.Parse(run.Results[0].Locations[0].PhysicalLocation.ArtifactLocation.URI)
+	require.NoError(t, err)
+	assert.Equal(t, "file", uri.Scheme)
+	known := map[string]bool{}
+	for _, rule := range run.Tool.Driver.Rules {
+		known[rule.ID] = true
+	}
+	for _, result := range run.Results {
+		assert.True(t, known[result.RuleID], result.RuleID)
+		assert.Contains(t, []string{"error", "warning", "note"}, result.Level)
+	}
 	assert.Equal(t, "long <work>", run.Results[1].Suppressions[0].Justification)
 	require.NoError(t, WriteSARIF(&out, "v1", nil))
 	assert.ErrorIs(t, WriteText(failing{}, all), errFull)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"path/filepath"
 	"strings"
 )
@@ -70,7 +71,7 @@ func WriteSARIF(w io.Writer, version string, all []Finding) error {
 		result := m{
 			"ruleId": f.Rule, "level": level[f.Severity], "message": m{"text": message + ". Fix: " + f.Fix},
 			"locations": []m{{"physicalLocation": m{
-				"artifactLocation": m{"uri": "file://" + filepath.ToSlash(f.File)}, "region": m{"startLine": max(1, f.Line), "startColumn": max(1, f.Col)},
+				"artifactLocation": m{"uri": (&url.URL{Scheme: "file", Path: filepath.ToSlash(f.File)}).String()}, "region": m{"startLine": max(1, f.Line), "startColumn": max(1, f.Col)},
 			}}},
 		}
 		if f.Ignored != "" {

@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -268,7 +270,7 @@ func contains(dir, path string) bool {
 }
 
 func bashSandboxed(l *look) {
-	if runs(l.o) && !l.o.Sandbox.On() && !l.o.Sandbox.InContainer() {
+	if runs(l.o) && !l.o.Sandbox.On() && !l.o.Sandbox.InContainer() && !contained(l.o) && l.o.Launcher.Container == "" {
 		l.at("sandbox", "commands may run, and no sandbox holds them")
 	}
 }
@@ -425,8 +427,8 @@ func inherited(l *look) {
 		}
 	}
 	for _, name := range []string{"LD_PRELOAD", "LD_LIBRARY_PATH", "NODE_OPTIONS", "BUN_OPTIONS", "BASH_ENV"} {
-		if _, ok := l.o.Env[name]; ok {
-			l.at("env", "%s changes what code runs", name)
+		if v, ok := l.env()[name]; ok {
+			l.at(v.key, "%s changes what code runs", name)
 		}
 	}
 }
@@ -478,7 +480,13 @@ func filePermissions(l *look) {
 			l.at(key, "%s is open to others (%04o)", path, perm)
 		}
 	}
-	check("settings", l.o.Settings.Path, 0o022)
+	others := os.FileMode(0o022)
+	for key := range l.settings() {
+		if key != "permissions" && key != "sandbox" {
+			others = 0o077 // it may have secrets in it
+		}
+	}
+	check("settings", l.o.Settings.Path, others)
 	check("mcp_config", l.o.MCPConfig, 0o077)
 	check("api_key_file", l.o.APIKeyFile, 0o077)
 	if len(l.all) > 0 && l.owner.Name == l.all[0].Name {
@@ -497,23 +505,93 @@ func root(l *look) {
 }
 
 func containmentFloor(l *look) {
+	var layers []process.LayerStatus
+	if l.host.Layers != nil && len(l.o.Containment.Require) > 0 {
+		layers = l.host.Layers()
+	}
 	for _, layer := range l.o.Containment.Require {
-		for _, status := range process.Inspect() {
+		if layer == process.LayerContainer && !contained(l.o) {
+			l.at("containment", "%s is required, and the session has no launcher that makes one", layer)
+		}
+		for _, status := range layers {
 			if status.Layer == layer && !status.Available {
-				l.at("containment", "%s is required and cannot be had here", layer)
+				l.report(l.rule.Severity, "containment", fmt.Sprintf("%s is required and cannot be had here: %s", layer, status.Detail), status.Fix)
 			}
+		}
+	}
+	if l.host.Program == nil {
+		return
+	}
+	switch launcher := l.o.Launcher; launcher.Kind {
+	case process.LaunchDocker, process.LaunchPodman, process.LaunchBwrap:
+		if name := cmp.Or(launcher.Program, string(launcher.Kind)); !l.host.Program(name) {
+			l.report(l.rule.Severity, "launcher", name+" is not to be found here", "install it, or set launcher.program to where it is")
+		}
+	case process.LaunchLocal, process.LaunchCommand:
+	}
+	if s := l.o.Sandbox; s.On() && !s.InContainer() && l.o.Launcher.IsZero() && (s.FailIfUnavailable == nil || *s.FailIfUnavailable) {
+		var missing []string
+		for _, tool := range []struct{ name, pkg string }{{"bwrap", "bubblewrap"}, {"socat", "socat"}} {
+			if !l.host.Program(tool.name) {
+				missing = append(missing, tool.pkg)
+			}
+		}
+		if len(missing) > 0 {
+			l.report(l.rule.Severity, "sandbox", "the sandbox needs "+strings.Join(missing, " and "), "apt-get install "+strings.Join(missing, " "))
 		}
 	}
 }
 
+// contained reports whether the launcher makes a container or sandbox for the session alone.
+func contained(o session.Options) bool {
+	return o.Launcher.Image != "" || o.Launcher.Kind == process.LaunchBwrap
+}
+
+// clients start something elsewhere that does not end with them.
+var clients = []string{"docker", "podman", "nerdctl", "lxc", "incus", "kubectl", "oc", "crictl", "ssh", "machinectl", "systemd-run", "systemd-nspawn"}
+
 func containerKill(l *look) {
-	if l.o.Sandbox.InContainer() {
-		l.at("sandbox.container", "the container %s exists by itself; sessions that share it are not held apart", l.o.Sandbox.Container)
+	if name := cmp.Or(l.o.Launcher.Container, l.o.Sandbox.Container); name != "" {
+		key := "launcher.container"
+		if l.o.Launcher.Container == "" {
+			key = "sandbox.container"
+		}
+		l.at(key, "the container %s exists by itself; sessions that share it are not held apart", name)
+	}
+	if command := l.o.Launcher.Command; len(command) > 0 && len(l.o.Launcher.Kill) == 0 && slices.Contains(clients, path.Base(command[0])) {
+		l.report(Error, "launcher", path.Base(command[0])+" starts the CLI elsewhere, and nothing ends it there: killing the client does not",
+			"launcher.kill, or kind: docker or podman")
 	}
 }
 
+// landlockers put a program under landlock.
+var landlockers = []string{"landrun", "ll-sandbox", "island", "sandboxer"}
+
+// landlock looks at what starts the CLI: the program itself, the launcher's command, and a script that either of them is.
 func landlock(l *look) {
-	if name := path.Base(l.cfg.CLI.Path); l.o.Sandbox.On() && slices.Contains([]string{"landrun", "ll-sandbox", "island", "setpriv"}, name) {
+	if !l.o.Sandbox.On() {
+		return
+	}
+	uses := func(words []string) string {
+		for i, word := range words {
+			base := path.Base(strings.Trim(word, `"'`))
+			if slices.Contains(landlockers, base) || base == "setpriv" && slices.ContainsFunc(words[i:], func(w string) bool { return strings.HasPrefix(w, "--landlock") }) {
+				return base
+			}
+		}
+		return ""
+	}
+	command := append([]string{l.cfg.CLI.Path}, l.o.Launcher.Command...)
+	name := uses(command)
+	for _, program := range command {
+		if name != "" || !strings.HasPrefix(program, "/") || l.host.ReadFile == nil {
+			continue
+		}
+		if text, err := l.host.ReadFile(program); err == nil && strings.HasPrefix(string(text), "#!") {
+			name = uses(strings.Fields(string(text)))
+		}
+	}
+	if name != "" {
 		l.at("sandbox.enabled", "the CLI is started by %s", name)
 	}
 }
@@ -525,7 +603,7 @@ func processLimits(l *look) {
 }
 
 func hooksFailOpen(l *look) {
-	if hooks, ok := l.o.Settings.Values["hooks"].(map[string]any); ok && hooks["PreToolUse"] != nil {
+	if hooks, ok := l.settings()["hooks"].(map[string]any); ok && hooks["PreToolUse"] != nil {
 		l.at("settings", "a PreToolUse hook that is a command decides about tools")
 	}
 }
@@ -563,9 +641,9 @@ func baseURL(l *look) {
 		}
 		l.at(key, "%s leads to plain http on another machine", key)
 	}
-	for name, value := range l.o.Env {
+	for name, v := range l.env() {
 		if name == "ANTHROPIC_BASE_URL" || strings.HasPrefix(name, "OTEL_EXPORTER_") && strings.HasSuffix(name, "ENDPOINT") {
-			check("env."+name, value)
+			check(v.key, v.value)
 		}
 	}
 	check("api_proxy.upstream", l.o.APIProxy.Upstream)
@@ -613,8 +691,8 @@ func auditPlace(l *look) {
 
 func telemetry(l *look) {
 	for _, name := range []string{"OTEL_LOG_USER_PROMPTS", "OTEL_LOG_TOOL_DETAILS", "OTEL_LOG_RAW_API_BODIES", "OTEL_LOG_TOOL_CONTENT"} {
-		if v := l.o.Env[name]; v != "" && v != "0" && v != "false" {
-			l.at("env."+name, "%s is on", name)
+		if v := l.env()[name]; v.value != "" && v.value != "0" && v.value != "false" {
+			l.at(v.key, "%s is on", name)
 		}
 	}
 }
@@ -626,7 +704,7 @@ func retention(l *look) {
 }
 
 func unsandboxedPrograms(l *look) {
-	if _, ok := l.o.Settings.Values["hooks"]; ok {
+	if _, ok := l.settings()["hooks"]; ok {
 		l.at("settings", "hooks are commands outside of the sandbox")
 	}
 	for name, server := range l.o.MCPServers {

@@ -154,6 +154,13 @@ func (o Options) sources() []string {
 // confined reports whether the file tools are kept in the working directories.
 func (o Options) confined() bool { return o.ConfineFiles == nil || *o.ConfineFiles }
 
+// confining are the keys of permissions that keep the file tools in. The first keeps Read, Grep and the rest; its older relative,
+// blockReadsOutsideWorkingDirectories, would also turn commands into questions.
+var confining = []string{"blockFileToolReadsOutsideWorkingDirectories", "blockWritesOutsideWorkingDirectories"}
+
+// bypassKey is the key of permissions that takes the mode bypassPermissions away.
+const bypassKey = "disableBypassPermissionsMode"
+
 // secure adds to a launch what the options say about privileges.
 func (o Options) secure(l *process.Launch) {
 	l.SettingSources, l.WorkspaceMCP = o.sources(), o.TrustWorkspace
@@ -161,13 +168,12 @@ func (o Options) secure(l *process.Launch) {
 	l.Sandbox = o.Sandbox.settings()
 	harder := map[string]any{}
 	if o.confined() {
-		// The first of the two keeps Read, Grep and the rest in; its older relative, blockReadsOutsideWorkingDirectories,
-		// would also turn commands into questions.
-		harder["blockFileToolReadsOutsideWorkingDirectories"] = true
-		harder["blockWritesOutsideWorkingDirectories"] = true
+		for _, key := range confining {
+			harder[key] = true
+		}
 	}
 	if !o.AllowDangerouslySkipPermissions {
-		harder["disableBypassPermissionsMode"] = "disable"
+		harder[bypassKey] = "disable"
 	}
 	if len(harder) > 0 {
 		values := maps.Clone(o.Settings.Values)

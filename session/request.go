@@ -132,7 +132,8 @@ func (s *Session) SideQuestion(ctx context.Context, question string) (*protocol.
 
 // ApplySettings changes settings of the CLI for as long as the session lives. Over those of the options they are merged key by
 // key; what an earlier call has set below a key of the top level is replaced, and nil takes it back. If one is invalid nothing
-// is applied. They are applied again after restarts.
+// is applied. They are applied again after restarts. What would loosen the options is ErrLooser: the sandbox's settings while it is on,
+// directories beside CWD and AddDir while ConfineFiles is on, and what leads to bypassPermissions if that is not allowed.
 func (s *Session) ApplySettings(ctx context.Context, settings map[string]any) error {
 	raw, err := json.Marshal(settings)
 	if err != nil {
@@ -292,7 +293,9 @@ func (s *Session) again(r record) []protocol.ControlBody {
 		all = append(all, &protocol.SetMaxThinkingTokens{MaxThinkingTokens: r.Thinking.Tokens})
 	}
 	if len(r.Applied) > 0 {
-		all = append(all, &protocol.ApplyFlagSettings{Settings: inOne(r.Applied)})
+		if applied := inOne(r.Applied); s.spec.Options.mayApply(applied) == nil { // the options may be others by now
+			all = append(all, &protocol.ApplyFlagSettings{Settings: applied})
+		}
 	}
 	s.desk.mu.Lock()
 	servers := s.desk.servers

@@ -296,9 +296,6 @@ func (s *Session) SetModel(ctx context.Context, model string) error {
 // SetPermissionMode changes the permission mode, also after restarts. bypassPermissions is refused where the options
 // do not allow it.
 func (s *Session) SetPermissionMode(ctx context.Context, mode protocol.PermissionMode) error {
-	if err := s.spec.Options.mayBypass(mode); err != nil {
-		return fmt.Errorf("session %s: permission mode %s: %w", s.name, mode, err)
-	}
 	_, err := s.Control(ctx, &protocol.SetPermissionMode{Mode: mode})
 	if err == nil {
 		s.desk.update(func(r *record, info *Info) { r.PermissionMode, info.Mode = mode, string(mode) })
@@ -313,8 +310,12 @@ func (s *Session) keep(ctx context.Context) {
 }
 
 // Control sends a control request to the CLI and returns its answer. It takes Options.ControlTimeout at
-// most. A refused request is a *protocol.ControlError.
+// most. A request that the CLI refuses is a *protocol.ControlError; one that would take back what the options promise is not
+// sent, see ErrLooser.
 func (s *Session) Control(ctx context.Context, body protocol.ControlBody) (*protocol.ControlResponse, error) {
+	if err := s.spec.Options.mayAsk(body); err != nil {
+		return nil, fmt.Errorf("session %s: %w", s.name, err)
+	}
 	response, err := actor.Ask(ctx, s.desk.current(), func(r actor.Reply[*protocol.ControlResponse]) message {
 		return control{body, r}
 	})

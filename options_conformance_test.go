@@ -62,7 +62,7 @@ var stays = map[string]string{
 	"on_resume_failure": "poisoned in TestConformance", "budgets": "package session", "api_key_delivery": "TestKeyHunt",
 	"api_proxy": "TestTheProxyIsASecondMeter", "roots": "package session", "sensitive": "the checklist of package config",
 	"APIKeySource": "TestAKeyIsAskedForAtEachStart", "CanUseTool": "permissionCallback in TestConformance", "Hooks": "TestHooks",
-	"OnElicitation": "nothing provokes one yet", "OnUserDialog": "nothing provokes one yet", "DialogKinds": "nothing provokes one yet",
+	"OnElicitation": "TestElicitationIsAnswered", "OnUserDialog": "TestDialogIsAnswered", "DialogKinds": "TestDialogIsAnswered",
 	"resume": "TestJoining", "continue": "TestJoining", "from_pr": "TestJoining", "fork_session": "TestJoining",
 	"resume_session_at": "TestJoining", "resume_drops_turn": "TestJoining",
 }

@@ -31,10 +31,21 @@ func textBlocks(text string, pieces bool) []wireBlock {
 }
 
 func stopReason(content []wireBlock) string {
-	if len(content) > 0 && content[len(content)-1].Type == "tool_use" {
+	switch {
+	case len(content) > 0 && content[len(content)-1].refusal != "":
+		return "refusal"
+	case len(content) > 0 && content[len(content)-1].Type == "tool_use":
 		return "tool_use"
 	}
 	return "end_turn"
+}
+
+// stopDetails say why the model would not answer, nil if it did.
+func stopDetails(content []wireBlock) any {
+	if stopReason(content) != "refusal" {
+		return nil
+	}
+	return map[string]any{"type": "refusal", "category": content[len(content)-1].refusal, "explanation": "scripted"}
 }
 
 func usage(output int) map[string]any {
@@ -82,7 +93,7 @@ func streamEvents(id, model string, content []wireBlock) []map[string]any {
 	return append(events,
 		map[string]any{
 			"type":  "message_delta",
-			"delta": map[string]any{"stop_reason": stopReason(content), "stop_sequence": nil},
+			"delta": map[string]any{"stop_reason": stopReason(content), "stop_sequence": nil, "stop_details": stopDetails(content)},
 			"usage": map[string]any{"output_tokens": OutputTokens},
 		},
 		map[string]any{"type": "message_stop"},

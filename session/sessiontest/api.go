@@ -273,9 +273,15 @@ func (a *API) record(r *http.Request, body []byte, in wireRequest, status int) R
 	return req
 }
 
+// refusalNotice begins what the CLI tells a model that would not answer, before it is asked once more.
+const refusalNotice = "Your response above was stopped by a safety classifier"
+
 func (a *API) message(w http.ResponseWriter, r *http.Request, body []byte) {
 	in := parseRequest(body)
 	where := situate(parseMessages(in.Messages))
+	if n := len(where.earlier); n > 0 && strings.HasPrefix(where.prompt, refusalNotice) {
+		where.prompt, where.earlier = where.earlier[n-1], where.earlier[:n-1]
+	}
 	c := script(where.prompt, where.results, false)
 	status := a.statusFor(c, where)
 	a.record(r, body, in, max(status, http.StatusOK))
@@ -287,6 +293,9 @@ func (a *API) message(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	content := a.content(c, where)
+	if len(c.refuses) == 2 && strings.Contains(in.Model, c.refuses[0]) {
+		content = []wireBlock{{Type: "text", Text: "I would rather", refusal: c.refuses[1]}}
+	}
 	pause := c.slow / time.Duration(len(content))
 	if in.Stream {
 		a.stream(w, r, in.Model, content, pause)

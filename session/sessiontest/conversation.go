@@ -43,6 +43,8 @@ type wireBlock struct {
 	ToolUseID string          `json:"tool_use_id,omitempty"`
 	Content   json.RawMessage `json:"content,omitempty"`
 	IsError   bool            `json:"is_error,omitempty"`
+
+	refusal string // the category of what the model will not do
 }
 
 // blocksOf reads content that may be a string or a list of blocks.

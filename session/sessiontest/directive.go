@@ -99,6 +99,7 @@ type call struct {
 	slow     time.Duration // the final text comes in pieces over this time
 	crash    string        // a moment at which the simulation dies: early, answer, result
 	after    []directive   // frames that the simulation says when the turn is over and it is idle
+	refuses  []string      // a model that will not answer, and the category that it names
 	nofinish bool          // the simulation gives the text, and never the result
 }
 
@@ -132,6 +133,10 @@ func script(prompt string, n int, simulated bool) call {
 			}
 		case "nofinish":
 			c.nofinish = true
+		case "refuse":
+			if model, category := d.words(); category != "" {
+				c.refuses = []string{model, category}
+			}
 		case "status", "error":
 			code, times := d.words()
 			if status, err := strconv.Atoi(code); err == nil && status >= 400 && status <= 599 && at == n {

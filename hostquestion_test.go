@@ -1,0 +1,109 @@
+package understudy_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// What an MCP server on the network asks the user reaches the callback, and the answer the server's tool.
+func TestElicitationIsAnswered(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		answer protocol.ElicitationResponse
+		want   string
+	}{
+		"accept":  {protocol.ElicitationResponse{Action: protocol.ElicitAccept, Content: json.RawMessage(`{"name":"Ada"}`)}, "accept: Ada"},
+		"decline": {protocol.ElicitationResponse{Action: protocol.ElicitDecline}, "decline: <nil>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, true)
+			r.spec.MCPServers = map[string]session.MCPServer{"asker": askingServer(t)}
+			r.spec.AllowedTools = []string{"mcp__asker"}
+			asked, used := make(chan *protocol.Elicitation, 1), make(chan session.ToolEvent, 1)
+			r.spec.OnElicitation = func(_ context.Context, q *protocol.Elicitation) (protocol.ElicitationResponse, error) {
+				asked <- q
+				return tt.answer, nil
+			}
+			r.spec.ToolCallback = func(e session.ToolEvent) { used <- e }
+			r.boot()
+			r.mustAsk(call("mcp__asker__ask", map[string]any{}))
+			q := <-asked
+			assert.Equal(t, "asker", q.MCPServerName)
+			assert.Equal(t, "What is your name?", q.Message)
+			assert.JSONEq(t, `{"type":"object","properties":{"name":{"type":"string"}}}`, string(q.RequestedSchema))
+			e := <-used
+			assert.False(t, e.IsError)
+			assert.Equal(t, tt.want, e.Result)
+		})
+	}
+}
+
+// A model that will not answer: the CLI asks in a dialog whether another one may, and does what the callback says. Without a callback
+// for the dialog it asks nobody.
+func TestDialogIsAnswered(t *testing.T) {
+	t.Parallel()
+	const kind = "refusal_fallback_prompt"
+	for name, tt := range map[string]struct {
+		kinds    []string
+		answer   any
+		fallback bool
+	}{
+		"retry":        {[]string{kind}, "retry_fallback", true},
+		"cancel":       {[]string{kind}, "cancelled", false},
+		"no such kind": {[]string{"other"}, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, true)
+			r.spec.Model = "claude-fable-5"
+			r.spec.Env["ANTHROPIC_DEFAULT_FABLE_MODEL"], r.spec.Env["ANTHROPIC_DEFAULT_OPUS_MODEL"] = "claude-fable-5", "claude-opus-4-8"
+			r.spec.Settings.Values = map[string]any{"switchModelsOnFlag": false} // else it asks nobody and goes on
+			r.spec.DialogKinds = tt.kinds
+			asked := make(chan *protocol.UserDialog, 1)
+			r.spec.OnUserDialog = func(_ context.Context, q *protocol.UserDialog) (any, error) {
+				asked <- q
+				return tt.answer, nil
+			}
+			r.boot()
+			var fell *protocol.ModelRefusalFallback
+			answer, err := session.Collect(func(yield func(protocol.Message, error) bool) {
+				for m, err := range r.Query(r.within(), "[[refuse:fable cyber]] hello") {
+					if f, ok := m.(*protocol.ModelRefusalFallback); ok {
+						fell = f
+					}
+					if !yield(m, err) {
+						return
+					}
+				}
+			})
+			if tt.answer != nil {
+				q := <-asked
+				assert.Equal(t, kind, q.DialogKind)
+				assert.Contains(t, string(q.Payload), `"fallbackModel":"claude-opus-4-8"`)
+			}
+			assert.Empty(t, asked)
+			requests := r.api.Requests()
+			last := requests[len(requests)-1].Model
+			if !tt.fallback {
+				require.ErrorContains(t, err, "flagged this message")
+				assert.Equal(t, "claude-fable-5", last)
+				assert.Nil(t, fell)
+				return
+			}
+			require.NoError(t, err)
+			assert.Contains(t, answer.Text, "hello")
+			assert.Equal(t, "claude-opus-4-8", last)
+			require.NotNil(t, fell)
+			assert.Equal(t, "claude-opus-4-8", fell.FallbackModel)
+			assert.Equal(t, "cyber", *fell.APIRefusalCategory)
+		})
+	}
+}

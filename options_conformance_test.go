@@ -96,6 +96,7 @@ var optionTests = map[string]map[string]optionTest{
 			r.spec.Thinking = session.Thinking{Type: session.ThinkingAdaptive, Display: session.DisplayOmitted}
 		}, func(r *optionRig) {
 			assert.Contains(r, r.body("hello"), "thinking.type=adaptive")
+			assert.Contains(r, r.body("hello"), "thinking.display=updates", "what the CLI calls it")
 		}},
 		"effort": {func(r *optionRig) { r.spec.Effort = session.EffortLow }, func(r *optionRig) {
 			assert.Contains(r, r.body("hello"), "output_config.effort=low")
@@ -206,7 +207,13 @@ var optionTests = map[string]map[string]optionTest{
 			assert.Contains(r, r.use(`Whisper {"text":"alias"}`), "ALIAS")
 		}},
 		"tool_config": {func(r *optionRig) { r.spec.ToolConfig.AskUserQuestion.PreviewFormat = "html" }, func(r *optionRig) {
-			assert.Contains(r, strings.ToLower(string(r.call("hello").Body)), "html", "the description of AskUserQuestion")
+			var body struct {
+				Tools []struct{ Name, Description string }
+			}
+			require.NoError(r, json.Unmarshal(r.call("hello").Body, &body))
+			i := slices.IndexFunc(body.Tools, func(tool struct{ Name, Description string }) bool { return tool.Name == "AskUserQuestion" })
+			require.GreaterOrEqual(r, i, 0)
+			assert.Contains(r, body.Tools[i].Description, "Preview content must be a self-contained HTML fragment")
 		}},
 		"max_budget_usd": {func(r *optionRig) { r.spec.MaxBudgetUSD = 5 }, func(r *optionRig) { // maxBudget in TestConformance has it reached
 			assert.Contains(r, r.argv(), "--max-budget-usd=")
@@ -350,10 +357,9 @@ var optionTests = map[string]map[string]optionTest{
 			r.spec.TrustWorkspace = true
 		}, func(r *optionRig) {
 			assert.Contains(r, string(r.call("hello").Body), "A rule of the repository.")
-			assert.True(r, slices.ContainsFunc(r.init.MCPServers, func(s protocol.MCPServer) bool { return s.Name == "theirs" }))
 		}},
 		"strict_mcp_config": {func(r *optionRig) { r.spec.StrictMCPConfig = new(false) }, func(r *optionRig) {
-			assert.NotContains(r, r.argv(), "--strict-mcp-config")
+			assert.True(r, r.hasServer("theirs"), "the repository's own server is started")
 		}},
 		"max_turns": {func(r *optionRig) { r.spec.MaxTurns = 2 }, func(r *optionRig) {
 			_, err := r.ask("[[loop]]")
@@ -385,12 +391,19 @@ var optionTests = map[string]map[string]optionTest{
 			r.spec.Thinking = session.Thinking{Type: session.ThinkingAdaptive, Display: session.DisplaySummarized}
 		}, func(r *optionRig) {
 			assert.Contains(r, r.body("hello"), "thinking.type=adaptive")
+			assert.Contains(r, r.body("hello"), "thinking.display=summarized")
 		}},
 		"project_config_root": {func(r *optionRig) {
 			r.spec.ProjectConfigRoot = r.TempDir()
 			r.write(filepath.Join(r.spec.ProjectConfigRoot, ".claude", "settings.json"), `{"outputStyle": "Explanatory"}`)
 		}, func(r *optionRig) {
 			assert.Equal(r, "Explanatory", r.init.OutputStyle)
+		}},
+		"strict_mcp_config": {func(r *optionRig) {
+			r.write(filepath.Join(r.spec.ProjectConfigRoot, ".mcp.json"), `{"mcpServers": {"theirs": {"command": "/does/not/exist"}}}`)
+			r.spec.StrictMCPConfig = new(true)
+		}, func(r *optionRig) {
+			assert.False(r, r.hasServer("theirs"), "although the repository is trusted")
 		}},
 		"trust_workspace": {func(r *optionRig) { r.spec.TrustWorkspace = true }, nil},
 		"api_key_credential": {func(r *optionRig) { r.spec.APIKey, r.spec.APIKeyCredential = "", "option-test" }, func(r *optionRig) {
@@ -481,6 +494,10 @@ var optionTests = map[string]map[string]optionTest{
 			assert.Contains(r, r.body("hello"), "thinking.budget_tokens=4000")
 		}},
 	},
+}
+
+func (r *optionRig) hasServer(name string) bool {
+	return slices.ContainsFunc(r.init.MCPServers, func(s protocol.MCPServer) bool { return s.Name == name })
 }
 
 // TestOptions sets every option on the real CLI.

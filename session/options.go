@@ -69,7 +69,7 @@ type Options struct {
 	// MCPConfig is a file with further MCP servers, of the CLI's format ({"mcpServers": {…}}).
 	MCPConfig string `json:"mcp_config,omitzero"`
 	// StrictMCPConfig false lets the CLI use the MCP servers that it finds in settings, plugins and the working directory,
-	// too. nil: true.
+	// too. nil: true, but for those of a workspace that TrustWorkspace trusts.
 	StrictMCPConfig *bool `json:"strict_mcp_config,omitzero"`
 
 	// CWD is where the CLI runs and what it may work on. Empty: the directory of this process.

@@ -163,7 +163,7 @@ const bypassKey = "disableBypassPermissionsMode"
 
 // secure adds to a launch what the options say about privileges.
 func (o Options) secure(l *process.Launch) {
-	l.SettingSources, l.WorkspaceMCP = o.sources(), o.TrustWorkspace
+	l.SettingSources, l.WorkspaceMCP = o.sources(), o.TrustWorkspace && !is(o.StrictMCPConfig)
 	l.UnsetEnv = o.UnsetEnv
 	l.Sandbox = o.Sandbox.settings()
 	harder := map[string]any{}

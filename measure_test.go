@@ -4,18 +4,25 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/supervisor"
 )
@@ -31,19 +38,30 @@ func TestMeasureStarts(t *testing.T) {
 	r := newRig(t, true)
 	r.options.Supervisor.Backoff = &supervisor.Backoff{Initial: time.Nanosecond}
 	r.options.Supervisor.Intensity = &supervisor.Intensity{MaxRestarts: 10_000, Within: time.Second}
+	r.options.Warm = []understudy.WarmSpec{{Template: "worker", Options: r.spec, Count: 1}}
 	r.boot()
 	r.mustAsk("first") // so that there is a conversation to be resumed
-	var bare, ready, crash []time.Duration
+	var bare, ready, crash, warm []time.Duration
+	plain := r.spec
+	plain.Title = "no process waits for this one"
 	var helper string
 	for i := range rounds {
 		bare = append(bare, bareStart(t, r))
 		name := "w" + strconv.Itoa(i)
 		began := time.Now()
-		s, err := r.rt.Spawn(r.within(), name, r.spec)
+		s, err := r.rt.Spawn(r.within(), name, plain)
 		require.NoError(t, err)
 		ready = append(ready, time.Since(began))
 		helper = firstProcess(s.Info().PID)
 		require.NoError(t, r.rt.Remove(r.within(), name))
+
+		r.warmedUp(1)
+		began = time.Now()
+		_, err = r.rt.SpawnFrom(r.within(), "worker", name)
+		require.NoError(t, err)
+		warm = append(warm, time.Since(began))
+		require.NoError(t, r.rt.Remove(r.within(), name))
+		r.warmedUp(1) // what comes up in its place must not meet what is measured next
 
 		generation := r.Info().Generation
 		began = time.Now()
@@ -57,14 +75,129 @@ func TestMeasureStarts(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		d    []time.Duration
-	}{{"bare start to answered initialize", bare}, {"start to ready", ready}, {"crash to ready (resumed)", crash}} {
+	}{{"bare start to answered initialize", bare}, {"start to ready", ready}, {"crash to ready (resumed)", crash}, {"warm start to ready", warm}} {
 		slices.Sort(row.d)
-		ms := func(d time.Duration) string { return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', 0, 64) }
+		ms := func(d time.Duration) string { return strconv.FormatFloat(float64(d.Microseconds())/1000, 'g', 3, 64) }
 		over := row.d[len(row.d)/2] - bare[len(bare)/2]
 		fmt.Printf("| %s | %s / %s / %s | %s ms, %.1f %% |\n", row.name, ms(row.d[0]), ms(row.d[len(row.d)/2]), ms(row.d[len(row.d)-1]),
 			ms(over), 100*float64(over)/float64(bare[len(bare)/2]))
 	}
 	fmt.Println("the first process of a namespace:", helper)
+}
+
+// TestMeasureSessions measures on the simulated CLI what sessions cost: 1,000 of them started, queried once and stopped, beside a plain
+// loop that does the same with the same processes; and the memory that an idle one takes in the runtime. UNDERSTUDY_MEASURE_SESSIONS is
+// the number of sessions. It asserts nothing.
+func TestMeasureSessions(t *testing.T) {
+	count, err := strconv.Atoi(os.Getenv("UNDERSTUDY_MEASURE_SESSIONS"))
+	if err != nil {
+		t.Skip("set UNDERSTUDY_MEASURE_SESSIONS to a number of sessions")
+	}
+	r := newRig(t, false)
+	r.boot()
+	side := 2 * runtime.GOMAXPROCS(0) // as many as come up at a time by default
+	both := func(name string, one func(i int)) time.Duration {
+		began := time.Now()
+		next := make(chan int, count)
+		for i := range count {
+			next <- i
+		}
+		close(next)
+		var all sync.WaitGroup
+		for range side {
+			all.Go(func() {
+				for i := range next {
+					one(i)
+				}
+			})
+		}
+		all.Wait()
+		took := time.Since(began)
+		fmt.Printf("| %d %s | %.1f s | %.2f ms each |\n", count, name, took.Seconds(), took.Seconds()*1000/float64(count))
+		return took
+	}
+	loop := both("processes in a plain loop", func(int) { bareTurn(t, r) })
+	for _, c := range []struct {
+		name    string
+		without []process.Layer
+	}{{"sessions", nil}, {"sessions without a pid namespace", []process.Layer{process.LayerPIDNamespace}}} {
+		spec := r.spec
+		spec.Containment.Without = c.without
+		took := both(c.name, func(i int) {
+			name := fmt.Sprint("w", i)
+			s, err := r.rt.Spawn(t.Context(), name, spec)
+			if assert.NoError(t, err) {
+				_, err = s.Ask(t.Context(), "hello")
+				assert.NoError(t, err)
+				assert.NoError(t, r.rt.Remove(t.Context(), name))
+			}
+		})
+		fmt.Printf("| %s, beside the loop | %.2f | |\n", c.name, float64(took)/float64(loop))
+	}
+
+	const idle = 100
+	used := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	before := used()
+	for i := range idle {
+		_, err := r.rt.Spawn(t.Context(), fmt.Sprint("idle", i), r.spec)
+		require.NoError(t, err)
+	}
+	fresh := used()
+	for i := range idle {
+		s, err := r.rt.Session(fmt.Sprint("idle", i))
+		require.NoError(t, err)
+		_, err = s.Ask(t.Context(), "hello")
+		require.NoError(t, err)
+	}
+	after := used()
+	fmt.Printf("| memory of an idle session without its CLI | %.1f kB | %.1f kB after a turn |\n", float64(fresh-before)/idle/1000, float64(after-before)/idle/1000)
+}
+
+// bareTurn starts the CLI, sends one prompt, and ends it, without any of ours around it.
+func bareTurn(t *testing.T, r *rig) {
+	launch := r.Launch()
+	launch.SessionID, launch.Resume, launch.Marker = uuid.NewString(), false, ""
+	args, err := launch.Argv()
+	require.NoError(t, err)
+	env, err := launch.Environ(os.Environ())
+	require.NoError(t, err)
+	frames := []protocol.Message{
+		protocol.NewControlRequest("1", &protocol.Initialize{Hooks: map[string][]protocol.HookMatcher{
+			protocol.HookPreToolUse: {{HookCallbackIDs: []string{"x"}, Timeout: 60}},
+		}}),
+		protocol.NewUserText("", "hello"),
+	}
+	cmd := exec.Command(launch.Path, append(slices.Clone(launch.PrefixArgs), args...)...)
+	cmd.Env, cmd.Dir = env, launch.Dir
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	for i, awaited := range []string{"control_response", `"type":"result"`} {
+		frame, err := protocol.Encode(frames[i])
+		require.NoError(t, err)
+		_, err = in.Write(append(bytes.TrimSpace(frame), '\n'))
+		require.NoError(t, err)
+		for {
+			line, err := lines.ReadString('\n')
+			require.NoError(t, err)
+			if strings.Contains(line, awaited) {
+				break
+			}
+		}
+	}
+	require.NoError(t, in.Close())
+	_, err = io.Copy(io.Discard, lines)
+	require.NoError(t, err)
+	require.NoError(t, cmd.Wait())
 }
 
 // bareStart starts the CLI as a session would, without any of ours around it.

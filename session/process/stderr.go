@@ -26,7 +26,7 @@ func newStderrLog(o Options, secrets []string) *stderrLog {
 		s.longest = len(secrets[0])
 	}
 	if o.OnStderr != nil {
-		s.notify = make(chan string, 256)
+		s.notify = make(chan string, 64)
 		// Ends when read has closed the channel and the last call has returned.
 		go func() {
 			for line := range s.notify {
@@ -40,7 +40,7 @@ func newStderrLog(o Options, secrets []string) *stderrLog {
 // read takes r to its end. It holds one cut line at most, whatever is written, and never waits for anybody.
 func (s *stderrLog) read(r io.Reader) {
 	defer s.end()
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 4<<10) // for as long as the process lives, most of which say nothing
 	// A line is kept a little longer than it is shown, so that a secret across the cut is still recognized.
 	room := s.maxLine + s.longest
 	line := make([]byte, 0, min(room, 4096))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // DefaultMaxLine is the longest line a Reader accepts unless told otherwise, in bytes. The CLI itself
@@ -28,9 +29,13 @@ func (e *LineTooLongError) Error() string {
 	return fmt.Sprintf("read frame: line longer than %d bytes: raise the limit (max_line_bytes) if the CLI is to be trusted with it", e.Limit)
 }
 
+// buffers are those of readers that have something to read: most streams are silent most of the time.
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
+
 // Reader splits a stream into lines. It is not safe for concurrent use.
 type Reader struct {
-	r       *bufio.Reader
+	r       *bufio.Reader // nil while nothing is there
+	source  source
 	max     int
 	long    []byte // a line that did not fit the buffer of r
 	discard bool   // inside a line that was too long
@@ -38,13 +43,77 @@ type Reader struct {
 }
 
 // NewReader reads lines of at most maxLine bytes, the newline not counted, from r. A
-// maxLine of 0 or less is DefaultMaxLine. It holds 64 KiB, and up to
-// maxLine while a long line is coming in.
+// maxLine of 0 or less is DefaultMaxLine. It holds next to nothing while it waits, 64 KiB while
+// something is there, and up to maxLine while a long line is coming in.
 func NewReader(r io.Reader, maxLine int) *Reader {
 	if maxLine <= 0 {
 		maxLine = DefaultMaxLine
 	}
-	return &Reader{r: bufio.NewReaderSize(r, readBuffer), max: maxLine}
+	return &Reader{source: source{r: r}, max: maxLine}
+}
+
+// source is the stream, with the bytes in front of it that ended a wait.
+type source struct {
+	r     io.Reader
+	head  []byte
+	err   error // that came with them
+	first [512]byte
+}
+
+// wait waits for the first bytes.
+func (s *source) wait() error {
+	for range 100 {
+		n, err := s.r.Read(s.first[:])
+		if n > 0 {
+			s.head, s.err = s.first[:n], err
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// Read gives the first bytes, and then what comes after them.
+func (s *source) Read(p []byte) (int, error) {
+	if len(s.head) > 0 {
+		n := copy(p, s.head)
+		s.head = s.head[n:]
+		return n, nil
+	}
+	if err := s.err; err != nil {
+		s.err = nil
+		return 0, err
+	}
+	n, err := s.r.Read(p)
+	if n > 0 && err != nil { // kept here, where rest sees it
+		s.err, err = err, nil
+	}
+	return n, err
+}
+
+// fetch sees to it that there is a buffer with something to come.
+func (r *Reader) fetch() error {
+	if r.r != nil {
+		return nil
+	}
+	if err := r.source.wait(); err != nil {
+		return err
+	}
+	r.r, _ = buffers.Get().(*bufio.Reader)
+	r.r.Reset(&r.source)
+	return nil
+}
+
+// rest gives the buffer back if nothing is in it.
+func (r *Reader) rest() {
+	if r.r == nil || r.r.Buffered() > 0 || len(r.source.head) > 0 || r.source.err != nil {
+		return
+	}
+	r.r.Reset(nil)
+	buffers.Put(r.r)
+	r.r = nil
 }
 
 // Next returns the next line without its line end ("\n" or "\r\n"); lines of
@@ -59,6 +128,7 @@ func (r *Reader) Next() ([]byte, error) {
 	if cap(r.long) > keepBuffer {
 		r.long = nil
 	}
+	r.rest()
 	for {
 		line, err := r.line()
 		if err != nil {
@@ -76,6 +146,9 @@ func (r *Reader) Ready() bool {
 	if r.err != nil {
 		return true
 	}
+	if r.r == nil {
+		return false
+	}
 	waiting, err := r.r.Peek(r.r.Buffered())
 	return err == nil && bytes.IndexByte(waiting, '\n') >= 0
 }
@@ -87,6 +160,9 @@ func (r *Reader) line() ([]byte, error) {
 	r.long = r.long[:0]
 	torn := r.discard
 	for {
+		if err := r.fetch(); err != nil {
+			return nil, r.end(err, torn)
+		}
 		part, err := r.r.ReadSlice('\n')
 		ended := err == nil
 		if ended {

@@ -166,3 +166,30 @@ func TestReaderReady(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 	assert.True(t, rd.Ready(), "the end is there")
 }
+
+// TestReadersThatWaitHoldNoBuffer: a thousand silent sessions must not take 64 MB.
+func TestReadersThatWaitHoldNoBuffer(t *testing.T) {
+	const readers = 200
+	used := func() uint64 {
+		runtime.GC()
+		runtime.GC() // a pool gives up what it has in two steps
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := used()
+	var all []*protocol.Reader
+	for range readers {
+		rd := protocol.NewReader(strings.NewReader("a\nb\n"), 0)
+		for _, want := range []string{"a", "b"} {
+			line, err := rd.Next()
+			require.NoError(t, err)
+			require.Equal(t, want, string(line))
+		}
+		_, err := rd.Next() // which would wait
+		require.ErrorIs(t, err, io.EOF)
+		all = append(all, rd)
+	}
+	assert.Less(t, (used()-before)/readers, uint64(8<<10), "bytes each")
+	runtime.KeepAlive(all)
+}

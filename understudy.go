@@ -50,6 +50,8 @@ type Runtime struct {
 	warmth   *branch
 	held     []audit.Record // of the root supervisor: touched by its events only
 
+	reloading chan struct{} // holds one while somebody reloads
+
 	mu       sync.Mutex
 	draining bool // no more sessions are made
 	known    map[string]*member
@@ -66,7 +68,7 @@ type Runtime struct {
 func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
 		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), done: make(chan struct{}),
-		sessions: &branch{path: "root/sessions"}, warmth: &branch{path: "root/" + warmChild},
+		sessions: &branch{path: "root/sessions"}, warmth: &branch{path: "root/" + warmChild}, reloading: make(chan struct{}, 1),
 	}
 	if err := rt.validate(); err != nil {
 		return nil, err

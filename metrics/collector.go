@@ -58,6 +58,7 @@ type Collector struct {
 	turns   turnCounts
 	fleet   fleetGauges
 	log     auditGauges
+	loads   loads
 	build   *prometheus.Desc
 }
 
@@ -70,7 +71,7 @@ func NewCollector(o Options) *Collector {
 	}
 	o.Timeout = cmp.Or(o.Timeout, 2*time.Second)
 	return &Collector{
-		options: o, counts: newCounts(), gauges: newGauges(), turns: newTurnCounts(), fleet: newFleetGauges(), log: newAuditGauges(),
+		options: o, counts: newCounts(), gauges: newGauges(), turns: newTurnCounts(), fleet: newFleetGauges(), log: newAuditGauges(), loads: newLoads(),
 		build: desc("build_info", "1, with the version of the program and of the Go that it was built with.", "version", "goversion"),
 	}
 }
@@ -85,6 +86,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	c.turns.describe(descs)
 	c.fleet.describe(descs)
 	c.log.describe(descs)
+	c.loads.describe(descs)
 	descs <- c.build
 }
 
@@ -92,6 +94,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	c.counts.collect(out)
 	c.turns.collect(out)
+	c.loads.collect(out)
 	if c.options.Version != "" {
 		out <- prometheus.MustNewConstMetric(c.build, prometheus.GaugeValue, 1, c.options.Version, runtime.Version())
 	}

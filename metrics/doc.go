@@ -39,6 +39,8 @@
 //	understudy_mailbox_oldest_seconds{supervisor,child}
 //	understudy_tree_read{}                                         1 if the gauges could be read for this scrape
 //	understudy_build_info{version,goversion}                       see Options.Version
+//	understudy_config_last_reload_successful                       see Loaded
+//	understudy_config_last_reload_success_timestamp_seconds
 //
 // Of sessions, from their moments:
 //

@@ -44,6 +44,17 @@ func TestMomentsAreCounted(t *testing.T) {
 		"session_tokens_total", "session_turns_total", "tool_calls_total"))
 }
 
+func TestLoadsOfTheConfiguration(t *testing.T) {
+	c := metrics.NewCollector(metrics.Options{})
+	names := []string{"config_last_reload_successful", "config_last_reload_success_timestamp_seconds"}
+	assert.Empty(t, values(t, c, names...))
+	at := time.Unix(1000, 0)
+	c.Loaded(true, at)
+	assert.ElementsMatch(t, []string{"config_last_reload_successful  1", "config_last_reload_success_timestamp_seconds  1000"}, values(t, c, names...))
+	c.Loaded(false, at.Add(time.Hour))
+	assert.Equal(t, []string{"config_last_reload_success_timestamp_seconds  1000"}, values(t, c, names...), "the other is 0")
+}
+
 // TestWhatACLISaysDoesNotGrowTheMetrics has a CLI make up names without end.
 func TestWhatACLISaysDoesNotGrowTheMetrics(t *testing.T) {
 	c := metrics.NewCollector(metrics.Options{})

@@ -54,7 +54,7 @@ If there was one of that name before, its conversation goes on.`,
 }
 
 func newRestart(at *place) *cobra.Command {
-	return newAction(at, "restart", []string{"resume", "reload"}, "Bring a session into a new process; its conversation goes on",
+	return newAction(at, "restart", []string{"resume"}, "Bring a session into a new process; its conversation goes on",
 		"A turn that is running is interrupted; queries that wait are kept. A session that\nhas failed or was stopped is started again.",
 		func(ctx context.Context, client *debug.Client, name string) (string, error) {
 			return "restarted", client.Restart(ctx, name)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -28,11 +29,17 @@ import (
 
 // daemon is `understudy up`.
 type daemon struct {
-	cfg    *config.Config
-	socket string // as --socket says; empty for the one in the data directory
+	cfg    *config.Config                // that the program was started with
+	live   atomic.Pointer[config.Config] // what of it can change, as of the last reload
+	socket string                        // as --socket says; empty for the one in the data directory
 	logger zerolog.Logger
 	out    io.Writer
 
+	dataDir  string // that --data-dir gives in place of the file's; empty: none
+	profile  string // of the checklist that the configuration has to pass; empty: none
+	rt       *understudy.Runtime
+	systemd  *notifier
+	token    session.Secret // of the TCP endpoint
 	metrics  *meters
 	findings []lint.Finding // of the checklist, for the audit log
 }
@@ -43,12 +50,15 @@ const shutdownMargin = 20 * time.Second
 func (d *daemon) run(ctx context.Context) error {
 	unix.Umask(0o077) // what sessions and the log make is this user's alone
 	drained := make(chan struct{})
-	stop, hurry, kill, release := signalled(ctx, drained)
+	hangups := make(chan struct{}, 1)
+	stop, hurry, kill, release := signalled(ctx, drained, hangups)
 	defer release()
 	systemd, err := newNotifier(os.Getenv, d.logger)
 	if err != nil {
 		return err
 	}
+	d.systemd = systemd
+	d.live.Store(d.cfg)
 	// Last of all: this process is the parent of whatever a tool has left behind, and knows no other children.
 	defer func() {
 		if swept := process.SweepOrphans(); len(swept.Killed) > 0 {
@@ -70,6 +80,7 @@ func (d *daemon) run(ctx context.Context) error {
 		_, err := rt.Tree(ctx)
 		return err
 	})
+	go d.onHangups(stop, hangups) // ends with stop
 	select {
 	case <-rt.Done():
 		if err := rt.Err(); err != nil {
@@ -79,7 +90,7 @@ func (d *daemon) run(ctx context.Context) error {
 	case <-stop.Done():
 	}
 	limit, limited := d.patience()
-	systemd.stopping(d.cfg.DrainTimeout+limit, limited)
+	systemd.stopping(d.live.Load().DrainTimeout+limit, limited)
 	d.drain(hurry, context.Cause(stop), rt)
 	close(drained)
 	return d.shutdown(kill, rt)
@@ -123,12 +134,13 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeAll(endpoints))
 	}
-	d.metrics.Watch(rt)
-	for _, f := range d.findings {
-		rt.RecordLint(audit.Lint{
-			Rule: f.Rule, Severity: string(f.Severity), Message: f.Message, Where: fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col), Session: f.Session, Accepted: f.Ignored,
-		})
+	d.rt = rt
+	if trail := rt.Audit(); trail != nil && d.token != "" {
+		trail.Redact(d.token.Reveal()) // it may have been made just now
 	}
+	d.metrics.Watch(rt)
+	d.metrics.Loaded(true, time.Now())
+	d.recordFindings(d.findings)
 	for _, e := range endpoints {
 		if err := rt.Supervise(ctx, e.child(rt, d)); err != nil {
 			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMargin)
@@ -138,6 +150,15 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	}
 	d.greet(version, endpoints)
 	return rt, nil
+}
+
+// recordFindings puts what the checklist has to say into the audit log.
+func (d *daemon) recordFindings(findings []lint.Finding) {
+	for _, f := range findings {
+		d.rt.RecordLint(audit.Lint{
+			Rule: f.Rule, Severity: string(f.Severity), Message: f.Message, Where: fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col), Session: f.Session, Accepted: f.Ignored,
+		})
+	}
 }
 
 // needsGroups reports whether a session of the file, or one that is spawned from its defaults and templates, has limits or
@@ -176,9 +197,7 @@ func (d *daemon) options(cli session.CLI) understudy.Options {
 	for _, b := range d.cfg.Budgets {
 		o.Budgets = append(o.Budgets, session.BudgetSpec{Name: b.Name, LimitUSD: b.LimitUSD, Per: b.Per})
 	}
-	for _, t := range d.cfg.Templates {
-		o.Warm = append(o.Warm, understudy.WarmSpec{Template: t.Name, Options: prepared(d.cfg, t.Options), Count: t.Warm})
-	}
+	o.Warm = d.warm(d.cfg)
 	for _, p := range d.cfg.Pools {
 		o.Pools = append(o.Pools, understudy.PoolSpec{
 			Name: p.Name, Options: prepared(d.cfg, p.Options), Min: p.Min, Max: p.Max, MaxQueue: p.MaxQueue, IdleTimeout: p.IdleTimeout,
@@ -204,6 +223,15 @@ func (d *daemon) respawn(_ string, o session.Options) (session.Options, error) {
 	return o, nil
 }
 
+// warm are the processes that wait for sessions of a configuration's templates.
+func (d *daemon) warm(cfg *config.Config) []understudy.WarmSpec {
+	var out []understudy.WarmSpec
+	for _, t := range cfg.Templates {
+		out = append(out, understudy.WarmSpec{Template: t.Name, Options: prepared(d.cfg, t.Options), Count: t.Warm})
+	}
+	return out
+}
+
 func (d *daemon) sessions(all []config.Session) []understudy.SessionSpec {
 	var out []understudy.SessionSpec
 	for _, s := range all {
@@ -225,13 +253,14 @@ func (d *daemon) groups(all []config.Group) []understudy.Group {
 
 // drain lets the turns that run come to their end, for as long as they may or until hurry ends.
 func (d *daemon) drain(hurry context.Context, reason error, rt *understudy.Runtime) {
-	if d.cfg.DrainTimeout <= 0 {
+	patience := d.live.Load().DrainTimeout
+	if patience <= 0 {
 		d.logger.Info().AnErr("reason", reason).Msg("shutting down; a second signal kills at once")
 		return
 	}
-	d.logger.Info().AnErr("reason", reason).Dur("drain_timeout", d.cfg.DrainTimeout).
+	d.logger.Info().AnErr("reason", reason).Dur("drain_timeout", patience).
 		Msg("shutting down: no more queries; turns that run may end. A second signal interrupts them, a third kills at once")
-	ctx, cancel := context.WithTimeout(hurry, d.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(hurry, patience)
 	defer cancel()
 	if err := rt.Drain(ctx); err != nil {
 		d.logger.Warn().Err(err).Msg("turns that still run are interrupted")
@@ -262,15 +291,16 @@ func (d *daemon) shutdown(kill context.Context, rt *understudy.Runtime) error {
 // a group one after the other; this is for the case that something does not keep to it. There is none if a session
 // may take for ever.
 func (d *daemon) patience() (time.Duration, bool) {
-	longest, limited := d.cfg.Defaults.Shutdown.Grace() // of what is spawned, most likely
+	cfg := d.live.Load()
+	longest, limited := cfg.Defaults.Shutdown.Grace() // of what is spawned, most likely
 	var sum time.Duration
 	wait := func(grace time.Duration, ok bool) {
 		longest, sum, limited = max(longest, grace), sum+grace, limited && ok
 	}
-	for _, s := range d.cfg.Sessions {
+	for _, s := range cfg.Sessions {
 		wait(s.Options.Shutdown.Grace())
 	}
-	for _, t := range d.cfg.Templates {
+	for _, t := range cfg.Templates {
 		wait(t.Options.Shutdown.Grace())
 	}
 	for _, p := range d.cfg.Pools {

@@ -81,7 +81,7 @@ const tokenName = "debug.token"
 // makeToken sees to it that the TCP endpoint has a token: the configuration's, or a new one at each start, which only this user
 // can read.
 func (d *daemon) makeToken() error {
-	if d.cfg.Debug.Token != "" {
+	if d.token = d.cfg.Debug.Token; d.token != "" {
 		return nil
 	}
 	token := rand.Text() + rand.Text()
@@ -100,7 +100,7 @@ func (d *daemon) makeToken() error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("token of the debug endpoint: %w", err)
 	}
-	d.cfg.Debug.Token = session.Secret(token)
+	d.token = session.Secret(token)
 	return nil
 }
 
@@ -115,13 +115,14 @@ func (d *daemon) socketPath() string {
 // this user can reach, it acts; on TCP it shows, and acts for those who have the token.
 func (e *endpoint) child(rt *understudy.Runtime, d *daemon) supervisor.ChildSpec {
 	options := debug.Options{Socket: true, Actions: true, Stranger: process.FromSession, Logger: d.logger, Version: version}
+	options.Reload = d.reload
 	options.Metrics = promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{})
 	if e.id == tcpEndpoint {
-		options.Socket, options.Token = false, d.cfg.Debug.Token.Reveal()
+		options.Socket, options.Token = false, d.token.Reveal()
 		options.RequireTokenForReads = !d.cfg.Debug.OpenReads // an agent's tools reach loopback, too
 	}
 	backend := rt.Backend(func(name string, pairs []string) (session.Options, error) {
-		o, err := d.cfg.ParseSession(name, pairs)
+		o, err := d.live.Load().ParseSession(name, pairs)
 		return prepared(d.cfg, o), err
 	})
 	return supervisor.ChildSpec{

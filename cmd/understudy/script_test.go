@@ -37,6 +37,7 @@ const patience = 60 * time.Second
 //	metrics FILE                     what the daemon shows at /metrics
 //	last JSON                        the last line of stdout is an object that holds all this
 //	terminal COLUMNS COMMAND…        run it on a terminal; what it shows is in stdout (Linux only)
+//	hang_up COMMAND…                 run a daemon on a terminal, have it reload by a hangup, then take the terminal away (Linux only)
 //	nothing_left                     no process is left of the daemon that had the data directory
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")

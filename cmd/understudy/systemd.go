@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 )
 
 // notifier tells a service manager how the daemon is, in the protocol of sd_notify(3): one datagram a message. Without a
@@ -53,6 +54,16 @@ func (n *notifier) tell(lines ...string) {
 
 // ready says that the daemon serves.
 func (n *notifier) ready(status string) { n.tell("READY=1", "STATUS="+status) }
+
+// reloading says that the configuration is being read again; ready follows.
+func (n *notifier) reloading() {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		n.logger.Warn().Err(err).Msg("the service manager could not be told of the reload")
+		return
+	}
+	n.tell("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", now.Nano()/1000))
+}
 
 // stopping says that it is ending, and how long that may take.
 func (n *notifier) stopping(limit time.Duration, limited bool) {

@@ -22,9 +22,11 @@ func newUp(at *place) *cobra.Command {
 		Use:   "up",
 		Short: "Run the tree in the foreground until SIGTERM or Ctrl-C",
 		Long: `Runs the sessions of a configuration file, and whatever is spawned later, until
-SIGTERM, SIGINT or SIGHUP: no more queries are taken, turns that run get
+SIGTERM or SIGINT, or the end of its terminal: no more queries are taken, turns that run get
 drain_timeout, then they are interrupted, every process is ended with everything
 it started, and the daemon exits. A second signal cuts the drain, a third kills.
+
+SIGHUP reads the file again, as understudy reload does.
 
 The log goes to stderr, for people on a terminal and as JSON elsewhere.`,
 		Args:       takes(),
@@ -56,7 +58,7 @@ The log goes to stderr, for people on a terminal and as JSON elsewhere.`,
 					return &exitCodeError{exitUsage, errors.New("the production checklist has errors: nothing was started")}
 				}
 			}
-			d := &daemon{findings: found, cfg: cfg, socket: at.socket, logger: newLogger(cmd.ErrOrStderr()).Level(parsed), out: cmd.OutOrStdout()}
+			d := &daemon{findings: found, dataDir: at.override(), profile: profile, cfg: cfg, socket: at.socket, logger: newLogger(cmd.ErrOrStderr()).Level(parsed), out: cmd.OutOrStdout()}
 			return d.run(cmd.Context())
 		},
 	}

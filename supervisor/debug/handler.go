@@ -63,6 +63,10 @@ type Options struct {
 	// the other end of a unix socket (with NewServer, on Linux), or "token from" and the address.
 	Principal func(*http.Request) string
 
+	// Reload, if not nil, has the program read its configuration again, or with dryRun only say what that would change. Who
+	// asked is for the record. An error says that nothing was changed.
+	Reload func(ctx context.Context, principal string, dryRun bool) (Reload, error)
+
 	// Metrics, if not nil, is served at /metrics to those who may look at the tree.
 	Metrics http.Handler
 
@@ -123,6 +127,7 @@ type handler struct {
 //	POST sessions                    {"name":…,"options":["key=value",…]}
 //	POST sessions/{name}/query       {"prompt":…}, or {"content":[blocks]}; frames as application/x-ndjson
 //	POST sessions/{name}/restart     also interrupt, stop
+//	POST reload?dry_run=true         reads the configuration again, a Reload
 //
 // Errors are application/problem+json with a Code. In a stream that has begun, an error is its last line:
 // {"type":"understudy_error","code":…,"message":…}.
@@ -163,6 +168,7 @@ func newHandler(b Backend, o Options) *handler {
 	h.get(Path+"approvals", h.approvals)
 	h.handle(Path+"approvals/{id}", map[string]http.HandlerFunc{http.MethodGet: h.approval, http.MethodPost: h.answerApproval})
 	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.sessions, http.MethodPost: h.spawn})
+	h.post(Path+"reload", h.reload)
 	h.post(Path+"sessions/{name}/query", h.query)
 	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))
 	h.post(Path+"sessions/{name}/interrupt", h.act("interrupt", b.Interrupt))

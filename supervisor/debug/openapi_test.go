@@ -2,6 +2,7 @@ package debug
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"mime"
@@ -160,7 +161,12 @@ func call(t *testing.T, method, path, body, accept string) *httptest.ResponseRec
 	f.followErr = errBoom // or its streams would not end
 	f.query = answerOf(step{frame: `{"type":"result"}`})
 	f.records = []step{{frame: `{"seq":1,"kind":"session.started"}`}}
-	h := fixed(f, Options{Socket: true, Actions: true})
+	h := fixed(f, Options{Socket: true, Actions: true, Reload: func(context.Context, string, bool) (Reload, error) {
+		return Reload{Path: "/etc/u.yaml", SHA256: "00", Live: []string{}, NeedsRestart: []string{"pools.p"}, Changes: []Change{
+			{Session: "reviewer", Action: Changed, Fields: []FieldChange{{Field: "model", Before: "haiku", After: "opus"}, {Field: "env"}}},
+			{Session: "gone", Action: Removed, Error: "boom"},
+		}}, nil
+	}})
 	if path == Path+"events" {
 		// It does not end by itself: the client goes away.
 		w := &leaver{ResponseRecorder: httptest.NewRecorder(), after: "data: "}

@@ -38,6 +38,7 @@ ${members.join("\n")}
 debug:
   listen: 127.0.0.1:0
   token: ${token}
+  open_reads: true
 `);
   const daemon = spawn(program, ["up", "-f", file, "--log-level", "warn"], { stdio: ["ignore", "pipe", "pipe"] });
   let out = "";

@@ -1,0 +1,105 @@
+package debug
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// Reload is what a reload of the configuration has changed, or would change.
+type Reload struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+	DryRun bool   `json:"dry_run"`
+	// Changes are of sessions outside of groups and pools; Unchanged is how many of these are not touched.
+	Changes   []Change `json:"changes"`
+	Unchanged int      `json:"unchanged"`
+	// Live are other settings that have changed and hold from now on, NeedsRestart those that hold after a restart of the
+	// program, by their names in the file.
+	Live         []string `json:"live"`
+	NeedsRestart []string `json:"needs_restart"`
+}
+
+// Failed are the changes that did not happen.
+func (r Reload) Failed() []Change {
+	var failed []Change
+	for _, c := range r.Changes {
+		if c.Error != "" {
+			failed = append(failed, c)
+		}
+	}
+	return failed
+}
+
+// ChangeAction is what is done to a session.
+type ChangeAction string
+
+// The actions.
+const (
+	Added   ChangeAction = "added"
+	Changed ChangeAction = "changed" // it is started again, and its conversation goes on
+	Removed ChangeAction = "removed" // it is stopped
+)
+
+// Change is what a reload does to one session.
+type Change struct {
+	Session string        `json:"session"`
+	Action  ChangeAction  `json:"action"`
+	Fields  []FieldChange `json:"fields,omitempty"`
+	Error   string        `json:"error,omitempty"` // why it did not happen
+}
+
+// FieldChange is an option that has another value. The values are as a session's setup has them; both are absent if they may
+// not be shown.
+type FieldChange struct {
+	Field  string `json:"field"`
+	Before any    `json:"before,omitempty"`
+	After  any    `json:"after,omitempty"`
+}
+
+// reload serves POST reload?dry_run=true.
+func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxIdleBody)); err != nil {
+		refuse(w, &Error{BadRequest, fmt.Sprintf("this takes no body: %v", err)})
+		return
+	}
+	if h.options.Reload == nil {
+		refuse(w, &Error{Unavailable, "this program reads no configuration file"})
+		return
+	}
+	dry := false
+	if text := r.URL.Query().Get("dry_run"); text != "" {
+		var err error
+		if dry, err = strconv.ParseBool(text); err != nil {
+			refuse(w, &Error{BadRequest, fmt.Sprintf("dry_run=%q: expected true or false", cut(text, 40))})
+			return
+		}
+	}
+	patient(w)
+	report, err := h.options.Reload(r.Context(), h.guard.principal(r), dry)
+	if !dry {
+		h.acted(r, "reload", "", err)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, report)
+}
+
+// Reload has the daemon read its configuration again, or only say what that would change.
+func (c *Client) Reload(ctx context.Context, dryRun bool) (Reload, error) {
+	var report Reload
+	response, err := c.send(ctx, http.MethodPost, "reload?dry_run="+strconv.FormatBool(dryRun), nil)
+	if err != nil {
+		return report, err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&report); err != nil {
+		return report, c.lost(ctx, fmt.Errorf("read the answer: %w", err))
+	}
+	return report, nil
+}

@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check chaos bench bench-audit measure browser load fuzz clean
+.PHONY: run build test check chaos bench bench-audit scan measure browser load fuzz clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -58,6 +58,10 @@ bench-audit:
 	$(GO) test ./audit -run '^$$' -bench 'Log|Encode'
 
 BENCHTIME ?= 2s
+
+## scan: a log of SCAN records (10,000,000: 4.3 GB in TMPDIR) gone through in every way, with the memory that it takes
+scan:
+	UNDERSTUDY_SCAN=$(or $(SCAN),10000000) $(GO) test -count=1 -timeout 60m -v -run '^TestScan$$' ./audit
 
 ## fuzz: the reader and the redactor of the audit log, on arbitrary bytes
 fuzz:

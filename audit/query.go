@@ -57,16 +57,7 @@ func (f *Filter) Match(r *Record) bool {
 // *DamageError, and the iteration goes on; any other error is the last, that of ctx too.
 func (l Log) Records(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		// What must stand in the bytes of a record that fits: most are left out without being decoded.
-		var needles [][]byte
-		if f.Text != "" {
-			needles = append(needles, []byte(f.Text))
-		}
-		for _, text := range []string{f.ToolUse} {
-			if text != "" {
-				needles = append(needles, bytes.Trim(quote(text), `"`))
-			}
-		}
+		sieve := newSieve(&f)
 		var head format.Head
 		given := 0
 		for p, err := range payloads(ctx, l.Dir, f.After+1) {
@@ -77,7 +68,7 @@ func (l Log) Records(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 				if ok && (head.Seq <= f.After || !f.matchHead(head)) {
 					continue
 				}
-				if slices.ContainsFunc(needles, func(needle []byte) bool { return !bytes.Contains(p.payload, needle) }) {
+				if ok && !sieve.lets(p.payload) {
 					continue
 				}
 				if r, err = decode(p.payload); err != nil {

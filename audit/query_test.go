@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 func TestQuery(t *testing.T) {
@@ -78,6 +79,50 @@ func TestQuery(t *testing.T) {
 	}
 	_, err := Encoding("xml").Encode(Record{}, "")
 	require.ErrorContains(t, err, "expected one of [jsonl cloudevents ocsf otlp]")
+}
+
+// What is left out by its bytes is what does not fit.
+func TestSieveLetsThroughWhatFits(t *testing.T) {
+	text := rapid.SampledFrom([]string{"", "a", "Bash", `q"uote`, "back\\slash", "new\nline", "\u00e9\u2028", "<b>", "sk-tool", "7", "77"})
+	at := time.Date(2025, 11, 5, 8, 0, 0, 0, time.UTC)
+	moment := rapid.Custom(func(t *rapid.T) time.Time {
+		return at.Add(time.Duration(rapid.IntRange(-3, 3).Draw(t, "seconds"))*time.Second + time.Duration(rapid.SampledFrom([]int{0, 1, 5e8, 999999999}).Draw(t, "ns")))
+	})
+	outcome := rapid.SampledFrom([]Outcome{"", OK, Deny, Failed})
+	fits, left := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		r := Record{
+			Kind: ToolIntent, Session: text.Draw(t, "session"), Turn: rapid.IntRange(0, 12).Draw(t, "turn"), Tool: text.Draw(t, "tool"),
+			ToolUseID: text.Draw(t, "use"), ParentToolUseID: text.Draw(t, "parent"), Outcome: outcome.Draw(t, "outcome"), Time: moment.Draw(t, "time"),
+			Detail: map[string]any{"time": text.Draw(t, "detail"), "outcome": "ok", "tool": "Bash"},
+		}
+		e, err := encode(r, newRedactor(nil, nil), levels{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, err := decode(whole(e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := Filter{Turn: rapid.SampledFrom([]int{0, 0, 1, 7}).Draw(t, "of turn"), ToolUse: rapid.SampledFrom([]string{"", "", `q"uote`, "7"}).Draw(t, "of use")}
+		f.Tools = rapid.SliceOfN(text, 0, 2).Draw(t, "of tools")
+		f.Outcomes = rapid.SliceOfN(outcome, 0, 2).Draw(t, "of outcomes")
+		if rapid.Bool().Draw(t, "bounded") {
+			f.Since, f.Until = moment.Draw(t, "since"), moment.Draw(t, "until")
+		}
+		lets := newSieve(&f).lets(whole(e))
+		if !lets {
+			left++
+		}
+		if f.Match(&written) {
+			fits++
+			if !lets {
+				t.Fatalf("%s was left out by %+v", whole(e), f)
+			}
+		}
+	})
+	assert.Positive(t, fits)
+	assert.Positive(t, left)
 }
 
 func TestLevels(t *testing.T) {

@@ -204,3 +204,36 @@ func TestWitness(t *testing.T) {
 		assert.Contains(t, record.Detail["env"], "OTEL_EXPORTER_OTLP_LOGS_HEADERS")
 	}
 }
+
+// TestWitnessFindsWhatTheLogHasLost has the real CLI use a tool while a log that need not work does not: the CLI's own word
+// is all there is of it.
+func TestWitnessFindsWhatTheLogHasLost(t *testing.T) {
+	t.Parallel() // the CLI is given some seconds to say what it has to say
+	r := newRig(t, true)
+	r.options.Audit.Witness, r.options.Audit.Mode = true, audit.BestEffort
+	r.boot()
+	r.mustAsk(bash("echo one"))
+	dir := filepath.Join(r.options.DataDir, "audit")
+	require.NoError(t, os.Rename(dir, dir+".away"))
+	r.mustAsk(bash("echo lost > lost"))
+	assert.FileExists(t, filepath.Join(r.work, "lost"))
+	require.NoError(t, os.Rename(dir+".away", dir))
+	r.until("the log works again", func() bool { return r.rt.Audit().Health() == nil && len(r.records(audit.LogGap)) > 0 })
+	r.mustAsk(bash("echo two"))
+	r.until("the witness has found it", func() bool {
+		status, _ := r.rt.Witness()
+		return status.Differences > 0 && status.Matched == 2
+	})
+	shutdown(t, r.rt)
+	differences := r.records(audit.WitnessDiffers)
+	require.Len(t, differences, 1)
+	d := differences[0]
+	assert.Equal(t, "the CLI reports a tool use that the log has no intent of", d.Detail["difference"])
+	assert.Equal(t, "Bash", d.Tool)
+	events, _ := d.Detail["events"].([]any)
+	assert.ElementsMatch(t, []any{"tool_decision accept", "tool_result true"}, events)
+	require.NotEmpty(t, d.ToolUseID)
+	for _, intent := range r.records(audit.ToolIntent) {
+		assert.NotEqual(t, d.ToolUseID, intent.ToolUseID)
+	}
+}

@@ -111,11 +111,17 @@ func Checkpoint(dir string, size uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	below, above := uint64(0), uint64(0) // the nearest there are
 	for _, first := range slices.Backward(files) {
 		var found []byte
 		if err := eachCheckpoint(dir, first, key, func(c format.Checkpoint, signed []byte) {
-			if c.Size == size {
+			switch {
+			case c.Size == size:
 				found = signed
+			case c.Size < size:
+				below = max(below, c.Size)
+			case above == 0 || c.Size < above:
+				above = c.Size
 			}
 		}); err != nil {
 			return nil, err
@@ -124,7 +130,14 @@ func Checkpoint(dir string, size uint64) ([]byte, error) {
 			return found, nil
 		}
 	}
-	return nil, fmt.Errorf("audit log %s: there is no checkpoint of %d records", dir, size)
+	nearest := ""
+	switch {
+	case below > 0 && above > 0:
+		nearest = fmt.Sprintf(": the nearest are of %d and of %d", below, above)
+	case below+above > 0: // one of them is 0
+		nearest = fmt.Sprintf(": the nearest is of %d", below+above)
+	}
+	return nil, fmt.Errorf("audit log %s: there is no checkpoint of %d records%s", dir, size, nearest)
 }
 
 // lineMark stands before a checkpoint in a line of another log.

@@ -262,6 +262,30 @@ func TestProofs(t *testing.T) {
 	require.Error(t, err)
 }
 
+// Who asks for a checkpoint that there is not is told which there are.
+func TestNearestCheckpoints(t *testing.T) {
+	dir := filepath.Join(scratch(t), "audit")
+	l, _, err := openLog(realDisk{}, Options{Dir: dir, SegmentBytes: 1 << 20, SegmentAge: time.Hour, Reserve: -1}, &memory{}, time.Now)
+	require.NoError(t, err)
+	e, err := encode(turn(1), newRedactor(nil, nil), levels{}, nil)
+	require.NoError(t, err)
+	for range 3 {
+		b := l.begin()
+		for range 10 {
+			b.add(&e, 0)
+		}
+		require.NoError(t, l.commit(b))
+		require.NoError(t, l.sign())
+	}
+	l.close()
+	for size, want := range map[uint64]string{7: "of 7 records: the nearest is of 10", 12: "the nearest are of 10 and of 20", 99: "of 99 records: the nearest is of 30"} {
+		_, err := Checkpoint(dir, size)
+		require.ErrorContains(t, err, want)
+	}
+	_, err = Checkpoint(dir, 20)
+	require.NoError(t, err)
+}
+
 // TestPrune keeps the last segments, and everything about them can be proved.
 func TestPrune(t *testing.T) {
 	var clock atomic.Int64

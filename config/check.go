@@ -94,6 +94,11 @@ func (d *decoder) check(path, key string, n *node, owner, v reflect.Value) bool 
 		if key == "listen" {
 			return d.checkListen(path, n, owner.Listen)
 		}
+		if key == "token_file" && owner.TokenFile != "" {
+			name, ok := d.resolve(path, n, owner.TokenFile) // it may come to be there later
+			owner.TokenFile = name
+			return ok
+		}
 	}
 	return true
 }

@@ -104,6 +104,8 @@ type Debug struct {
 	// Token is what a client must know. Without one the daemon makes one when it starts, in DATA_DIR/debug.token, which only
 	// this user can read.
 	Token session.Secret `json:"token"`
+	// TokenFile is a file that holds the token, which others must not be able to read. It is read when the daemon starts.
+	TokenFile string `json:"token_file"`
 	// OpenReads lets every program of this machine look without the token, the tools of an agent included.
 	OpenReads bool `json:"open_reads"`
 }
@@ -219,7 +221,13 @@ func clean(data []byte, r *report) (string, bool) {
 // checkDebug looks at what the endpoint's options are together: off this machine nobody may look without a token.
 func (d *decoder) checkDebug(root *node, debug Debug) {
 	section := root.entry("debug")
-	if section == nil || debug.Token != "" || local(debug.Listen) || debug.Listen == "" {
+	if section != nil && debug.Token != "" && debug.TokenFile != "" {
+		if e := section.value.entry("token_file"); e != nil {
+			d.problem("debug.token_file", e.value, "token is set as well", "remove one of them")
+		}
+		return
+	}
+	if section == nil || debug.Token != "" || debug.TokenFile != "" || local(debug.Listen) || debug.Listen == "" {
 		return
 	}
 	if e := section.value.entry("token"); e != nil && e.value.kind == scalarNode && e.value.text != "" {

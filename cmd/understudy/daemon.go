@@ -130,6 +130,7 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	d.metrics = newMeters()
 	options := d.options(cli)
 	options.Audit = recorded
+	options.Audit.Redact = append(options.Audit.Redact, d.cfg.Debug.Token.Reveal()) // which may be a new one
 	rt, err := understudy.Start(ctx, options)
 	if err != nil {
 		return nil, errors.Join(err, closeAll(endpoints))

@@ -16,7 +16,7 @@ func (d *daemon) auditOptions() (understudy.AuditOptions, error) {
 		Dir: from.Dir, SegmentBytes: int64(from.SegmentSize), SegmentAge: from.SegmentAge,
 		KeepBytes: int64(from.KeepSize), KeepAge: from.KeepAge,
 		CheckpointRecords: from.CheckpointRecords, CheckpointEvery: from.CheckpointEvery,
-		Redact: []string{d.cfg.Debug.Token.Reveal()}, Witness: from.Witness,
+		Witness: from.Witness,
 	}
 	if from.Mode == config.AuditBestEffort {
 		o.Mode = audit.BestEffort

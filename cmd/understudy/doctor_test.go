@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/config"
 )
 
 // TestCheckOwner has a CLI that somebody could change, in each way.
@@ -47,6 +49,39 @@ func TestCheckOwner(t *testing.T) {
 	}
 	assert.Equal(t, "ok", checkOwner("simulated", me).Status)
 	assert.Equal(t, "ok", checkOwner(filepath.Join(dir, "nothing"), me).Status, "the check of the CLI says so")
+}
+
+// TestTokenFiles has files that are no place for a token, or no token.
+func TestTokenFiles(t *testing.T) {
+	const good = "0123456789abcdef0123"
+	dir := t.TempDir()
+	for want, test := range map[string]struct {
+		text string
+		mode os.FileMode
+	}{
+		"":                       {good + "\n", 0o600},
+		"chmod 600":              {good, 0o640},
+		"others can read":        {good, 0o604},
+		"16 characters at least": {"short", 0o600},
+		"expected one word":      {good + "\n" + good, 0o600},
+	} {
+		path := filepath.Join(dir, "token")
+		require.NoError(t, os.WriteFile(path, []byte(test.text), 0o600))
+		require.NoError(t, os.Chmod(path, test.mode))
+		d := &daemon{cfg: &config.Config{Debug: config.Debug{TokenFile: path}}}
+		err := d.makeToken()
+		if want != "" {
+			require.ErrorContains(t, err, want)
+			assert.NotContains(t, err.Error(), good)
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, good, d.cfg.Debug.Token.Reveal())
+	}
+	_, err := readToken(dir)
+	require.ErrorContains(t, err, "not a regular file")
+	_, err = readToken(filepath.Join(dir, "nothing"))
+	require.Error(t, err)
 }
 
 func TestCheckDataDir(t *testing.T) {

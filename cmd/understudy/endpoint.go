@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -84,6 +86,14 @@ func (d *daemon) makeToken() error {
 	if d.token = d.cfg.Debug.Token; d.token != "" {
 		return nil
 	}
+	if path := d.cfg.Debug.TokenFile; path != "" {
+		token, err := readToken(path)
+		if err != nil {
+			return fmt.Errorf("token of the debug endpoint: %w", err)
+		}
+		d.cfg.Debug.Token = session.Secret(token)
+		return nil
+	}
 	token := rand.Text() + rand.Text()
 	path := filepath.Join(d.cfg.DataDir, tokenName)
 	if err := os.MkdirAll(d.cfg.DataDir, 0o700); err != nil {
@@ -102,6 +112,36 @@ func (d *daemon) makeToken() error {
 	}
 	d.token = session.Secret(token)
 	return nil
+}
+
+// shortestToken is how long a token must be that somebody else has made: it can be guessed at without end.
+const shortestToken = 16
+
+// readToken reads a token from a file that nobody else may read.
+func readToken(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s: not a regular file", path)
+	case info.Mode().Perm()&0o077 != 0:
+		return "", fmt.Errorf("%s: others can read or change it (%04o); chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, 4<<10))
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(data))
+	if len(token) < shortestToken || strings.ContainsAny(token, " \t\r\n") {
+		return "", fmt.Errorf("%s: expected one word of %d characters at least, such as `openssl rand -hex 32` makes", path, shortestToken)
+	}
+	return token, nil
 }
 
 func (d *daemon) socketPath() string {

@@ -490,7 +490,7 @@ func filePermissions(l *look) {
 	check("mcp_config", l.o.MCPConfig, 0o077)
 	check("api_key_file", l.o.APIKeyFile, 0o077)
 	if len(l.all) > 0 && l.owner.Name == l.all[0].Name {
-		for path, bits := range map[string]os.FileMode{l.cfg.DataDir: 0o077, l.cfg.Audit.Dir: 0o077, l.cfg.Path: 0o022} {
+		for path, bits := range map[string]os.FileMode{l.cfg.DataDir: 0o077, l.cfg.Audit.Dir: 0o077, l.cfg.Path: 0o022, l.cfg.Debug.TokenFile: 0o077} {
 			if perm, _, ok := l.host.Mode(path); ok && perm&bits != 0 {
 				l.elsewhere(path, path+" is open to others")
 			}
@@ -664,9 +664,6 @@ func endpoint(l *look) {
 	}
 	if host, _, err := net.SplitHostPort(d.Listen); err == nil && !loopback(host) {
 		l.at("debug.listen", "%s can be reached from other machines, without TLS", d.Listen)
-	}
-	if d.Token == "" {
-		l.at("debug.listen", "no token: every program of this machine can read, an agent's tools included")
 	}
 	if d.OpenReads {
 		l.at("debug.open_reads", "every program of this machine can read, an agent's tools included")

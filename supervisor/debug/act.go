@@ -104,6 +104,10 @@ func (h *handler) act(action string, do func(ctx context.Context, name string) e
 		}
 		patient(w)
 		name := r.PathValue("name")
+		if strings.ContainsFunc(name, unicode.IsControl) { // it would be told to the backend, and written into the record
+			refuse(w, &Error{NotFound, fmt.Sprintf("no session %q", cut(name, 200))})
+			return
+		}
 		err := do(r.Context(), name)
 		h.acted(r, action, name, err)
 		if err != nil {

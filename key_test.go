@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/sessiontest"
+	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
 // TestKeyHunt has a tool look for the key in its environment, in /proc of its ancestors and in the data directory, for each way
@@ -35,6 +37,16 @@ func TestKeyHunt(t *testing.T) {
 			r.spec.APIKeyFile = file
 			events := make(chan session.ToolEvent, 10)
 			r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }
+			// A hook and an MCP server write down what they are given.
+			seen := t.TempDir()
+			spy := func(who string) string {
+				return "{ env; tr '\\0' '\\n' < /proc/$PPID/cmdline; ls -l /proc/self/fd; cat <&3; } > " + filepath.Join(seen, who) + " 2>/dev/null </dev/null; true"
+			}
+			hook := func(who string) []any {
+				return []any{map[string]any{"hooks": []any{map[string]any{"type": "command", "command": spy(who)}}}}
+			}
+			r.spec.Settings.Values = map[string]any{"hooks": map[string]any{"SessionStart": hook("SessionStart"), "PostToolUse": hook("PostToolUse")}}
+			r.spec.MCPServers = map[string]session.MCPServer{"spy": {Command: "sh", Args: []string{"-c", spy("mcp")}}}
 			r.boot()
 			// The key is put together in the command, so that the command itself is not what is found.
 			key := madeUpKey[:10] + "''" + madeUpKey[10:]
@@ -50,6 +62,28 @@ func TestKeyHunt(t *testing.T) {
 			assert.Equal(t, map[bool]string{true: "FOUND", false: "none"}[inCLI], ancestors, "the environment of the CLI, and what is above it")
 			assert.Equal(t, "none", hunt(`cat /proc/$PPID/fd/3 2>/dev/null </dev/null | grep -q "$k"`), "the pipe, which has been read")
 			assert.Equal(t, "none", hunt(`grep -rqs "$k" `+r.options.DataDir+" "+r.spec.Env["HOME"]+" "+r.work), "the data directory and HOME")
+			for _, who := range []string{"SessionStart", "PostToolUse", "mcp"} {
+				path := filepath.Join(seen, who)
+				r.until(who+" has run", func() bool {
+					data, err := os.ReadFile(path)
+					return err == nil && strings.Contains(string(data), "PATH=")
+				})
+			}
+			assert.Empty(t, holds(t, seen, madeUpKey), "what hooks and MCP servers get")
+			// What the endpoint says of the session.
+			page := debug.Handler(r.rt.Backend(nil), debug.Options{Socket: true, Actions: true})
+			for _, path := range []string{"", "tree", "sessions", "sessions/worker", "sessions/worker/stderr", "sessions/worker/history", "audit", "approvals", "budgets", "openapi.json"} {
+				for _, accept := range []string{"application/json", "text/html"} {
+					ask := httptest.NewRequest("GET", debug.Path+path, nil)
+					ask.Header.Set("Accept", accept)
+					answer := httptest.NewRecorder()
+					page.ServeHTTP(answer, ask)
+					assert.NotContains(t, answer.Body.String(), madeUpKey, path)
+				}
+			}
+			for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", r.spec, r.spec, r.spec, r.Launch()), fmt.Sprintf("%#v", r.Session.Options())} {
+				assert.NotContains(t, text, madeUpKey)
+			}
 			for _, request := range r.api.Requests() {
 				assert.Equal(t, madeUpKey, request.Key, "the API got the key")
 			}

@@ -14,9 +14,13 @@ import (
 	gotool "github.com/understudy-run/understudy/session/tool"
 )
 
-// TestToolsInGo has the agent of the real CLI call functions of this program.
+// TestToolsInGo has the agent call functions of this program.
 func TestToolsInGo(t *testing.T) {
-	r := newRig(t, true)
+	both(t, map[string]func(*rig){"calc": toolsInGo})
+}
+
+func toolsInGo(r *rig) {
+	t := r.T
 	calc := gotool.NewServer("calc", "1.0.0")
 	type pair struct {
 		A float64 `json:"a" jsonschema:"the first"`

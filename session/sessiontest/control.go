@@ -19,6 +19,7 @@ type controlRequest struct {
 	Settings    json.RawMessage `json:"settings"`
 	Managed     json.RawMessage `json:"managedSettings"`
 	MCPServers  json.RawMessage `json:"mcpServers"`
+	SDKServers  []string        `json:"sdkMcpServers"`
 	Mode        string          `json:"mode"`
 	Model       *string         `json:"model"`
 	CancelQueue bool            `json:"cancel_queued"`
@@ -41,7 +42,7 @@ func (s *simulation) control(id string, raw json.RawMessage) {
 	case "set_model":
 		s.setModel(id, r.Model)
 	case "mcp_status":
-		s.succeed(id, frame{"mcpServers": []any{}})
+		s.succeed(id, frame{"mcpServers": s.serverList(true)})
 	case "get_usage":
 		s.succeed(id, frame{
 			"session": frame{
@@ -131,6 +132,7 @@ func (s *simulation) initialize(id string, r controlRequest) {
 		return
 	}
 	s.hooks = hooks
+	s.connect(r.SDKServers)
 	payload := frame{
 		"commands":                []any{frame{"name": "context", "description": "Show what fills the context", "argumentHint": ""}},
 		"agents":                  []any{frame{"name": "general-purpose", "description": "Works on a task of several steps"}},

@@ -13,7 +13,7 @@ func timestamp() string { return time.Now().UTC().Format("2006-01-02T15:04:05.00
 // initFrame starts a turn.
 func (s *simulation) initFrame() frame {
 	f := frame{
-		"type": "system", "subtype": "init", "cwd": s.dir, "tools": s.toolNames(), "mcp_servers": []any{}, "model": s.model,
+		"type": "system", "subtype": "init", "cwd": s.dir, "tools": s.toolNames(), "mcp_servers": s.serverList(false), "model": s.model,
 		"permissionMode": s.mode, "slash_commands": []string{}, "terminal_slash_commands": []string{}, "apiKeySource": s.keySource(),
 		"claude_code_version": version, "output_style": "default", "agents": []string{"general-purpose"}, "skills": []string{},
 		"plugins": []any{}, "capabilities": []string{"interrupt_receipt_v1", "interrupt_cancel_queued_v1", "msg_lifecycle_v1"},

@@ -52,8 +52,11 @@ func parseRule(text string) rule {
 	return rule{tool: tool, content: content}
 }
 
-// matches says whether the rule is about a shell command or a path of the tool.
+// matches says whether the rule is about a shell command or a path of the tool. One that names an MCP server is about all its tools.
 func (r rule) matches(tool, subject string) bool {
+	if strings.HasPrefix(r.tool, "mcp__") && r.content == "" && strings.HasPrefix(tool, r.tool+"__") {
+		return true
+	}
 	if r.tool != tool && (r.tool != "*" || r.content != "") {
 		return false
 	}

@@ -83,6 +83,8 @@ type simulation struct {
 	mode        string
 	hooks       map[string][]hookMatcher
 	requests    map[string]*request // our unanswered questions to the host
+	servers     []*mcpServer        // in the host
+	rpcs        int                 // calls to them, so far
 	queue       []work
 	turn        *turn // nil between turns
 	running     bool  // as session_state_changed says

@@ -29,6 +29,11 @@ func (s *simulation) toolNames() []string {
 			return !slices.Contains(slices.Concat(baseTools, []string{"Glob", "Grep"}), name)
 		})
 	}
+	for _, m := range s.servers { // whatever --tools says
+		for _, tool := range m.tools {
+			names = append(names, m.wireName(tool.Name))
+		}
+	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		return slices.ContainsFunc(s.inv.denied, func(r rule) bool { return r.tool == name && r.content == "" })
 	})
@@ -242,6 +247,9 @@ func (s *simulation) runTool(use *toolUse) toolOutcome {
 		return s.writeFile(use)
 	case "AskUserQuestion":
 		return answersOf(use)
+	}
+	if m, tool := s.hostTool(use.name); m != nil {
+		return s.callHost(m, tool, use)
 	}
 	return toolFailure(use.name+" is not part of the simulation", nil)
 }

@@ -52,8 +52,8 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, err)
 		assert.Equal(t, m.Kind(), m2.Kind())
 		assert.Equal(t, reflect.TypeOf(m), reflect.TypeOf(m2))
-		assert.Equal(t, protocol.Defects(m), protocol.Defects(m2))
 		// A key that stands there twice counts once when it is written again.
+		assert.Subset(t, protocol.Defects(m), protocol.Defects(m2))
 		assert.Subset(t, protocol.UnknownFields(m), protocol.UnknownFields(m2))
 		out2, err := protocol.Encode(m2)
 		require.NoError(t, err)

@@ -19,11 +19,13 @@ func (l *loop) onFrames(c *actor.Context[message], m frames) {
 	for _, next := range m.list {
 		l.onFrame(c, next)
 	}
+	done := handled{list: m.list[:0]}
 	if l.current != nil {
-		l.current.stream.wake()
+		done.stream = l.current.stream
+		done.stream.wake()
 	}
 	clear(m.list)
-	m.free <- m.list[:0]
+	m.free <- done
 }
 
 // onFrame handles one frame of the CLI.

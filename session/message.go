@@ -46,7 +46,7 @@ type (
 	}
 	frames struct {
 		list []protocol.Message
-		free chan<- []protocol.Message // takes the slice back; there is room
+		free chan<- handled // takes the slice back; there is room
 	}
 	noise struct{ err error }
 	ended struct {

@@ -26,8 +26,14 @@ const (
 	batches = 4
 )
 
-// read turns stdout into messages, and the process's end into the last of them. It never waits for a
-// consumer, only for the actor.
+// handled is a batch that the actor is done with, and the stream of the query it went to, nil for none.
+type handled struct {
+	list   []protocol.Message
+	stream *stream
+}
+
+// read turns stdout into messages, and the process's end into the last of them. It waits for the actor, and for a
+// consumer no longer than a moment.
 func read(ctx context.Context, self actor.Ref[message], p *process.Process, spec process.Launch, maxLine int) message {
 	trouble := readFrames(ctx, self, protocol.NewReader(p.Stdout(), maxLine))
 	// A process that cannot be read is no use. One that closed its stdout may be about to exit.
@@ -63,11 +69,11 @@ func tooOld(ctx context.Context, exit process.Exit, spec process.Launch) error {
 // readFrames hands frames to the actor as they come. Its error is what is wrong with the stream, nil if that ended or if the
 // actor did, whose context kills the process.
 func readFrames(ctx context.Context, self actor.Ref[message], reader *protocol.Reader) error {
-	free := make(chan []protocol.Message, batches)
-	for range batches {
-		free <- nil
+	free := make(chan handled, batches)
+	for range batches - 1 {
+		free <- handled{}
 	}
-	batch := <-free
+	var batch []protocol.Message
 	// send hands over what there is, and reports whether somebody takes it.
 	send := func() bool {
 		if len(batch) == 0 {
@@ -77,7 +83,9 @@ func readFrames(ctx context.Context, self actor.Ref[message], reader *protocol.R
 			return false
 		}
 		select {
-		case batch = <-free:
+		case done := <-free:
+			batch = done.list
+			done.stream.awaitRoom(ctx)
 			return true
 		case <-self.Done():
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/understudy-run/understudy/session/protocol"
 )
@@ -15,6 +16,10 @@ const (
 	streamWindow = 4 << 20
 	// spillWindow is how much may wait to be written to that file.
 	spillWindow = 8 << 20
+	// patience is how long stdout is left alone for a consumer that has half a window before it. On a busy machine it may
+	// just not have had its turn, and to write a file and read it again is more work than all the rest. One that takes
+	// nothing in this time is not waited for again before it does: control answers stand behind what is not read.
+	patience = 20 * time.Millisecond
 )
 
 // stream carries messages from the actor, which never waits, to one consumer, which may be slow. The messages
@@ -30,6 +35,8 @@ type stream struct {
 	closed bool
 	err    error
 	ready  chan struct{} // holds one token when there may be something to take
+	took   chan struct{} // holds one token when something was taken
+	slow   bool          // patience was lost, and nothing was taken since
 
 	spool   *spool // nil while the consumer keeps up
 	pending []byte // lines on their way to the spool
@@ -39,7 +46,7 @@ type stream struct {
 }
 
 func newStream(dir string, limit int64) *stream {
-	return &stream{ready: make(chan struct{}, 1), dir: dir, limit: limit}
+	return &stream{ready: make(chan struct{}, 1), took: make(chan struct{}, 1), dir: dir, limit: limit}
 }
 
 // push adds a message, and leaves it to the caller to wake the consumer. An error says why there is no room for it: the
@@ -75,6 +82,34 @@ func (s *stream) push(m protocol.Message) error {
 		go s.spill() // ends when nothing is pending
 	}
 	return nil
+}
+
+// awaitRoom gives a consumer that has fallen behind a moment to take what waits. A nil stream has room.
+func (s *stream) awaitRoom(ctx context.Context) {
+	if s == nil || !s.crowded() {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for s.crowded() {
+		select {
+		case <-s.took: // or it was taken before
+		case <-timer.C:
+			s.mu.Lock()
+			s.slow = s.bytes > 0
+			s.mu.Unlock()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// crowded reports whether so much waits in memory that the consumer should be given a moment.
+func (s *stream) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes > streamWindow/2 && s.spool == nil && !s.slow && !s.closed
 }
 
 // spill writes what is pending. Nothing else writes to the spool.
@@ -176,7 +211,11 @@ func (s *stream) next() (messages []protocol.Message, over bool, err error) {
 	defer s.mu.Unlock()
 	clear(s.taken)
 	if len(s.items) > 0 {
-		s.items, s.taken, s.bytes = s.taken[:0], s.items, 0
+		s.items, s.taken, s.bytes, s.slow = s.taken[:0], s.items, 0, false
+		select {
+		case s.took <- struct{}{}:
+		default:
+		}
 		return s.taken, false, nil
 	}
 	s.taken = nil // an idle stream holds no memory

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -80,6 +81,45 @@ func TestStreamSpills(t *testing.T) {
 	assert.Equal(t, n, next)
 	require.EqualError(t, end, "end")
 	assert.Equal(t, before, open(t))
+}
+
+// A consumer that has fallen behind is given a moment, and one that takes nothing only once.
+func TestStreamIsPatientOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStream(t.TempDir(), 1<<30)
+		waited := func() time.Duration {
+			start := time.Now()
+			s.awaitRoom(t.Context())
+			return time.Since(start)
+		}
+		(*stream)(nil).awaitRoom(t.Context())
+		fill := func() {
+			for s.bytes <= streamWindow/2 {
+				require.NoError(t, s.push(numbered(t, 0, 10_000)))
+			}
+		}
+		assert.Zero(t, waited(), "there is room")
+		fill()
+		assert.Equal(t, patience, waited())
+		assert.Zero(t, waited(), "nothing was taken since")
+		_, err := s.take(t.Context())
+		require.NoError(t, err)
+		assert.Zero(t, waited(), "there is room")
+		fill()
+		go func() { // ends when it has taken
+			time.Sleep(patience / 4)
+			_, _ = s.take(t.Context())
+		}()
+		assert.Equal(t, patience/4, waited())
+		fill()
+		over, cancel := context.WithTimeout(t.Context(), patience/2)
+		defer cancel()
+		start := time.Now()
+		s.awaitRoom(over)
+		assert.Equal(t, patience/2, time.Since(start), "a process that is given up is not read any more")
+		s.close(nil)
+		assert.Zero(t, waited(), "nothing more is to come")
+	})
 }
 
 // The consumer reads while the producer writes, falls behind and catches up.

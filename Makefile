@@ -22,9 +22,9 @@ test:
 	@$(GO) test -count=1 -v -run '^TestRealCLISaysItsVersion$$' ./session/sessiontest | grep -v '^==='
 	$(GO) test -race -timeout 14m ./...
 
-## chaos: the random tests, longer
+## chaos: the random tests, longer; a crash by each signal in every phase of the real CLI
 chaos:
-	UNDERSTUDY_CHAOS=20s UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 20m -run 'Chaos|Model' . ./supervisor
+	UNDERSTUDY_CHAOS=20s UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 20m -run 'Chaos|Model|CrashInEveryPhase' . ./supervisor
 
 ## check: formatting, vet, staticcheck, pending modernizations, closed message sets
 check:
@@ -39,9 +39,10 @@ check:
 bench:
 	@cd bench && { $(GO) mod download >/dev/null 2>&1 || { echo "bench skipped: its Go modules cannot be fetched"; exit 0; }; $(GO) run .; }
 
-## measure: starts and restarts of the real CLI beside a bare start, as docs/performance.md says
+## measure: starts, restarts and warm starts of the real CLI beside a bare start, and a thousand simulated sessions beside a plain loop,
+## as docs/performance.md says
 measure:
-	UNDERSTUDY_MEASURE=20 $(GO) test -count=1 -run '^TestMeasureStarts$$' -v .
+	UNDERSTUDY_MEASURE=20 UNDERSTUDY_MEASURE_SESSIONS=1000 $(GO) test -count=1 -timeout 30m -run '^TestMeasure' -v .
 
 ## browser: the debug page in headless Chromium, with 200 simulated sessions. Pictures are left in .cache/screenshots.
 ## Needs chromium (CHROMIUM says where), node and npm.

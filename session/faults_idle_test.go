@@ -1,7 +1,6 @@
 package session_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -91,10 +90,14 @@ func TestWhatHappensToASleepingSession(t *testing.T) {
 // On: simulated
 func TestBackgroundWorkKeepsASessionAwake(t *testing.T) {
 	sp := spec(t, "a")
-	sp.Options.IdleTimeout = 200 * time.Millisecond
+	sp.Options.IdleTimeout = 50 * time.Millisecond
 	b := start(t, sp)
+	quick := spec(t, "quick") // it lies down after the same time, and later than this one would
+	quick.Options.IdleTimeout = sp.Options.IdleTimeout
 	b.mustAsk(`[[frame:{"type":"system","subtype":"background_tasks_changed","tasks":[{"task_id":"b1","task_type":"local_bash","description":"x"}]}]]`)
-	time.Sleep(600 * time.Millisecond) // nothing is to happen, so there is nothing to wait for
+	other := start(t, quick)
+	other.mustAsk("hello")
+	other.until(session.Hibernated)
 	assert.Equal(t, session.Idle, b.Info().State)
 	b.mustAsk(`[[frame:{"type":"system","subtype":"background_tasks_changed","tasks":[]}]]`)
 	b.until(session.Hibernated)
@@ -120,17 +123,26 @@ func crowd(t *testing.T, n int, limits session.Limits, change func(*session.Opti
 // On: simulated
 func TestMoreSessionsThanProcesses(t *testing.T) {
 	const sessions, processes = 10, 3
-	all, g := crowd(t, sessions, session.Limits{MaxProcesses: processes}, func(o *session.Options) { o.IdleTimeout = time.Hour })
-	ctx, cancel := context.WithCancel(t.Context())
-	most := make(chan int, 1)
-	go func() { // ends with ctx
-		worst := 0
-		for ctx.Err() == nil {
-			worst = max(worst, g.Usage().Processes)
-			time.Sleep(time.Millisecond)
+	g := governed(t, session.Limits{MaxProcesses: processes})
+	var mu sync.Mutex
+	now, most := 0, 0
+	count := func(m session.Moment) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch m.Kind {
+		case session.ProcessStarted:
+			now++
+			most = max(most, now)
+		case session.ProcessEnded:
+			now--
 		}
-		most <- worst
-	}()
+	}
+	var all []*bench
+	for i := range sessions {
+		sp := spec(t, fmt.Sprint("s", i))
+		sp.Governor, sp.OnMoment, sp.Options.IdleTimeout = g, count, time.Hour
+		all = append(all, start(t, sp))
+	}
 	var asks sync.WaitGroup
 	for _, b := range all {
 		asks.Go(func() {
@@ -143,8 +155,9 @@ func TestMoreSessionsThanProcesses(t *testing.T) {
 		})
 	}
 	asks.Wait()
-	cancel()
-	assert.Equal(t, processes, <-most)
+	mu.Lock()
+	assert.Equal(t, processes, most)
+	mu.Unlock()
 	for _, b := range all {
 		assert.Zero(t, b.Info().Restarts)
 	}

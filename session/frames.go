@@ -189,6 +189,9 @@ func (l *loop) join(c *actor.Context[message], id string) {
 func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
 	l.noteRetry(nil)
 	l.noteService(m)
+	if !l.ready && m.Failed() && m.TotalCostUSD == 0 {
+		return // the CLI says in this way that it cannot resume: nobody's turn came to an end
+	}
 	if !m.Failed() {
 		l.proven = true
 		l.desk.update(func(r *record, _ *Info) { r.ResumeFailures = 0 })

@@ -38,6 +38,7 @@ const patience = 60 * time.Second
 //	last JSON                        the last line of stdout is an object that holds all this
 //	terminal COLUMNS COMMAND…        run it on a terminal; what it shows is in stdout (Linux only)
 //	hang_up COMMAND…                 run a daemon on a terminal, have it reload by a hangup, then take the terminal away (Linux only)
+//	service_manager FILE             listen at NOTIFY_SOCKET from now on, and write into the file what is told
 //	nothing_left                     no process is left of the daemon that had the data directory
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
@@ -68,6 +69,7 @@ func TestScripts(t *testing.T) {
 
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"exit": exitWith, "await": await, "await_approval": awaitApproval, "await_file": awaitFile, "signal": signalDaemon, "pid": pid, "port": port, "last": last, "metrics": scrape, "nothing_left": nothingLeft,
+	"service_manager": serviceManager,
 }
 
 // awaitApproval waits until a session's question waits for somebody.
@@ -238,6 +240,38 @@ func scrape(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s: %s", response.Status, text)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}
+
+// serviceManager plays systemd: each message becomes a line, its own lines with commas between them.
+func serviceManager(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: service_manager FILE")
+	}
+	dir, err := os.MkdirTemp("", "notify") // the script's own directory may be too long for a socket
+	ts.Check(err)
+	ts.Defer(func() { _ = os.RemoveAll(dir) }) // a temporary one
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unixgram"})
+	ts.Check(err)
+	file, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	told := make(chan struct{})
+	go func() { // ends with the script
+		defer close(told)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				return
+			}
+			_, _ = file.WriteString(strings.ReplaceAll(string(buffer[:n]), "\n", ",") + "\n") // the script misses it otherwise
+		}
+	}()
+	ts.Defer(func() {
+		_ = conn.Close() // which ends the reading
+		<-told
+		_ = file.Close()
+	})
+	ts.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "s"))
 }
 
 func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {

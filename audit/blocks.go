@@ -18,14 +18,13 @@ const blockSize = 256 << 10
 // manyBlocks is how much of a segment there has to be to check several blocks of it at the same time.
 const manyBlocks = 2 * blockSize
 
-// scanned is a frame that was read, or the damage in its place.
+// scanned is a frame that was read.
 type scanned struct {
 	head    format.Head
 	ok      bool // it begins as a record
 	leaf    format.Hash
 	offset  int64
 	payload []byte
-	err     error
 }
 
 // block is a run of whole frames, with all that can be computed about them without knowing what came before.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -59,12 +58,25 @@ func TestWithoutPersistenceNothingStays(t *testing.T) {
 			require.Len(t, seen, 5, "%q", seen)
 			assert.Equal(t, []string{"700", "700"}, seen[1:3])
 			home := seen[3]
+			tree, err := r.rt.Tree(r.within())
+			require.NoError(t, err)
+			node, ok := tree.Session("worker")
+			require.True(t, ok)
+			assert.Equal(t, test.off, node.Ephemeral)
 			containment := r.Info().Containment
-			if slices.Contains(containment, process.LayerPIDNamespace) {
-				assert.Equal(t, "0077", seen[0])
-				assert.Equal(t, "0", seen[4], "no core file")
-			}
+			require.NotEmpty(t, containment)
+			assert.Equal(t, "0077", seen[0])
+			assert.Equal(t, "0", seen[4], "no core file")
 			assert.Empty(t, holds(t, r.config, secret), "the user's own configuration directory")
+			r.killIdle()
+			r.mustAsk("what was the word?")
+			requests := r.api.Requests()
+			again := strings.Join(requests[len(requests)-1].Conversation(), "\n")
+			assert.Contains(t, again, "what was the word?")
+			assert.Equal(t, test.off, !strings.Contains(again, secret), "a restart begins a new conversation: %s", again)
+			if test.off {
+				assert.False(t, exists(home), "it was the process's")
+			}
 			shutdown(t, r.rt)
 			left, err := os.ReadDir(temp)
 			require.NoError(t, err)

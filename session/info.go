@@ -53,6 +53,9 @@ type Info struct {
 	ContextWindow int64  // how many the model takes; 0: not known
 	APIRetries    uint64 // requests that the CLI tried again, since this program made the session
 
+	// Ephemeral says that the conversation is not kept: a restart begins a new one.
+	Ephemeral bool
+
 	Turn      int       // the one that runs, 0 for none
 	TurnSince time.Time // when that began
 

@@ -454,7 +454,7 @@ func newSession(system *actor.System, spec Spec, kept record) *Session {
 			Name:     spec.Name, State: Starting, Since: time.Now(), SessionID: kept.SessionID,
 			Generation: kept.Generation, Model: spec.Options.Model, Mode: string(spec.Options.PermissionMode),
 			CWD: spec.Options.CWD, Turns: kept.Turns, CostUSD: kept.Ledger.Spent, Budget: spec.Options.MaxBudgetUSD,
-			Budgets: slices.Clone(spec.Options.Budgets),
+			Budgets: slices.Clone(spec.Options.Budgets), Ephemeral: spec.Options.NoSessionPersistence,
 		},
 	}
 	return s

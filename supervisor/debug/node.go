@@ -43,9 +43,11 @@ type SessionFields struct {
 	BudgetUSD  float64 `json:"budget_usd"` // 0: no limit
 	// Budgets are the shared budgets that it spends from, which the root has.
 	Budgets []string `json:"budgets,omitempty"`
-	Model   string   `json:"model"`
-	Mode    string   `json:"permission_mode"`
-	CWD     string   `json:"cwd"`
+	// Ephemeral says that the conversation is not kept: a restart begins a new one.
+	Ephemeral bool   `json:"ephemeral,omitempty"`
+	Model     string `json:"model"`
+	Mode      string `json:"permission_mode"`
+	CWD       string `json:"cwd"`
 	// Containment are the layers that hold what the process starts, weakest first.
 	Containment []string   `json:"containment,omitempty"`
 	CLIVersion  string     `json:"cli_version"`

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	hollywood "github.com/anthdm/hollywood/actor"
-	"github.com/anthdm/hollywood/ringbuffer"
 )
 
 // cell is one incarnation of an actor: hollywood's idea of a process (its Processer), with our life cycle.
@@ -17,7 +16,7 @@ import (
 type cell struct {
 	system *System
 	name   string
-	pid    *hollywood.PID
+	pid    hollywood.PID // its address there
 	inbox  inbox
 	calls  calls
 	born   time.Time
@@ -74,7 +73,7 @@ func newCell(s *System, spec Spec) *cell {
 		system: s, name: spec.Name, born: time.Now(),
 		room: room{bound: int64(bound)},
 	}
-	c.inbox.cell, c.inbox.messages = c, ringbuffer.New[item](inboxSize)
+	c.inbox.cell = c
 	return c
 }
 
@@ -104,7 +103,7 @@ func (c *cell) cancelContext() {
 // Start, PID, Send, Invoke and Shutdown complete hollywood's Processer. Start is called by its registry; Send and
 // Invoke would be if anything were sent by way of its engine.
 func (c *cell) Start()                                               { c.inbox.start() }
-func (c *cell) PID() *hollywood.PID                                  { return c.pid }
+func (c *cell) PID() *hollywood.PID                                  { return &c.pid }
 func (c *cell) Shutdown()                                            { PID{c}.Stop(ErrShutdown) }
 func (c *cell) Send(_ *hollywood.PID, message any, _ *hollywood.PID) { c.putReturned(message) }
 func (c *cell) Invoke(batch []hollywood.Envelope) {
@@ -137,7 +136,7 @@ func (c *cell) putLast(message any) (next job) {
 	if c.closed {
 		return nil
 	}
-	c.inbox.messages.Push(item{kind: returned, message: message})
+	c.inbox.put(item{kind: returned, message: message})
 	if !c.inbox.claim() {
 		return nil
 	}

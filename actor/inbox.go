@@ -18,10 +18,13 @@ const throughput = 300
 // hollywood's Inbox in two ways: a message is pushed and popped by itself, for which nothing is allocated, and
 // an actor with messages runs on a goroutine of the System's crew, where hollywood begins a new one each time an
 // actor has been idle.
+//
+// The ring is made for the first message: most actors of a large tree wait for one that seldom comes.
 type inbox struct {
-	messages *ringbuffer.RingBuffer[item]
+	messages atomic.Pointer[ringbuffer.RingBuffer[item]]
 	cell     *cell
 	status   atomic.Int32
+	begun    bool // Started was called, or is. Whoever empties the inbox touches it
 }
 
 // item is what a cell finds in its inbox.
@@ -34,7 +37,7 @@ type item struct {
 type kind uint8
 
 const (
-	begin    kind = iota // first of all: run Started
+	begin    kind = iota // first of all, and never in the ring: run Started
 	nudge                // look at stop and killed
 	mail                 // a message of others, which has its place in the room
 	returned             // a goroutine's result, or a message to itself
@@ -51,13 +54,39 @@ const (
 
 // push puts an item in, and has the actor run if it does not.
 func (in *inbox) push(i item) {
-	in.messages.Push(i)
+	in.put(i)
 	in.schedule()
 }
 
-// start begins to hand items to the actor, those included that were pushed before.
+// put puts an item in.
+func (in *inbox) put(i item) {
+	ring := in.messages.Load()
+	if ring == nil {
+		in.messages.CompareAndSwap(nil, ringbuffer.New[item](inboxSize))
+		ring = in.messages.Load()
+	}
+	ring.Push(i)
+}
+
+// pop takes out what came first: before all else, the order to begin.
+func (in *inbox) pop() (item, bool) {
+	if !in.begun {
+		in.begun = true
+		return item{kind: begin}, true
+	}
+	if ring := in.messages.Load(); ring != nil {
+		return ring.Pop()
+	}
+	return item{}, false
+}
+
+// start has the actor begin, and hands items to it, those included that were pushed before.
 func (in *inbox) start() {
-	if in.status.CompareAndSwap(closed, idle) {
+	switch {
+	case !in.begun: // nobody else can be at it
+		in.status.Store(running)
+		in.cell.system.crew.run(in)
+	case in.status.CompareAndSwap(closed, idle):
 		in.schedule()
 	}
 }
@@ -74,7 +103,8 @@ func (in *inbox) schedule() {
 // claim reports whether there is something to do that nobody does: who calls it is to do it then, or see that
 // somebody does.
 func (in *inbox) claim() bool {
-	return in.messages.Len() > 0 && in.status.CompareAndSwap(idle, running)
+	ring := in.messages.Load()
+	return ring != nil && ring.Len() > 0 && in.status.CompareAndSwap(idle, running)
 }
 
 // work hands over messages until there are none. It is called on a goroutine of the crew, which is to go on with
@@ -82,7 +112,7 @@ func (in *inbox) claim() bool {
 func (in *inbox) work() (next job) {
 	c := in.cell
 	for n := 1; in.status.Load() == running; n++ {
-		i, ok := in.messages.Pop()
+		i, ok := in.pop()
 		if !ok {
 			next, c.errand = c.errand, nil
 			// One may come between the Pop and the swap: its sender found the inbox running.

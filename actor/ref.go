@@ -51,7 +51,6 @@ func Spawn[M any](s *System, spec Spec, behaviour Actor[M]) (Ref[M], error) {
 	if err := s.register(cell); err != nil {
 		return Ref[M]{}, err
 	}
-	cell.inbox.push(item{kind: begin}) // kept by the inbox until it is started
 	s.engine.SpawnProc(cell)
 	return Ref[M]{PID{cell}}, nil
 }

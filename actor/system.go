@@ -85,14 +85,14 @@ func (s *System) register(c *cell) error {
 	// The incarnation number keeps hollywood's addresses unique: its registry answers a second spawn of
 	// one id with the first actor.
 	var digits [20]byte
-	c.pid = hollywood.NewPID(hollywood.LocalLookupAddr, c.name+"#"+string(strconv.AppendUint(digits[:0], s.seq, 10)))
+	c.pid.Address, c.pid.ID = hollywood.LocalLookupAddr, c.name+"#"+string(strconv.AppendUint(digits[:0], s.seq, 10))
 	s.names[c.name] = c
 	s.crew.born()
 	return nil
 }
 
 func (s *System) release(c *cell) {
-	s.engine.Registry.Remove(c.pid)
+	s.engine.Registry.Remove(&c.pid)
 	s.crew.gone()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,7 +26,8 @@ SIGTERM or SIGINT, or the end of its terminal: no more queries are taken, turns 
 drain_timeout, then they are interrupted, every process is ended with everything
 it started, and the daemon exits. A second signal cuts the drain, a third kills.
 
-SIGHUP reads the file again, as understudy reload does.
+SIGHUP reads the file again, as understudy reload does, unless it is ignored: under
+nohup it stays so.
 
 The log goes to stderr, for people on a terminal and as JSON elsewhere.`,
 		Args:       takes(),

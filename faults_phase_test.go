@@ -34,7 +34,7 @@ var crashPhases = []crashPhase{
 		return nil
 	}},
 	{"with a prompt of which nothing was said", false, true, func(r *rig, crash func()) error {
-		require.NoError(r, syscall.Kill(r.Info().PID, syscall.SIGSTOP))
+		signal(r, r.Session, syscall.SIGSTOP)
 		q := r.background("hello")
 		r.until("the prompt is on its way", func() bool { return r.Info().State == session.Busy })
 		crash()
@@ -113,9 +113,9 @@ func crashIn(r *rig, phase crashPhase, sig syscall.Signal) {
 	}
 	id := r.Info().SessionID
 	err := phase.run(r, func() {
-		require.NoError(r, syscall.Kill(r.Info().PID, sig))
-		if sig != syscall.SIGKILL {
-			require.NoError(r, syscall.Kill(r.Info().PID, syscall.SIGCONT)) // it may be halted
+		pid := signal(r, r.Session, sig)
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil { // it may be halted
+			require.ErrorIs(r, err, syscall.ESRCH)
 		}
 	})
 	if phase.cut {

@@ -59,11 +59,11 @@ func TestGroupsCountTogetherAndAreParkedAlone(t *testing.T) {
 	// One restart is the group's; the second is too many for it, and the supervisor above tolerates none.
 	one, err := rt.Session("one")
 	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(one.Info().PID, syscall.SIGKILL))
+	signal(t, one, syscall.SIGKILL)
 	_, err = ask("one", "again")
 	require.NoError(t, err)
 	require.Equal(t, 2, one.Info().Generation)
-	require.NoError(t, syscall.Kill(one.Info().PID, syscall.SIGKILL))
+	signal(t, one, syscall.SIGKILL)
 	for e := range events {
 		if e.Kind == supervisor.ChildParked {
 			assert.Equal(t, "team", e.Child)

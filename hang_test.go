@@ -166,7 +166,7 @@ func TestQueuedQueriesSurviveTheRestartOfTheirGroup(t *testing.T) {
 		all.Go(func() { _, results[i] = b.Ask(ctx, "[[sleep:1]] y") })
 	}
 	require.Eventually(t, func() bool { return b.Info().Queue == 3 }, 10*time.Second, time.Millisecond)
-	require.NoError(t, syscall.Kill(a.Info().PID, syscall.SIGKILL))
+	signal(t, a, syscall.SIGKILL)
 	all.Wait()
 	failed := 0
 	for _, err := range results {
@@ -238,7 +238,7 @@ func TestGrownSessionsAfterThePoolsRestart(t *testing.T) {
 	two("before")
 	require.Len(t, rt.Sessions(), 3)
 	gen := p1.Info().Generation
-	require.NoError(t, syscall.Kill(a.Info().PID, syscall.SIGKILL))
+	signal(t, a, syscall.SIGKILL)
 	require.Eventually(t, func() bool { return p1.Info().Generation > gen && p1.Info().State == session.Idle }, 20*time.Second, time.Millisecond)
 	two("after")
 }

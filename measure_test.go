@@ -65,7 +65,7 @@ func TestMeasureStarts(t *testing.T) {
 
 		generation := r.Info().Generation
 		began = time.Now()
-		require.NoError(t, syscall.Kill(r.Info().PID, syscall.SIGKILL))
+		signal(t, r.Session, syscall.SIGKILL)
 		for info := r.Info(); info.Generation == generation || info.State != session.Idle; info = r.Info() {
 			time.Sleep(200 * time.Microsecond)
 		}

@@ -186,17 +186,28 @@ func tool(command, more string) string {
 	return `[[tool:Bash {"command":` + strconv.Quote(command) + more + `}]]`
 }
 
+// signal sends a signal to a session's CLI, once there is one: process 0 would be all that runs with these tests.
+func signal(t interface {
+	require.TestingT
+	Helper()
+}, s *session.Session, sig syscall.Signal) (pid int) {
+	t.Helper()
+	require.Eventually(t, func() bool { pid = s.Info().PID; return pid > 0 }, patience, time.Millisecond, "it has a process")
+	require.NoError(t, syscall.Kill(pid, sig))
+	return pid
+}
+
 // kill sends SIGKILL to the CLI.
 func (r *rig) kill() {
 	r.Helper()
-	require.NoError(r, syscall.Kill(r.Info().PID, syscall.SIGKILL))
+	signal(r, r.Session, syscall.SIGKILL)
 }
 
 // signalIdle is killIdle with another signal.
 func (r *rig) signalIdle(sig syscall.Signal) {
 	r.Helper()
 	generation := r.Info().Generation
-	require.NoError(r, syscall.Kill(r.Info().PID, sig))
+	signal(r, r.Session, sig)
 	r.until("the next generation is ready", func() bool {
 		info := r.Info()
 		return info.Generation > generation && info.State == session.Idle

@@ -219,7 +219,7 @@ func TestFaultAnswersMeetACrash(t *testing.T) {
 	var taken, late int
 	for i, a := range waiting {
 		if i == n/4 {
-			require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+			b.kill()
 		}
 		if err := b.Answer(t.Context(), a.ID, session.ApprovalAnswer{Allow: true}); err == nil {
 			taken++

@@ -97,6 +97,14 @@ func (b *bench) await(kind supervisor.EventKind) supervisor.Event {
 	}
 }
 
+// kill sends SIGKILL to the CLI, once there is one: process 0 would be all that runs with these tests.
+func (b *bench) kill() {
+	b.t.Helper()
+	var pid int
+	require.Eventually(b.t, func() bool { pid = b.Info().PID; return pid > 0 }, 20*time.Second, time.Millisecond, "it has a process")
+	require.NoError(b.t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
 func (b *bench) ask(prompt string) (session.Answer, error) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
@@ -172,7 +180,7 @@ func TestKilledDuringATurnTheQueryLearnsWhyAndQueuedOnesAreAnswered(t *testing.T
 	<-first
 	_, queued := b.background("queued")
 	require.Eventually(t, func() bool { return b.Info().Queue == 1 }, 20*time.Second, time.Millisecond)
-	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	b.kill()
 	err := <-rest
 	var crash *session.CrashError
 	require.ErrorAs(t, err, &crash)
@@ -269,9 +277,9 @@ func TestBudgetIsForTheWholeLife(t *testing.T) {
 	sp.Options.MaxBudgetUSD = 0.014
 	b := start(t, sp)
 	b.mustAsk("one")
-	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	b.kill()
 	b.mustAsk("two")
-	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	b.kill()
 	_, err := b.ask("three") // reaches the limit within this process's first turn
 	assert.ErrorIs(t, err, session.ErrBudgetExhausted)
 	assert.InDelta(t, 0.015, b.Info().CostUSD, 1e-9)
@@ -332,7 +340,7 @@ func TestToolsOfAKilledSessionAreEnded(t *testing.T) {
 		pid = strings.TrimSpace(string(data))
 		return pid != ""
 	}, 20*time.Second, time.Millisecond)
-	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	b.kill()
 	assert.Error(t, <-rest)
 	b.await(supervisor.ChildStarted)
 	b.await(supervisor.ChildStarted)
@@ -507,22 +515,16 @@ func TestRedeliverSendsACutPromptOnceMore(t *testing.T) {
 	// Killed before the model had answered: it runs again.
 	first, rest := b.background("[[sleep:1]] again")
 	<-first
-	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	b.kill()
 	require.NoError(t, <-rest)
 	assert.Equal(t, 2, b.Info().Generation)
 	// Killed after it had begun to: it does not.
 	file := filepath.Join(b.Info().CWD, "on")
 	_, end := b.background(`[[tool:Bash {"command":"touch ` + file + `; exec tail -f /dev/null"}]]`)
 	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, 20*time.Second, time.Millisecond)
-	require.NoError(t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
+	b.kill()
 	var crash *session.CrashError
 	require.ErrorAs(t, <-end, &crash)
 	assert.Equal(t, 2, crash.Generation)
 	assert.Equal(t, "echo: on", b.mustAsk("on").Text)
-}
-
-// kill ends the process as somebody else would.
-func (b *bench) kill() {
-	b.t.Helper()
-	require.NoError(b.t, syscall.Kill(b.Info().PID, syscall.SIGKILL))
 }

@@ -23,6 +23,7 @@ func (o Options) mayAsk(body protocol.ControlBody) error {
 		}
 	case *protocol.ApplyFlagSettings:
 		return o.mayApply(body.Settings)
+	default: // the options promise nothing about what the others change
 	}
 	return nil
 }

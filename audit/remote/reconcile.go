@@ -2,6 +2,7 @@ package remote
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,8 +27,12 @@ type difference struct {
 	records       []uint64 // what the log has
 }
 
-// maxUses bounds how many tool uses are open at a time: those that are longest without news are given up, uncounted.
+// maxUses bounds how many tool uses are open at a time: those that are longest without news are given up, uncounted. It also
+// bounds how many of the settled ones are remembered.
 const maxUses = 10_000
+
+// patience is for how many graces a settled use is remembered: a CLI that got no answer reports again.
+const patience = 20
 
 // evidence is what both sides say of one tool use.
 type evidence struct {
@@ -53,16 +58,23 @@ type evidence struct {
 type book struct {
 	grace   time.Duration // how long the other side may take
 	uses    map[string]*evidence
+	settled map[string]time.Time // and when: what comes again, or late, is not another use
+	looked  time.Time            // for settled ones to be forgotten
 	matched uint64
+	seq     uint64    // of the last record: a sink may be given records more than once
 	since   time.Time // what the log has from before is not compared
 }
 
 func newBook(grace time.Duration, since time.Time) *book {
-	return &book{grace: grace, uses: make(map[string]*evidence), since: since}
+	return &book{grace: grace, uses: make(map[string]*evidence), settled: make(map[string]time.Time), since: since}
 }
 
+// use is what is known of a tool use; nil if it was settled already.
 func (b *book) use(session, id string, now time.Time) *evidence {
 	key := session + "\x00" + id
+	if _, settled := b.settled[key]; settled {
+		return nil
+	}
 	e := b.uses[key]
 	if e == nil {
 		if len(b.uses) >= maxUses {
@@ -93,6 +105,9 @@ func (b *book) event(t toolEvent, now time.Time) {
 		return
 	}
 	e := b.use(t.session, t.id, now)
+	if e == nil {
+		return
+	}
 	e.tool = cmp.Or(e.tool, t.tool)
 	e.events = append(e.events, t.name+" "+t.outcome)
 	switch {
@@ -107,6 +122,10 @@ func (b *book) event(t toolEvent, now time.Time) {
 
 // record takes the log's word.
 func (b *book) record(r audit.Record, now time.Time) {
+	if r.Seq <= b.seq {
+		return
+	}
+	b.seq = r.Seq
 	if r.Time.Before(b.since) || r.SessionID == "" {
 		return
 	}
@@ -126,6 +145,9 @@ func (b *book) record(r audit.Record, now time.Time) {
 		return
 	}
 	e := b.use(r.SessionID, r.ToolUseID, now)
+	if e == nil {
+		return
+	}
 	e.name, e.tool, e.generation = r.Session, cmp.Or(r.Tool, e.tool), r.Generation
 	e.records = append(e.records, r.Seq)
 	switch r.Kind {
@@ -154,6 +176,10 @@ func (b *book) settle(now time.Time) (found []difference) {
 			continue // it runs, as far as both say
 		}
 		delete(b.uses, key)
+		if len(b.settled) >= maxUses {
+			clear(b.settled)
+		}
+		b.settled[key] = now
 		text := e.judge()
 		if text == "" {
 			b.matched++
@@ -161,8 +187,18 @@ func (b *book) settle(now time.Time) (found []difference) {
 		}
 		found = append(found, difference{e.session, e.name, e.id, e.tool, text, e.events, e.records})
 	}
+	b.forgetSettled(now)
 	slices.SortFunc(found, func(a, c difference) int { return cmp.Or(cmp.Compare(a.session, c.session), cmp.Compare(a.id, c.id)) })
 	return found
+}
+
+// forgetSettled forgets what was settled long ago. It looks once a grace, since there may be many.
+func (b *book) forgetSettled(now time.Time) {
+	if now.Sub(b.looked) < b.grace {
+		return
+	}
+	b.looked = now
+	maps.DeleteFunc(b.settled, func(_ string, at time.Time) bool { return now.Sub(at) >= patience*b.grace })
 }
 
 // judge says what does not fit, empty if all does.

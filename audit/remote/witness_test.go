@@ -89,12 +89,43 @@ func TestReconcile(t *testing.T) {
 	}
 
 	b := newBook(time.Second, at)
-	b.record(audit.Record{Kind: audit.ToolIntent, SessionID: "s", ToolUseID: "old", Time: at.Add(-1)}, at)
+	b.record(audit.Record{Kind: audit.ToolIntent, Seq: 1, SessionID: "s", ToolUseID: "old", Time: at.Add(-1)}, at)
 	assert.Empty(t, b.uses, "what is from before has no witness")
 	for i := range maxUses + 1 {
 		b.event(toolEvent{session: "s", id: fmt.Sprint(i), name: "tool_decision", outcome: "accept"}, at.Add(time.Duration(i)))
 	}
 	assert.Len(t, b.uses, maxUses/2+1, "it is bounded")
+}
+
+// TestReconcileTwice has both sides say again what was settled: the log's sink when its cursor could not be kept, the CLI when
+// its report was not answered.
+func TestReconcileTwice(t *testing.T) {
+	at := time.Date(2025, 11, 5, 8, 30, 0, 0, time.UTC)
+	no := false
+	b := newBook(time.Second, at)
+	log := func(now time.Time) {
+		for i, r := range []audit.Record{{Kind: audit.ToolIntent}, {Kind: audit.ToolResult, IsError: &no}} {
+			r.SessionID, r.ToolUseID, r.Time, r.Seq = "s", "t1", at, uint64(i+1)
+			b.record(r, now)
+		}
+	}
+	cli := func(now time.Time) {
+		b.event(toolEvent{session: "s", id: "t1", name: "tool_decision", outcome: "accept"}, now)
+		b.event(toolEvent{session: "s", id: "t1", name: "tool_result", outcome: "true"}, now)
+	}
+	log(at)
+	cli(at)
+	assert.Empty(t, b.settle(at))
+	assert.EqualValues(t, 1, b.matched)
+	cli(at.Add(2 * time.Second))
+	log(at.Add(2 * time.Second))
+	assert.Empty(t, b.uses)
+	assert.Empty(t, b.settle(at.Add(patience*time.Second)))
+	assert.Empty(t, b.settled, "it is not remembered for ever")
+	log(at.Add(time.Hour))
+	assert.Empty(t, b.uses, "a record that was taken is not taken again, whenever it comes")
+	assert.Empty(t, b.settle(at.Add(2*time.Hour)))
+	assert.EqualValues(t, 1, b.matched)
 }
 
 func TestWitness(t *testing.T) {

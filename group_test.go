@@ -33,14 +33,14 @@ func TestGroupsCountTogetherAndAreParkedAlone(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		assert.NoError(t, rt.Shutdown(ctx))
 	})
 	ask := func(name, prompt string) (session.Answer, error) {
 		s, err := rt.Session(name)
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		return s.Ask(ctx, prompt)
 	}

@@ -42,8 +42,8 @@ func runtimeWith(t *testing.T, change func(*understudy.Options, session.Options)
 	rt, err := understudy.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		within(t, 30*time.Second, "Shutdown", func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		within(t, 2*patience, "Shutdown", func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			_ = rt.Shutdown(ctx)
 		})
@@ -71,8 +71,8 @@ func TestPoolQueriesWhileShuttingDown(t *testing.T) {
 				}
 			})
 		}
-		ok := within(t, 20*time.Second, "Shutdown", func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		ok := within(t, 2*patience, "Shutdown", func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			_ = rt.Shutdown(ctx)
 		})
@@ -93,7 +93,7 @@ func TestRestartAfterShutdown(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, rt.Shutdown(t.Context()))
 	require.Error(t, rt.Restart(t.Context(), "a"))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err = s.Ask(ctx, "hello")
 	assert.ErrorIs(t, err, session.ErrStopped)
@@ -112,7 +112,7 @@ func TestFailedRestartOfAStoppedSession(t *testing.T) {
 	require.NoError(t, os.Remove(so.CWD))
 	err = rt.Restart(t.Context(), "a")
 	require.Error(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err = s.Ask(ctx, "hello")
 	assert.NotErrorIs(t, err, context.DeadlineExceeded)
@@ -128,8 +128,8 @@ func TestQueryOnASessionWhoseSpawnFails(t *testing.T) {
 	spawned := make(chan error, 1)
 	go func() { _, err := rt.Spawn(t.Context(), "a", so); spawned <- err }()
 	var s *session.Session
-	require.Eventually(t, func() bool { var err error; s, err = rt.Session("a"); return err == nil }, 5*time.Second, time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	require.Eventually(t, func() bool { var err error; s, err = rt.Session("a"); return err == nil }, patience, time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := s.Ask(ctx, "hello")
 	assert.Error(t, <-spawned)
@@ -154,7 +154,7 @@ func TestQueuedQueriesSurviveTheRestartOfTheirGroup(t *testing.T) {
 	})
 	a, _ := rt.Session("a")
 	b, _ := rt.Session("b")
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := a.Ask(ctx, "x")
 	require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestQueuedQueriesSurviveTheRestartOfTheirGroup(t *testing.T) {
 	for i := range results {
 		all.Go(func() { _, results[i] = b.Ask(ctx, "[[sleep:1]] y") })
 	}
-	require.Eventually(t, func() bool { return b.Info().Queue == 3 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Info().Queue == 3 }, patience, time.Millisecond)
 	signal(t, a, syscall.SIGKILL)
 	all.Wait()
 	failed := 0
@@ -186,7 +186,7 @@ func TestPoolGivesAWaiterAFailedSession(t *testing.T) {
 		o.Pools = []understudy.PoolSpec{{Name: "p", Options: s, Min: 2, Max: 2, MaxQueue: 2}}
 	})
 	pool, _ := rt.Pool("p")
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, s := range rt.Sessions() {
 		_, err := s.Ask(ctx, "up")
@@ -203,7 +203,7 @@ func TestPoolGivesAWaiterAFailedSession(t *testing.T) {
 			}
 		}
 		return true
-	}, 20*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	all.Go(func() { _, third = session.Collect(pool.Query(ctx, "third")) })
 	all.Wait()
 	assert.NoError(t, third)
@@ -217,7 +217,7 @@ func TestGrownSessionsAfterThePoolsRestart(t *testing.T) {
 		o.Pools = []understudy.PoolSpec{{Name: "p", Options: s, Min: 1, Max: 2, MaxQueue: 4}}
 	})
 	pool, _ := rt.Pool("p")
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	a, _ := rt.Session("a")
 	_, err := a.Ask(ctx, "up")
@@ -239,7 +239,7 @@ func TestGrownSessionsAfterThePoolsRestart(t *testing.T) {
 	require.Len(t, rt.Sessions(), 3)
 	gen := p1.Info().Generation
 	signal(t, a, syscall.SIGKILL)
-	require.Eventually(t, func() bool { return p1.Info().Generation > gen && p1.Info().State == session.Idle }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p1.Info().Generation > gen && p1.Info().State == session.Idle }, patience, time.Millisecond)
 	two("after")
 }
 
@@ -254,7 +254,7 @@ func TestStopDuringSpawn(t *testing.T) {
 	slow.Env = with(so.Env, "UNDERSTUDY_SIM_STARTUP", "slow:2s")
 	spawned := make(chan error, 1)
 	go func() { _, err := rt.Spawn(t.Context(), "a", slow); spawned <- err }()
-	require.Eventually(t, func() bool { s, err := rt.Session("a"); return err == nil && s.Info().PID != 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { s, err := rt.Session("a"); return err == nil && s.Info().PID != 0 }, patience, time.Millisecond)
 	require.NoError(t, rt.Stop(t.Context(), "a"))
 	require.Error(t, <-spawned)
 	_, err := rt.Spawn(t.Context(), "a", so)
@@ -266,7 +266,7 @@ func TestStopDuringSpawn(t *testing.T) {
 	assert.ErrorIs(t, err, understudy.ErrExists)
 	pool, err := rt.Pool("p")
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err = session.Collect(pool.Query(ctx, "x"))
 	assert.NoError(t, err)
@@ -277,7 +277,7 @@ func TestStopDuringSpawn(t *testing.T) {
 func TestRemoveOfASessionThatIsGoneDoesNotTouchItsNamesake(t *testing.T) {
 	var so session.Options
 	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) { so = s })
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for range 5 {
 		s, err := rt.Spawn(ctx, "a", so)
@@ -334,7 +334,7 @@ func TestPoolsWaiterTakesASessionThatAnOperatorRestarts(t *testing.T) {
 		o.Pools = []understudy.PoolSpec{{Name: "p", Options: s, Min: 2, Max: 2, MaxQueue: 2}}
 	})
 	pool, _ := rt.Pool("p")
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, s := range rt.Sessions() {
 		_, err := s.Ask(ctx, "up")
@@ -343,14 +343,14 @@ func TestPoolsWaiterTakesASessionThatAnOperatorRestarts(t *testing.T) {
 	parked, _ := rt.Session("p-1")
 	_, err := parked.Ask(ctx, "[[crash]]")
 	require.Error(t, err)
-	require.Eventually(t, func() bool { return parked.Info().State == session.Failed }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return parked.Info().State == session.Failed }, patience, time.Millisecond)
 	hold, drop := context.WithCancel(ctx)
 	defer drop()
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { _, _ = session.Collect(pool.Query(hold, "[[hang]]")) })
 	other, _ := rt.Session("p-2")
-	require.Eventually(t, func() bool { return other.Info().State == session.Busy }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return other.Info().State == session.Busy }, patience, time.Millisecond)
 	answered := make(chan error, 1)
 	go func() { _, err := session.Collect(pool.Query(ctx, "waits")); answered <- err }()
 	require.Never(t, func() bool { return len(answered) > 0 }, 50*time.Millisecond, 10*time.Millisecond, "there is nobody for it")
@@ -366,13 +366,13 @@ func TestPoolWaitsForASessionThatWasAskedByName(t *testing.T) {
 	})
 	pool, _ := rt.Pool("p")
 	only, _ := rt.Session("p-1")
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := only.Ask(ctx, "up")
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	all.Go(func() { _, err := only.Ask(ctx, "[[sleep:1]]"); assert.NoError(t, err) })
-	require.Eventually(t, func() bool { return only.Info().State == session.Busy }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return only.Info().State == session.Busy }, patience, time.Millisecond)
 	answer, err := session.Collect(pool.Query(ctx, "after that"))
 	require.NoError(t, err)
 	assert.Equal(t, "echo: after that", answer.Text)

@@ -26,7 +26,7 @@ func TestPoolGrowsQueuesRefusesAndShrinks(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		assert.NoError(t, rt.Shutdown(ctx))
 	})
@@ -35,7 +35,7 @@ func TestPoolGrowsQueuesRefusesAndShrinks(t *testing.T) {
 	_, err = rt.Pool("nobody")
 	assert.ErrorIs(t, err, understudy.ErrNoSession)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err = session.Collect(pool.Query(ctx, "the first is up"))
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestPoolGrowsQueuesRefusesAndShrinks(t *testing.T) {
 	}
 	all.Wait()
 	assert.Equal(t, map[string]int{"answered": 3, "busy": 3}, outcomes)
-	assert.Eventually(t, func() bool { return len(rt.Sessions()) == 1 }, 20*time.Second, 5*time.Millisecond, "it shrinks to its minimum")
+	assert.Eventually(t, func() bool { return len(rt.Sessions()) == 1 }, patience, 5*time.Millisecond, "it shrinks to its minimum")
 	answer, err := session.Collect(pool.Query(ctx, "still here"))
 	require.NoError(t, err)
 	assert.Equal(t, "echo: still here", answer.Text)

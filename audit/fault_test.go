@@ -333,7 +333,7 @@ func TestFailureReachesAllThatWait(t *testing.T) {
 			}
 			queued(t, trail, 3)
 			require.Eventually(t, func() bool { return pid.Info().Depth == 0 && pid.Info().State == actor.Idle && pid.Info().Handled == 3 },
-				20*time.Second, time.Millisecond)
+				time.Minute, time.Millisecond)
 			g.open()
 			for range 3 {
 				err := <-returned
@@ -381,7 +381,7 @@ func TestRecordsTheGapWithoutBeingAsked(t *testing.T) {
 	mu.Lock()
 	broken = false
 	mu.Unlock()
-	require.Eventually(t, func() bool { return trail.Status().Open }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return trail.Status().Open }, time.Minute, time.Millisecond)
 	stop(t, pid)
 	records := read(t, trail.options.Dir)
 	assert.Equal(t, []Kind{LogOpened, LogRotated, LogOpened, LogRecovered, LogGap, LogClosed}, kindsOf(records))
@@ -466,14 +466,14 @@ func TestMovedAway(t *testing.T) {
 				_, err := trail.Start(deadline(t))
 				require.ErrorAs(t, err, &changed, "a log that begins anew would look as if nothing had been before")
 			} else {
-				require.Eventually(t, func() bool { return errors.As(trail.Health(), &changed) }, 20*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return errors.As(trail.Health(), &changed) }, time.Minute, time.Millisecond)
 			}
 			assert.NoDirExists(t, dir)
 			require.NoError(t, os.Rename(dir+".away", dir))
 			if mode == Required {
 				pid = start(t, trail)
 			} else {
-				require.Eventually(t, func() bool { return trail.Health() == nil }, 20*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return trail.Health() == nil }, time.Minute, time.Millisecond)
 			}
 			require.NoError(t, trail.Append(deadline(t), turn(3)))
 			stop(t, pid)

@@ -87,7 +87,7 @@ func TestFull(t *testing.T) {
 				<-pid.Done()
 				pid = start(t, trail)
 			} else {
-				require.Eventually(t, func() bool { return strings.Contains(trail.Status().LastError, ErrFull.Error()) }, 20*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return strings.Contains(trail.Status().LastError, ErrFull.Error()) }, time.Minute, time.Millisecond)
 			}
 			// An intent is refused, the end of a session is not.
 			err = trail.Append(deadline(t), Record{Kind: ToolIntent, Tool: "Bash"})
@@ -97,7 +97,7 @@ func TestFull(t *testing.T) {
 			assert.Contains(t, trail.Status().LastError, "disk of the audit log is full")
 
 			d.limit(-1)
-			require.Eventually(t, func() bool { return trail.Status().Open }, 20*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return trail.Status().Open }, time.Minute, time.Millisecond)
 			require.NoError(t, trail.Append(deadline(t), turn(3)))
 			stop(t, pid)
 			records := read(t, trail.options.Dir)

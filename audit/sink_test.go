@@ -79,7 +79,7 @@ func TestSinks(t *testing.T) {
 			require.NoError(t, trail.Append(deadline(t), Record{Kind: TurnStarted, Session: "s", Turn: round*10 + i + 1}))
 		}
 		last := trail.Status().DurableSeq
-		require.Eventually(t, func() bool { return good.has(last) && flaky.has(last) && posted.has(last) }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return good.has(last) && flaky.has(last) && posted.has(last) }, time.Minute, time.Millisecond)
 		stop(t, pid)
 		released(trail)
 	}

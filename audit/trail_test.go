@@ -57,7 +57,7 @@ func appendForEver(dir string) {
 
 // deadline is for what must happen; a test that gets there has failed.
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -169,7 +169,7 @@ func (g *gate) at(op string, n int) func(step) (fault, error) {
 
 func queued(t *testing.T, trail *Trail, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return trail.Status().Queue == n }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return trail.Status().Queue == n }, time.Minute, time.Millisecond)
 }
 
 func TestEveryField(t *testing.T) {
@@ -402,7 +402,7 @@ func TestQueueFull(t *testing.T) {
 	require.Eventually(t, func() bool {
 		records, err := Tail(trail.options.Dir, 1)
 		return err == nil && len(records) == 1 && records[0].Lost == 7
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	stop(t, pid)
 	assert.Len(t, turns(read(t, trail.options.Dir)), queueSize)
 }
@@ -442,7 +442,7 @@ func TestKill(t *testing.T) {
 	gaveUp, cancel := context.WithCancel(context.Background())
 	go func() { returned <- trail.Append(gaveUp, turn(4)) }()
 	queued(t, trail, 4)
-	require.Eventually(t, func() bool { return pid.Info().Depth == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return pid.Info().Depth == 0 }, time.Minute, time.Millisecond)
 	pid.Kill()
 	<-pid.Done()
 	cancel()

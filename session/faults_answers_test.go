@@ -121,7 +121,7 @@ func TestFaultHostCallbacks(t *testing.T) {
 	}
 	want["d-answers"] = `{"behavior":"completed","result":{"choice":1}}`
 	b.mustAsk(prompt.String())
-	require.Eventually(t, func() bool { return len(answers()) >= len(want) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(answers()) >= len(want) }, time.Minute, 10*time.Millisecond)
 	b.mustAsk("goes on") // and with it whatever else was on its way
 	got := answers()
 	assert.Empty(t, got["d-unknown"])
@@ -153,7 +153,7 @@ func TestFaultManyApprovals(t *testing.T) {
 		prompt.WriteString(question(i))
 	}
 	b.mustAsk(prompt.String())
-	require.Eventually(t, func() bool { return len(b.Approvals()) == n }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.Approvals()) == n }, time.Minute, time.Millisecond)
 	assert.Equal(t, n, b.Info().Approvals)
 	allowed := make(map[string]*atomic.Bool, n)
 	waiting := b.Approvals()
@@ -188,7 +188,7 @@ func TestFaultManyApprovals(t *testing.T) {
 	assert.Equal(t, int64(n), lost.Load(), "one of two was too late")
 	assert.Empty(t, b.Approvals())
 	assert.Zero(t, b.Info().Approvals)
-	require.Eventually(t, func() bool { return len(answers()) >= n }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(answers()) >= n }, time.Minute, 10*time.Millisecond)
 	for id, given := range answers() {
 		if !assert.Len(t, given, 1, id) {
 			continue
@@ -214,7 +214,7 @@ func TestFaultAnswersMeetACrash(t *testing.T) {
 		prompt.WriteString(question(i))
 	}
 	b.mustAsk(prompt.String())
-	require.Eventually(t, func() bool { return len(b.Approvals()) == n }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.Approvals()) == n }, time.Minute, time.Millisecond)
 	waiting := b.Approvals()
 	var taken, late int
 	for i, a := range waiting {
@@ -228,7 +228,7 @@ func TestFaultAnswersMeetACrash(t *testing.T) {
 			late++
 		}
 		if i == n/2 {
-			require.Eventually(t, func() bool { return b.Info().Generation == 2 }, 20*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return b.Info().Generation == 2 }, time.Minute, time.Millisecond)
 		}
 	}
 	assert.GreaterOrEqual(t, taken, n/4)
@@ -249,12 +249,12 @@ func TestFaultActorIsKilledWithAnApproval(t *testing.T) {
 	sp.Options.Shutdown = supervisor.BrutalKill
 	b := start(t, sp)
 	b.mustAsk(question(1))
-	require.Eventually(t, func() bool { return len(b.Approvals()) == 1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.Approvals()) == 1 }, time.Minute, time.Millisecond)
 	a := b.Approvals()[0]
 	pid := b.Info().PID
 	require.NoError(t, b.sup.TerminateChild(t.Context(), "killed"))
-	require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 20*time.Second, time.Millisecond, "the process is killed with it")
-	require.Eventually(t, func() bool { return len(b.Approvals()) == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, time.Minute, time.Millisecond, "the process is killed with it")
+	require.Eventually(t, func() bool { return len(b.Approvals()) == 0 }, time.Minute, time.Millisecond)
 	assert.Zero(t, b.Info().Approvals)
 	err := b.Answer(t.Context(), a.ID, session.ApprovalAnswer{Allow: true})
 	require.ErrorIs(t, err, session.ErrNoApproval)

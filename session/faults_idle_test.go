@@ -21,7 +21,7 @@ import (
 // until waits for a state.
 func (b *bench) until(state session.State) session.Info {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return b.Info().State == state }, 20*time.Second, time.Millisecond, "%s; %+v", state, b.Info())
+	require.Eventually(b.t, func() bool { return b.Info().State == state }, time.Minute, time.Millisecond, "%s; %+v", state, b.Info())
 	return b.Info()
 }
 
@@ -184,7 +184,7 @@ func TestStopWhileThereIsNoRoom(t *testing.T) {
 		_, err := one.sup.StartChild(t.Context(), made.ChildSpec(supervisor.DefaultIntensity, supervisor.Backoff{}))
 		failed <- err
 	}()
-	require.Eventually(t, func() bool { return b.Info().Waits == "max_processes" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Info().Waits == "max_processes" }, time.Minute, time.Millisecond)
 	require.NoError(t, one.sup.TerminateChild(t.Context(), "second"))
 	require.Error(t, <-failed)
 	one.mustAsk("hello")
@@ -208,7 +208,7 @@ func TestMoreTurnsThanMayRun(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		return slices.ContainsFunc(all, func(b *bench) bool { return b.Info().Waits == "max_busy" })
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	asks.Wait()
 	seen, err := os.ReadFile(filepath.Join(dir, "seen"))
 	require.NoError(t, err)
@@ -240,5 +240,5 @@ func TestATurnIsGivenBackHoweverItEnds(t *testing.T) {
 	require.NoError(t, all[0].sup.TerminateChild(t.Context(), "s0"))
 	require.Error(t, <-rest)
 	all[1].mustAsk("hello")
-	assert.Eventually(t, func() bool { return g.Usage() == session.Usage{Processes: 1} }, 10*time.Second, time.Millisecond, "%+v", g.Usage())
+	assert.Eventually(t, func() bool { return g.Usage() == session.Usage{Processes: 1} }, time.Minute, time.Millisecond, "%+v", g.Usage())
 }

@@ -72,7 +72,7 @@ func TestKillsFromOutsideDoNotSpeakAgainstAConversation(t *testing.T) {
 	id := b.Info().SessionID
 	for generation := range 3 {
 		b.kill()
-		require.Eventually(t, func() bool { i := b.Info(); return i.State == session.Idle && i.Generation == generation+2 }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { i := b.Info(); return i.State == session.Idle && i.Generation == generation+2 }, time.Minute, time.Millisecond)
 	}
 	assert.Equal(t, "history: remember", b.mustAsk("[[history]]").Text)
 	assert.Equal(t, id, b.Info().SessionID)
@@ -83,7 +83,7 @@ func TestKillsFromOutsideDoNotSpeakAgainstAConversation(t *testing.T) {
 // On: simulated
 func TestWhatWasQueuedRunsAgain(t *testing.T) {
 	_, next, moments := cutOff(t, true)
-	require.Eventually(t, func() bool { return next.Info().Turns == 4 }, 20*time.Second, time.Millisecond, "%+v", next.Info())
+	require.Eventually(t, func() bool { return next.Info().Turns == 4 }, time.Minute, time.Millisecond, "%+v", next.Info())
 	history := next.mustAsk("[[history]]").Text
 	assert.Equal(t, "history: first | [[sleep:400ms]] running | waiting 1 | waiting 2", history)
 	assert.Zero(t, noticed(moments)[string(session.NoticeQueueLost)])
@@ -110,10 +110,10 @@ func cutOff(t *testing.T, redeliver bool) (before, after *bench, moments chan se
 	for _, prompt := range []string{"waiting 1", "waiting 2"} {
 		queued := before.Info().Queue
 		before.background(prompt)
-		require.Eventually(t, func() bool { return before.Info().Queue == queued+1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return before.Info().Queue == queued+1 }, time.Minute, time.Millisecond)
 	}
 	stored := sp.StateDir
-	require.Eventually(t, func() bool { return session.StoredQueue(stored, "a") == 3 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return session.StoredQueue(stored, "a") == 3 }, time.Minute, time.Millisecond)
 	copied := t.TempDir() // what a killed runtime would have left: an end in order changes the record
 	require.NoError(t, os.CopyFS(copied, os.DirFS(stored)))
 	require.NoError(t, before.sup.TerminateChild(t.Context(), "a"))

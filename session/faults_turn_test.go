@@ -21,7 +21,7 @@ func TestATurnThatIsOpenedBehindAResultAndNeverEnds(t *testing.T) {
 	sp.Options.StallTimeout = time.Minute
 	b := start(t, sp)
 	b.mustAsk(`hello [[after:` + strayInit + `]]`)
-	require.Eventually(t, func() bool { return b.Info().State == session.Busy }, 10*time.Second, time.Millisecond, "the stray turn")
+	require.Eventually(t, func() bool { return b.Info().State == session.Busy }, time.Minute, time.Millisecond, "the stray turn")
 	assert.Equal(t, "echo: again", b.mustAsk("again").Text)
 	assert.Equal(t, 1, b.Info().Generation, "it was not killed for it")
 }

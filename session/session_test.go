@@ -47,7 +47,7 @@ func spec(t *testing.T, name string) session.Spec {
 	return session.Spec{
 		Name: name, CLI: session.CLI{Path: path, Args: args}, Runtime: "test-" + uuid.NewString(), StateDir: t.TempDir(),
 		Options: session.Options{
-			CWD: t.TempDir(), Env: env, StartTimeout: 20 * time.Second,
+			CWD: t.TempDir(), Env: env, StartTimeout: time.Minute,
 			AllowedTools: []string{"Bash", "Read"}, Shutdown: supervisor.Within(8 * time.Second),
 		},
 		Logger: logger,
@@ -69,7 +69,7 @@ func start(t *testing.T, sp session.Spec) *bench {
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		assert.NoError(t, b.sup.Stop(ctx))
 		report := process.SweepPrefix(sp.Runtime + "/")
@@ -84,7 +84,7 @@ func start(t *testing.T, sp session.Spec) *bench {
 // await waits for an event of the supervisor.
 func (b *bench) await(kind supervisor.EventKind) supervisor.Event {
 	b.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		select {
 		case e := <-b.told:
@@ -101,13 +101,13 @@ func (b *bench) await(kind supervisor.EventKind) supervisor.Event {
 func (b *bench) kill() {
 	b.t.Helper()
 	var pid int
-	require.Eventually(b.t, func() bool { pid = b.Info().PID; return pid > 0 }, 20*time.Second, time.Millisecond, "it has a process")
+	require.Eventually(b.t, func() bool { pid = b.Info().PID; return pid > 0 }, time.Minute, time.Millisecond, "it has a process")
 	require.NoError(b.t, syscall.Kill(pid, syscall.SIGKILL))
 }
 
 func (b *bench) ask(prompt string) (session.Answer, error) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
 	defer cancel()
 	return b.Ask(ctx, prompt)
 }
@@ -179,7 +179,7 @@ func TestKilledDuringATurnTheQueryLearnsWhyAndQueuedOnesAreAnswered(t *testing.T
 	first, rest := b.background("[[sleep:30]] x")
 	<-first
 	_, queued := b.background("queued")
-	require.Eventually(t, func() bool { return b.Info().Queue == 1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Info().Queue == 1 }, time.Minute, time.Millisecond)
 	b.kill()
 	err := <-rest
 	var crash *session.CrashError
@@ -215,7 +215,7 @@ func TestATurnThatTheCLIStartsByItselfLeaksIntoNoQuery(t *testing.T) {
 	}
 	select {
 	case <-own:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the CLI's own turn was not seen by the watcher")
 	}
 }
@@ -339,7 +339,7 @@ func TestToolsOfAKilledSessionAreEnded(t *testing.T) {
 		data, _ := os.ReadFile(file) // not there yet
 		pid = strings.TrimSpace(string(data))
 		return pid != ""
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	b.kill()
 	assert.Error(t, <-rest)
 	b.await(supervisor.ChildStarted)
@@ -389,7 +389,7 @@ func TestACLIThatSaysNothingOrGarbage(t *testing.T) {
 			sp := spec(t, "a")
 			sp.Options.StartTimeout = 500 * time.Millisecond
 			if mode == "garbage" {
-				sp.Options.StartTimeout = 20 * time.Second
+				sp.Options.StartTimeout = time.Minute
 			}
 			sp.Options.Env["UNDERSTUDY_SIM_STARTUP"] = mode
 			s, err := session.New(actor.NewSystem(actor.Options{}), sp)
@@ -431,7 +431,7 @@ func TestQueueIsBoundedAndStopEndsIt(t *testing.T) {
 		_, rest := b.background("waiting")
 		ends = append(ends, rest)
 	}
-	require.Eventually(t, func() bool { return b.Info().Queue == 2 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Info().Queue == 2 }, time.Minute, time.Millisecond)
 	_, err := b.ask("one too many")
 	assert.ErrorIs(t, err, session.ErrQueueFull)
 	require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))
@@ -494,7 +494,7 @@ func TestABrutalKillLeavesNoQueryHanging(t *testing.T) {
 	pid := b.Info().PID
 	require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))
 	assert.ErrorIs(t, <-rest, session.ErrStopped)
-	assert.Eventually(t, func() bool { return !running(strconv.Itoa(pid)) }, 10*time.Second, time.Millisecond)
+	assert.Eventually(t, func() bool { return !running(strconv.Itoa(pid)) }, time.Minute, time.Millisecond)
 }
 
 func TestStopDuringATurnEndsItWithinTheShutdownTime(t *testing.T) {
@@ -521,7 +521,7 @@ func TestRedeliverSendsACutPromptOnceMore(t *testing.T) {
 	// Killed after it had begun to: it does not.
 	file := filepath.Join(b.Info().CWD, "on")
 	_, end := b.background(`[[tool:Bash {"command":"touch ` + file + `; exec tail -f /dev/null"}]]`)
-	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, time.Minute, time.Millisecond)
 	b.kill()
 	var crash *session.CrashError
 	require.ErrorAs(t, <-end, &crash)

@@ -125,7 +125,7 @@ func TestAnchors(t *testing.T) {
 		ReadFrom([]byte) (int, net.Addr, error)
 		SetDeadline(time.Time) error
 	}) string {
-		require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 		for buffer := make([]byte, 64<<10); ; {
 			n, _, err := conn.ReadFrom(buffer)
 			require.NoError(t, err)

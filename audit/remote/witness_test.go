@@ -180,9 +180,9 @@ func TestWitness(t *testing.T) {
 		{Seq: 1, Kind: audit.ToolIntent, Session: "w", SessionID: "s1", ToolUseID: "t1", Tool: "Bash", Time: time.Now()},
 		{Seq: 2, Kind: audit.ToolResult, Session: "w", SessionID: "s1", ToolUseID: "t1", Tool: "Bash", IsError: &fine, Time: time.Now()},
 	}))
-	require.Eventually(t, func() bool { return w.Status().Matched == 1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.Status().Matched == 1 }, time.Minute, time.Millisecond)
 	passed.Store(int64(time.Minute))
-	require.Eventually(t, func() bool { return w.Status().Open == 0 && w.Status().Differences == 1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.Status().Open == 0 && w.Status().Differences == 1 }, time.Minute, time.Millisecond)
 	status := w.Status()
 	assert.Equal(t, WitnessStatus{Events: 3, Missing: 2, Matched: 1, Differences: 1}, status)
 	mu.Lock()

@@ -463,7 +463,7 @@ func runtimeKilledWithANamespace(t *testing.T, kind LauncherKind, n int) {
 		gone(t, pid)
 	}
 	for ns := range namespaces {
-		require.Eventually(t, func() bool { return len(membersOf(t, ns)) == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(membersOf(t, ns)) == 0 }, time.Minute, time.Millisecond)
 	}
 }
 

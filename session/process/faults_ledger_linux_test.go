@@ -59,7 +59,7 @@ func TestFaultRuntimeKilledWithoutANamespace(t *testing.T) {
 	require.NoError(t, err)
 	ids := pids(t, text)
 	require.Len(t, ids, 3, text)
-	require.Eventually(t, func() bool { return len(readLedger(t, path).Processes) == 2 }, 20*time.Second, 5*time.Millisecond, "both tools")
+	require.Eventually(t, func() bool { return len(readLedger(t, path).Processes) == 2 }, time.Minute, 5*time.Millisecond, "both tools")
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
 	gone(t, ids[0])

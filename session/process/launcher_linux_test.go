@@ -197,7 +197,7 @@ func TestFaultRuntimeKilledWithContainers(t *testing.T) {
 		require.Eventually(t, func() bool {
 			left := slices.DeleteFunc(membersOf(t, ns), func(pid int) bool { return pid == first && form == "container" })
 			return len(left) == 0
-		}, 20*time.Second, 5*time.Millisecond)
+		}, time.Minute, 5*time.Millisecond)
 		await(t, "done", p.Done())
 	})
 }

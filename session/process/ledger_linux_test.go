@@ -25,9 +25,9 @@ func TestLedgerForgetsWhatHasEnded(t *testing.T) {
 		}
 		return n
 	}
-	require.Eventually(t, func() bool { return listed() == 2 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return listed() == 2 }, time.Minute, time.Millisecond)
 	p.Kill()
-	require.Eventually(t, func() bool { return len(readLedger(t, path).Processes) == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(readLedger(t, path).Processes) == 0 }, time.Minute, time.Millisecond)
 	lookAtAdopted()
 	assert.Empty(t, l.seen)
 }

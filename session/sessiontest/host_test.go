@@ -81,7 +81,7 @@ func (b *syncBuffer) String() string {
 }
 
 // patience bounds every wait of a test.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var streaming = []string{"--print", "--verbose", "--input-format", "stream-json", "--output-format", "stream-json"}
 

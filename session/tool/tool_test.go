@@ -28,7 +28,7 @@ func TestConnectionEnds(t *testing.T) {
 		end(cancel, c.Close)
 		assert.Eventually(t, func() bool {
 			return c.Receive(json.RawMessage(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)) != nil
-		}, 10*time.Second, time.Millisecond, name)
+		}, time.Minute, time.Millisecond, name)
 		cancel()
 	}
 }

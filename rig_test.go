@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long anything may take that a test waits for. It is for a busy machine: nothing here takes a tenth of it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // madeUpKey is the key that sessions get. It is looked for in all places where it must not be.
 const madeUpKey = "sk-ant-made-up-0123456789abcdef"
@@ -67,7 +67,7 @@ func newRig(t *testing.T, realCLI bool, options ...sessiontest.APIOption) *rig {
 	}
 	r.spec = session.Options{
 		CWD: r.work, Env: env, APIKey: madeUpKey, AllowedTools: []string{"Bash"},
-		Shutdown: supervisor.Within(10 * time.Second),
+		Shutdown: supervisor.Within(10 * time.Second), StartTimeout: patience,
 	}
 	return r
 }

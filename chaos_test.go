@@ -223,12 +223,12 @@ func (c *chaos) kill(random *rand.Rand, length time.Duration) (kills int) {
 			return kills
 		case <-time.After(time.Duration(20+random.IntN(100)) * time.Millisecond):
 		}
-		if pid := c.sessions[0].Info().PID; pid != hunted && pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+		if pid := c.sessions[0].Info().PID; pid != hunted && pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			hunted = pid
 			kills++
 		}
 		victim := c.sessions[1+random.IntN(len(c.sessions)-1)]
-		if pid := victim.Info().PID; pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+		if pid := victim.Info().PID; pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			kills++
 		}
 	}

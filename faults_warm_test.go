@@ -37,7 +37,7 @@ func (r *rig) warmedUp(n int) []int {
 	r.until("processes wait", func() bool {
 		pids = nil
 		for _, node := range r.warmNodes() {
-			if node.SessionFields != nil && node.State == "warm" {
+			if node.SessionFields != nil && node.State == "warm" && node.PID > 0 { // 0: it has died just now
 				pids = append(pids, node.PID)
 			}
 		}
@@ -150,7 +150,7 @@ func TestAWarmProcessIsKilled(t *testing.T) {
 			killed = pid
 			return true
 		})
-		require.NoError(t, syscall.Kill(killed, syscall.SIGKILL))
+		send(t, killed, syscall.SIGKILL)
 	}
 	s, err := r.rt.SpawnFrom(r.within(), "worker", "one")
 	require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestAWarmProcessDiesWhileItIsTaken(t *testing.T) {
 	r := warmRig(t, false, 1)
 	r.up()
 	pid := r.warmedUp(1)[0]
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	send(t, pid, syscall.SIGKILL)
 	s, err := r.rt.SpawnFrom(r.within(), "worker", "one")
 	require.NoError(t, err)
 	answer, err := s.Ask(r.within(), "hello")

@@ -186,15 +186,25 @@ func tool(command, more string) string {
 	return `[[tool:Bash {"command":` + strconv.Quote(command) + more + `}]]`
 }
 
-// signal sends a signal to a session's CLI, once there is one: process 0 would be all that runs with these tests.
+// signal sends a signal to a session's CLI, once there is one.
 func signal(t interface {
 	require.TestingT
 	Helper()
 }, s *session.Session, sig syscall.Signal) (pid int) {
 	t.Helper()
 	require.Eventually(t, func() bool { pid = s.Info().PID; return pid > 0 }, patience, time.Millisecond, "it has a process")
-	require.NoError(t, syscall.Kill(pid, sig))
+	send(t, pid, sig)
 	return pid
+}
+
+// send sends a signal to a process, and to nothing else: process 0 would be all that runs with these tests.
+func send(t interface {
+	require.TestingT
+	Helper()
+}, pid int, sig syscall.Signal) {
+	t.Helper()
+	require.Greater(t, pid, 1)
+	require.NoError(t, syscall.Kill(pid, sig))
 }
 
 // kill sends SIGKILL to the CLI.

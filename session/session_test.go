@@ -165,7 +165,7 @@ func TestKilledBetweenTurnsTheNextQueryIsAnsweredByTheNextGeneration(t *testing.
 	b := start(t, spec(t, "a"))
 	b.mustAsk("first")
 	before := b.Info()
-	require.NoError(t, syscall.Kill(before.PID, syscall.SIGKILL))
+	b.kill()
 	answer := b.mustAsk("[[history]]")
 	assert.Contains(t, answer.Text, "first")
 	after := b.Info()

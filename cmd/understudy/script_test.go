@@ -173,6 +173,9 @@ func signalDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	// The lock says whose the data directory is.
 	holder, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(filepath.Join(ts.Getenv("UNDERSTUDY_DATA_DIR"), "understudy.lock"))))
 	ts.Check(err)
+	if holder <= 1 { // 0 would be all that runs with these tests
+		ts.Fatalf("the lock says process %d", holder)
+	}
 	ts.Check(syscall.Kill(holder, signals[args[0]]))
 }
 

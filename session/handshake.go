@@ -54,7 +54,7 @@ func (o Options) handshake(l process.Launch) (*protocol.Initialize, error) {
 		}
 	}
 	if body.SDKMCPServerConfigs, err = rawValues(o.MCPServers, func(_ string, s MCPServer) (protocol.SDKMCPServerConfig, bool) {
-		return protocol.SDKMCPServerConfig{Timeout: s.Timeout.Milliseconds()}, s.transport() == MCPInProcess && s.Timeout > 0
+		return protocol.SDKMCPServerConfig{Timeout: s.Timeout.Milliseconds(), Tools: s.policies()}, s.transport() == MCPInProcess && (s.Timeout > 0 || s.Tools != nil)
 	}); err != nil {
 		return nil, fmt.Errorf("mcp_servers: %w", err)
 	}

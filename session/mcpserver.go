@@ -40,8 +40,18 @@ type MCPServer struct {
 	// AlwaysLoad true puts all tools into the prompt, and waits for the server at the start; false has all of them
 	// looked up when they are needed. nil: the CLI decides.
 	AlwaysLoad *bool `json:"always_load,omitzero"`
+	// Tools are what is said about single tools of an sse, http or in_process server. A rule of DisallowedTools counts before it.
+	Tools []MCPTool `json:"tools,omitzero"`
 	// Host is a server in this program: see package session/tool.
 	Host MCPHost `json:"-"`
+}
+
+// MCPTool says whether one tool of an MCP server may be used.
+type MCPTool struct {
+	// Name is its name at the server, without mcp__SERVER__.
+	Name string `json:"name,omitzero"`
+	// Permission is allow, ask or deny.
+	Permission string `json:"permission,omitzero"`
 }
 
 // MCPHost is an MCP server in this program.
@@ -89,6 +99,15 @@ func (s MCPServer) problems(name string, add func(option string, value any, expe
 	only("url", s.URL != "", MCPSSE, MCPHTTP)
 	only("headers", s.Headers != nil, MCPSSE, MCPHTTP)
 	only("Host", s.Host != nil, MCPInProcess)
+	only("tools", s.Tools != nil, MCPSSE, MCPHTTP, MCPInProcess)
+	for i, tool := range s.Tools {
+		if tool.Name == "" {
+			add(fmt.Sprintf("%s.tools[%d].name", at, i), `""`, "the tool's name at the server")
+		}
+		if !slices.Contains([]string{"allow", "ask", "deny"}, tool.Permission) {
+			add(fmt.Sprintf("%s.tools[%d].permission", at, i), tool.Permission, "allow, ask or deny")
+		}
+	}
 	switch kind {
 	case MCPStdio:
 		if s.Command == "" {
@@ -115,11 +134,19 @@ func (s MCPServer) wire(name string) protocol.MCPServerConfig {
 	c := protocol.MCPServerConfig{
 		Type: string(s.transport()), Command: s.Command, Args: s.Args, URL: s.URL,
 		Env: revealed(s.Env), Headers: revealed(s.Headers), Timeout: s.Timeout.Milliseconds(), AlwaysLoad: s.AlwaysLoad,
+		Tools: s.policies(),
 	}
 	if s.transport() == MCPInProcess {
 		c.Type, c.Name = "sdk", name
 	}
 	return c
+}
+
+func (s MCPServer) policies() (all []protocol.MCPToolPolicy) {
+	for _, tool := range s.Tools {
+		all = append(all, protocol.MCPToolPolicy{Name: tool.Name, PermissionPolicy: "always_" + tool.Permission})
+	}
+	return all
 }
 
 func revealed(secrets map[string]Secret) map[string]string {

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,8 +12,8 @@ import (
 )
 
 // The methods here ask the running CLI, also during a turn. They take Options.ControlTimeout at most, less if ctx ends before, and
-// fail with ErrNotRunning while there is no process. What the CLI refuses is a *protocol.ControlError. What has no method here
-// can be sent with Control.
+// fail with ErrNotRunning while there is no process. What the CLI refuses is a *protocol.ControlError. What has no method is the
+// runtime's own business, and can be sent with Control.
 
 // ask sends a request and reads its answer.
 func ask[R any](ctx context.Context, s *Session, body protocol.ControlBody) (*R, error) {
@@ -33,27 +32,6 @@ func ask[R any](ctx context.Context, s *Session, body protocol.ControlBody) (*R,
 // up to 4.5, which have a budget for it; CLI 2.1.330 takes it for later ones as well, and they think as they see fit.
 func (s *Session) SetMaxThinkingTokens(ctx context.Context, tokens *int) error {
 	return s.change(ctx, &protocol.SetMaxThinkingTokens{MaxThinkingTokens: tokens}, func(r *record) { r.Thinking = &thinkingSet{tokens} })
-}
-
-// MCPStatus is the state of the MCP servers.
-func (s *Session) MCPStatus(ctx context.Context) (*protocol.MCPStatusResponse, error) {
-	return ask[protocol.MCPStatusResponse](ctx, s, &protocol.MCPStatus{})
-}
-
-// MCPReconnect connects an MCP server anew. One in this program is refused.
-func (s *Session) MCPReconnect(ctx context.Context, server string) error {
-	_, err := s.Control(ctx, &protocol.MCPReconnect{ServerName: server})
-	return err
-}
-
-// MCPToggle switches an MCP server on or off, also after restarts.
-func (s *Session) MCPToggle(ctx context.Context, server string, enabled bool) error {
-	return s.change(ctx, &protocol.MCPToggle{ServerName: server, Enabled: enabled}, func(r *record) { r.Toggled = with(r.Toggled, server, enabled) })
-}
-
-// MCPReadResource reads a resource of an MCP server.
-func (s *Session) MCPReadResource(ctx context.Context, server, uri string) (*protocol.MCPReadResourceResponse, error) {
-	return ask[protocol.MCPReadResourceResponse](ctx, s, &protocol.MCPReadResource{ServerName: server, URI: uri})
 }
 
 // ContextUsage is what fills the context: protocol.ContextSummary, or protocol.ContextFull, for which the API counts.
@@ -109,6 +87,21 @@ func (s *Session) SeedReadState(ctx context.Context, path string, modified time.
 	return err
 }
 
+// ReloadOutputStyles looks for output styles anew, and says which there are.
+func (s *Session) ReloadOutputStyles(ctx context.Context) ([]string, error) {
+	r, err := ask[protocol.ReloadOutputStylesResponse](ctx, s, &protocol.ReloadOutputStyles{})
+	if err != nil {
+		return nil, err
+	}
+	return r.AvailableOutputStyles, nil
+}
+
+// RegisterRepoRoot tells of a repository in CWD that was made since the process began, so that its CLAUDE.md and skills count.
+func (s *Session) RegisterRepoRoot(ctx context.Context, directory string) error {
+	_, err := s.Control(ctx, &protocol.RegisterRepoRoot{Directory: directory, ReloadClaudeMD: true, ReloadPlugins: true, ReloadSkills: true})
+	return err
+}
+
 // ReloadPlugins loads plugins anew.
 func (s *Session) ReloadPlugins(ctx context.Context) (*protocol.ReloadPluginsResponse, error) {
 	return ask[protocol.ReloadPluginsResponse](ctx, s, &protocol.ReloadPlugins{})
@@ -123,6 +116,16 @@ func (s *Session) ReloadSkills(ctx context.Context) (*protocol.ReloadSkillsRespo
 func (s *Session) Rename(ctx context.Context, title string) error {
 	_, err := s.Control(ctx, &protocol.RenameSession{Title: title})
 	return err
+}
+
+// GenerateTitle has the model make a title of a description. Empty: it made none. It takes a model call, as SideQuestion does. Rename
+// gives it to the conversation.
+func (s *Session) GenerateTitle(ctx context.Context, description string) (string, error) {
+	r, err := ask[protocol.SessionTitleResponse](ctx, s, &protocol.GenerateSessionTitle{Description: description})
+	if err != nil || r.Title == nil {
+		return "", err
+	}
+	return *r.Title, nil
 }
 
 // SideQuestion asks the model something beside the conversation, also during a turn. It takes a model call: give ctx time, and raise Options.ControlTimeout if 30 s are not enough.
@@ -140,6 +143,17 @@ func (s *Session) ApplySettings(ctx context.Context, settings map[string]any) er
 		return fmt.Errorf("session %s: settings: %w", s.name, err)
 	}
 	return s.change(ctx, &protocol.ApplyFlagSettings{Settings: raw}, func(r *record) { r.Applied = []json.RawMessage{inOne(append(slices.Clip(r.Applied), raw))} })
+}
+
+// UpdateSettings writes into one of the CLI's settings files: localSettings (outputStyle) or userSettings (effortLevel), and nothing
+// else. The file has to be among Options.SettingSources.
+func (s *Session) UpdateSettings(ctx context.Context, source string, settings map[string]any) error {
+	raw, err := json.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("session %s: settings: %w", s.name, err)
+	}
+	_, err = s.Control(ctx, &protocol.UpdateSettings{Source: source, Settings: raw})
+	return err
 }
 
 // inOne is one request that does to a new process what several did to the one they were made to, in their order: the keys of the
@@ -162,50 +176,6 @@ func inOne(requests []json.RawMessage) json.RawMessage {
 		return requests[len(requests)-1]
 	}
 	return one
-}
-
-// SetMCPServers replaces the MCP servers that were set at run time; those of Options that are in this program stay. They are set
-// again after restarts of the process, not of the program: their secrets are not written to disk.
-func (s *Session) SetMCPServers(ctx context.Context, servers map[string]MCPServer) (*protocol.MCPSetServersResponse, error) {
-	for name, server := range servers {
-		var problem error
-		server.problems(name, func(option string, value any, expected string) {
-			problem = cmp.Or(problem, error(Problem{Path: option, Value: fmt.Sprint(value), Message: "expected " + expected}))
-		})
-		if problem == nil && server.transport() == MCPInProcess && s.spec.Options.MCPServers[name].Host != server.Host {
-			problem = fmt.Errorf("mcp_servers.%s: a server in this program has to be among Options.MCPServers", name)
-		}
-		if problem != nil {
-			return nil, fmt.Errorf("session %s: %w", s.name, problem)
-		}
-	}
-	body, err := s.spec.Options.setServers(servers)
-	if err != nil {
-		return nil, err
-	}
-	response, err := ask[protocol.MCPSetServersResponse](ctx, s, body)
-	if err == nil {
-		s.desk.update(func(*record, *Info) { s.desk.servers = maps.Clone(servers) })
-	}
-	return response, err
-}
-
-// setServers is the request that sets servers beside those of the options in this program, which it would take away otherwise.
-func (o Options) setServers(servers map[string]MCPServer) (*protocol.MCPSetServers, error) {
-	all := maps.Clone(servers)
-	if all == nil {
-		all = make(map[string]MCPServer)
-	}
-	for name, server := range o.MCPServers {
-		if server.transport() == MCPInProcess {
-			all[name] = server
-		}
-	}
-	raw, err := rawValues(all, func(name string, s MCPServer) (protocol.MCPServerConfig, bool) { return s.wire(name), true })
-	if raw == nil {
-		raw = map[string]json.RawMessage{}
-	}
-	return &protocol.MCPSetServers{Servers: raw}, err
 }
 
 // Started is what the CLI said when the running process began: its version, account, models, agents and commands. nil while
@@ -304,6 +274,9 @@ func (s *Session) again(r record) []protocol.ControlBody {
 		if body, err := s.spec.Options.setServers(servers); err == nil { // it was set once already
 			all = append(all, body)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.MCPModes)) {
+		all = append(all, &protocol.SetMCPPermissionModeOverride{ServerName: name, Mode: new(r.MCPModes[name])})
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Toggled)) {
 		all = append(all, &protocol.MCPToggle{ServerName: name, Enabled: r.Toggled[name]})

@@ -42,6 +42,8 @@ type record struct {
 	Thinking       *thinkingSet            `json:"thinking,omitempty"`
 	Applied        []json.RawMessage       `json:"applied_settings,omitempty"` // one request; a record of an earlier version has one for each call
 	Toggled        map[string]bool         `json:"toggled_mcp_servers,omitempty"`
+	// MCPModes are what SetMCPPermissionMode was told, by server.
+	MCPModes map[string]protocol.PermissionMode `json:"mcp_permission_modes,omitempty"`
 }
 
 const recordVersion = 1

@@ -90,6 +90,7 @@ type SetMaxThinkingTokens struct {
 // MCPStatus asks for the state of the MCP servers.
 type MCPStatus struct {
 	wire
+	LiveReply bool `json:"liveReply,omitempty"` // of sessions in the cloud
 }
 
 // MCPSetServers replaces the servers that were set at run time, and all servers in the host.
@@ -415,6 +416,8 @@ type InitializeResponse struct {
 	Commands               []json.RawMessage `json:"commands,omitempty"`
 	Agents                 []json.RawMessage `json:"agents,omitempty"`
 	Models                 []json.RawMessage `json:"models,omitempty"`
+	FastModeState          string            `json:"fast_mode_state,omitempty"` // off, cooldown, on
+	FastModeDisabledReason string            `json:"fast_mode_disabled_reason,omitempty"`
 }
 
 // UnmarshalJSON keeps unknown keys for MarshalJSON.

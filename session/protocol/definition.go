@@ -34,9 +34,27 @@ type MCPServerConfig struct {
 	Headers    map[string]string `json:"headers,omitempty"`
 	Timeout    int64             `json:"timeout,omitempty"` // milliseconds per tool call; below 1000 it is ignored
 	AlwaysLoad *bool             `json:"alwaysLoad,omitempty"`
+	Tools      []MCPToolPolicy   `json:"tools,omitempty"`
+}
+
+// MCPToolPolicy is what the host says about one tool of an MCP server: it can tighten what rules and mode allow, and loosen what
+// they would ask about.
+type MCPToolPolicy struct {
+	Name             string `json:"name"`
+	PermissionPolicy string `json:"permission_policy,omitempty"`  // always_allow, always_ask, always_deny
+	OrgMaxPermission string `json:"org_max_permission,omitempty"` // allow, ask, blocked
+}
+
+// PluginConfig is a plugin that ReloadPlugins loads.
+type PluginConfig struct {
+	wire
+	Type             string `json:"type"` // local
+	Path             string `json:"path"` // absolute
+	SkipMCPDiscovery bool   `json:"skipMcpDiscovery,omitempty"`
 }
 
 // SDKMCPServerConfig is what Initialize says about an MCP server in the host.
 type SDKMCPServerConfig struct {
-	Timeout int64 `json:"timeout,omitempty"` // as of MCPServerConfig
+	Timeout int64           `json:"timeout,omitempty"` // as of MCPServerConfig
+	Tools   []MCPToolPolicy `json:"tools,omitempty"`
 }

@@ -12,6 +12,9 @@ type HookContext struct {
 	PermissionMode string `json:"permission_mode"`
 	AgentID        string `json:"agent_id"` // the subagent it happens in
 	AgentType      string `json:"agent_type"`
+	Effort         struct {
+		Level string `json:"level"` // of the turn; empty outside of one
+	} `json:"effort"`
 }
 
 // HookAnswer is what the answer to every event may have. The zero value has no opinion.
@@ -24,6 +27,8 @@ type HookAnswer struct {
 	StopReason     string `json:"stopReason,omitempty"`
 	SuppressOutput bool   `json:"suppressOutput,omitempty"`
 	SystemMessage  string `json:"systemMessage,omitempty"` // shown as an informational frame
+	// TerminalSequence is written to a terminal, if the CLI has one.
+	TerminalSequence string `json:"terminalSequence,omitempty"`
 }
 
 // The hook events that HookInput has no fields for.
@@ -181,6 +186,11 @@ type (
 		Source       string `json:"source"` // startup, resume, clear, compact, fork
 		Model        string `json:"model"`
 		SessionTitle string `json:"session_title"`
+		// Of a conversation that goes on; nil where the CLI does not say.
+		ContextTokens            *int64   `json:"context_tokens"`
+		SecondsSinceLastResponse *float64 `json:"seconds_since_last_response"`
+		PromptCacheLikelyExpired *bool    `json:"prompt_cache_likely_expired"`
+		EstimatedCacheWriteUSD   *float64 `json:"estimated_cache_write_usd"`
 	}
 	// SessionStartOutput answers it.
 	SessionStartOutput struct {

@@ -26,6 +26,10 @@ type CanUseTool struct {
 	DecisionReasonType      string             `json:"decision_reason_type,omitempty"`      // rule, mode, safetyCheck, …
 	RequiresUserInteraction bool               `json:"requires_user_interaction,omitempty"` // a question to a person, such as AskUserQuestion
 	DefaultToNo             bool               `json:"default_to_no,omitempty"`
+	ClassifierApprovable    *bool              `json:"classifier_approvable,omitempty"`      // false: a safety check wants a person
+	SuppressAlwaysAllowRule bool               `json:"suppress_always_allow_rule,omitempty"` // do not offer to always allow it
+	MatchedAskRule          json.RawMessage    `json:"matched_ask_rule,omitempty"`           // the rule of the settings that asks
+	ServerPolicyAskOnly     bool               `json:"server_policy_ask_only,omitempty"`     // it is asked for nothing but the MCP server's own policy
 	MCPServer               *MCPProvenance     `json:"mcp_server,omitempty"`
 }
 
@@ -72,6 +76,8 @@ type Allow struct {
 	// input that was asked about; some CLI versions need one.
 	UpdatedInput       json.RawMessage    `json:"updatedInput,omitempty"`
 	UpdatedPermissions []PermissionUpdate `json:"updatedPermissions,omitempty"` // at most 4096
+	Classification     string             `json:"decisionClassification,omitempty"`
+	ToolUseID          string             `json:"toolUseID,omitempty"`
 }
 
 // Deny keeps the tool from running.
@@ -79,7 +85,17 @@ type Deny struct {
 	wire
 	Message   string `json:"message"`             // for the model; without one the CLI takes the answer for invalid, so it cannot be marshalled
 	Interrupt bool   `json:"interrupt,omitempty"` // end the turn too, with error_during_execution
+
+	Classification string `json:"decisionClassification,omitempty"`
+	ToolUseID      string `json:"toolUseID,omitempty"`
 }
+
+// The classifications of an answer that a person gave, for the CLI's own records.
+const (
+	ClassifiedTemporary = "user_temporary" // allowed this once
+	ClassifiedPermanent = "user_permanent" // allowed from now on
+	ClassifiedReject    = "user_reject"
+)
 
 func (Allow) isPermissionResult() {}
 func (Deny) isPermissionResult()  {}

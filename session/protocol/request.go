@@ -27,6 +27,9 @@ type (
 		Arguments         json.RawMessage `json:"arguments,omitempty"`   // an object
 		TimeoutMS         int64           `json:"timeout_ms,omitempty"`
 		ResultNotForModel bool            `json:"result_not_for_model,omitempty"`
+		ExpiresAt         string          `json:"expires_at,omitempty"`  // RFC 3339; with OutputFiles
+		InputFiles        json.RawMessage `json:"input_files,omitempty"` // of sessions in the cloud
+		OutputFiles       json.RawMessage `json:"output_files,omitempty"`
 		CheckPermissions  bool            `json:"check_permissions,omitempty"` // as if the model had called it
 	}
 	// MCPReadResource reads a resource of an MCP server. The answer is an MCPReadResourceResponse.
@@ -175,8 +178,9 @@ type (
 	// ReloadPlugins loads plugins anew. The answer is a ReloadPluginsResponse.
 	ReloadPlugins struct {
 		request
-		HoldOnCacheImpact bool `json:"hold_on_cache_impact,omitempty"`
-		RefuseIfBusy      bool `json:"refuse_if_busy,omitempty"`
+		AddPlugins        []PluginConfig `json:"add_plugins,omitempty"`
+		HoldOnCacheImpact bool           `json:"hold_on_cache_impact,omitempty"`
+		RefuseIfBusy      bool           `json:"refuse_if_busy,omitempty"`
 	}
 	// ReloadSkills looks for skills anew. The answer is a ReloadSkillsResponse.
 	ReloadSkills struct {

@@ -43,6 +43,21 @@ type (
 			Blob     string `json:"blob"` // base64
 		} `json:"contents"`
 	}
+	// MCPCallResponse answers MCPCall: what the tool gave, as MCP has it.
+	MCPCallResponse struct {
+		Content           []json.RawMessage `json:"content"`
+		StructuredContent json.RawMessage   `json:"structuredContent"`
+		IsError           bool              `json:"isError"`
+	}
+	// MCPAuthenticateResponse answers MCPAuthenticate.
+	MCPAuthenticateResponse struct {
+		AuthURL            string `json:"authUrl"` // where a person has to go
+		RequiresUserAction bool   `json:"requiresUserAction"`
+	}
+	// MCPPermissionModeResponse answers SetMCPPermissionModeOverride.
+	MCPPermissionModeResponse struct {
+		Warning string `json:"warning"` // there is no such server, yet
+	}
 	// RewindFilesResponse answers RewindFiles.
 	RewindFilesResponse struct {
 		CanRewind    bool     `json:"canRewind"`
@@ -66,11 +81,14 @@ type (
 			Tokens int    `json:"tokens"`
 			Kind   string `json:"kind"` // used, free, buffer, deferred
 		} `json:"categories"`
-		TotalTokens int     `json:"totalTokens"`
-		MaxTokens   int     `json:"maxTokens"`
-		Percentage  float64 `json:"percentage"`
-		Model       string  `json:"model"`
-		MemoryFiles []struct {
+		TotalTokens          int     `json:"totalTokens"`
+		MaxTokens            int     `json:"maxTokens"`    // what may fill up before the conversation is compacted
+		RawMaxTokens         int     `json:"rawMaxTokens"` // the model's window
+		Percentage           float64 `json:"percentage"`
+		AutoCompactThreshold *int    `json:"autoCompactThreshold"`
+		IsAutoCompactEnabled bool    `json:"isAutoCompactEnabled"`
+		Model                string  `json:"model"`
+		MemoryFiles          []struct {
 			Path   string `json:"path"`
 			Type   string `json:"type"`
 			Tokens int    `json:"tokens"`
@@ -79,7 +97,32 @@ type (
 			Name       string `json:"name"`
 			ServerName string `json:"serverName"`
 			Tokens     int    `json:"tokens"`
+			IsLoaded   *bool  `json:"isLoaded"`
 		} `json:"mcpTools"`
+		MCPInstructions []struct {
+			ServerName string `json:"serverName"`
+			Tokens     int    `json:"tokens"`
+		} `json:"mcpInstructions"`
+		SystemTools          []NamedTokens `json:"systemTools"`
+		DeferredBuiltinTools []NamedTokens `json:"deferredBuiltinTools"`
+		SystemPromptSections []NamedTokens `json:"systemPromptSections"`
+		Agents               []struct {
+			AgentType string `json:"agentType"`
+			Source    string `json:"source"`
+			PluginID  string `json:"pluginId"`
+			Path      string `json:"path"`
+			Tokens    int    `json:"tokens"`
+		} `json:"agents"`
+		SlashCommands    json.RawMessage `json:"slashCommands"`
+		Skills           json.RawMessage `json:"skills"`
+		MessageBreakdown json.RawMessage `json:"messageBreakdown"` // with ContextFull
+		APIUsage         json.RawMessage `json:"apiUsage"`         // of the last model call
+	}
+	// NamedTokens is what one part of the context takes.
+	NamedTokens struct {
+		Name     string `json:"name"`
+		Tokens   int    `json:"tokens"`
+		IsLoaded *bool  `json:"isLoaded"` // of tools that are looked up when they are needed
 	}
 	// SettingsResponse answers GetSettings.
 	SettingsResponse struct {
@@ -113,6 +156,7 @@ type (
 		SubscriptionType    *string         `json:"subscription_type"`
 		RateLimitsAvailable bool            `json:"rate_limits_available"`
 		RateLimits          json.RawMessage `json:"rate_limits"`
+		Behaviors           json.RawMessage `json:"behaviors"` // of a subscription, by day and week
 	}
 	// ModelsResponse answers ListModels.
 	ModelsResponse struct {
@@ -165,9 +209,50 @@ type (
 			Path    string `json:"path"`
 			Version string `json:"version"`
 		} `json:"plugins"`
-		Servers    []MCPServerStatus `json:"mcpServers"`
-		ErrorCount int               `json:"error_count"`
-		Held       bool              `json:"held"`
+		Servers     []MCPServerStatus `json:"mcpServers"`
+		ErrorCount  int               `json:"error_count"`
+		Held        bool              `json:"held"`         // nothing was loaded: the prompt's cache would have been lost
+		CacheImpact json.RawMessage   `json:"cache_impact"` // why
+	}
+	// ReloadOutputStylesResponse answers ReloadOutputStyles.
+	ReloadOutputStylesResponse struct {
+		AvailableOutputStyles []string `json:"available_output_styles"`
+	}
+	// HooksListingResponse answers GetHooksListing: the hooks of settings and plugins, as texts to be shown.
+	HooksListingResponse struct {
+		Events       []HookEventInfo `json:"events"` // that have a hook
+		Hooks        []HookInfo      `json:"hooks"`
+		EventCatalog []HookEventInfo `json:"eventCatalog"` // all that there are
+		Policy       struct {
+			DisabledByPolicy bool `json:"disabledByPolicy"`
+			ManagedOnly      bool `json:"managedOnly"`
+			PluginOnly       bool `json:"pluginOnly"`
+			AllDisabled      bool `json:"allDisabled"`
+		} `json:"policy"`
+		SafeMode json.RawMessage `json:"safeMode"`
+		BareMode json.RawMessage `json:"bareMode"`
+		Errors   json.RawMessage `json:"errors"` // of settings files
+	}
+	// HookEventInfo is an event of hooks.
+	HookEventInfo struct {
+		Name            string `json:"name"`
+		Summary         string `json:"summary"`
+		SupportsMatcher bool   `json:"supportsMatcher"`
+		HookCount       int    `json:"hookCount"`
+	}
+	// HookInfo is a hook of settings or of a plugin.
+	HookInfo struct {
+		Event         string   `json:"event"`
+		Matcher       string   `json:"matcher"`
+		Source        string   `json:"source"` // userSettings, pluginHook, …
+		SourceLabel   string   `json:"sourceLabel"`
+		PluginName    string   `json:"pluginName"`
+		Type          string   `json:"type"` // command, prompt, agent, http, mcp_tool
+		DisplayText   string   `json:"displayText"`
+		CommandText   string   `json:"commandText"` // what runs
+		Condition     string   `json:"condition"`
+		Timeout       *float64 `json:"timeout"` // seconds
+		StatusMessage string   `json:"statusMessage"`
 	}
 	// ReloadSkillsResponse answers ReloadSkills.
 	ReloadSkillsResponse struct {
@@ -177,13 +262,23 @@ type (
 	SideQuestionResponse struct {
 		Response *string `json:"response"`
 	}
+	// SessionTitleResponse answers GenerateSessionTitle. Nil: the model gave none.
+	SessionTitleResponse struct {
+		Title *string `json:"title"`
+	}
+	// RepoRootResponse answers RegisterRepoRoot.
+	RepoRootResponse struct {
+		Directory string `json:"directory"` // links resolved
+	}
 	// CancelAsyncMessageResponse answers CancelAsyncMessage.
 	CancelAsyncMessageResponse struct {
 		Cancelled bool `json:"cancelled"`
 	}
 	// SetCWDResponse answers SetCWD.
 	SetCWDResponse struct {
-		Status string `json:"status"` // needs_trust: nothing has changed
+		Status  string `json:"status"` // ok; needs_trust: nothing has changed
+		CWD     string `json:"cwd"`
+		Changed bool   `json:"changed"`
 	}
 )
 

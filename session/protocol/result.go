@@ -52,6 +52,19 @@ type Result struct {
 	// Tokens of the turn's first API request.
 	FirstRequestInputTokens     *int64 `json:"first_request_input_tokens,omitempty"`
 	FirstRequestCacheReadTokens *int64 `json:"first_request_cache_read_input_tokens,omitempty"`
+	// Of CLIs that post their stream elsewhere, in milliseconds; those named wall since 1970.
+	TimeOriginMS               *float64 `json:"time_origin_ms,omitempty"`
+	TimeToRequestFromSpawnMS   *float64 `json:"time_to_request_from_spawn_ms,omitempty"`
+	WarmSpareClaimed           *bool    `json:"warm_spare_claimed,omitempty"`
+	FirstStreamPostMS          *float64 `json:"first_stream_post_ms,omitempty"`
+	FirstStreamPostAckMS       *float64 `json:"first_stream_post_ack_ms,omitempty"`
+	FirstStreamPostQueueWaitMS *float64 `json:"first_stream_post_queue_wait_ms,omitempty"`
+	FirstStreamPostBehind      string   `json:"first_stream_post_queued_behind,omitempty"`
+	FirstStreamPostWallMS      *float64 `json:"first_stream_post_wall_ms,omitempty"`
+	FirstTextPostMS            *float64 `json:"first_text_post_ms,omitempty"`
+	FirstTextPostQueueWaitMS   *float64 `json:"first_text_post_queue_wait_ms,omitempty"`
+	FirstTextPostBehind        string   `json:"first_text_post_queued_behind,omitempty"`
+	FirstTextPostWallMS        *float64 `json:"first_text_post_wall_ms,omitempty"`
 }
 
 // The subtypes of Result.

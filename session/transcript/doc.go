@@ -1,5 +1,5 @@
 // Package transcript reads what the Claude Code CLI keeps of its conversations: which there are in a directory, their
-// messages, and those of their subagents. It reads only, also while a CLI writes.
+// messages, and those of their subagents. It reads them also while a CLI writes, and can title, tag and delete them.
 //
 //	store := transcript.Store{}                         // CLAUDE_CONFIG_DIR, or ~/.claude
 //	for c, err := range store.List("/srv/app") { … }     // the newest first

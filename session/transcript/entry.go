@@ -184,6 +184,7 @@ func (c Conversation) Messages() iter.Seq2[protocol.Message, error] {
 // Summary is what a list shows of a conversation.
 type Summary struct {
 	Title       string // as it was given, by /rename or by the CLI; empty if it has none
+	Tag         string // see Conversation.SetTag
 	FirstPrompt string // what the user said first
 	CWD         string
 	GitBranch   string
@@ -216,6 +217,9 @@ func (c Conversation) Summary() (Summary, error) {
 		if e.Type == "custom-title" || e.Type == "ai-title" {
 			s.Title = titleOf(e, s.Title)
 		}
+		if e.Type == "tag" {
+			s.Tag = tagOf(e, s.Tag)
+		}
 		if u, ok := e.Message.(*protocol.User); ok && !e.Meta && !e.Sidechain {
 			if text := promptOf(u); text != "" {
 				s.Prompts++
@@ -243,6 +247,14 @@ func titleOf(e Entry, was string) string {
 		return w.AITitle
 	}
 	return was
+}
+
+func tagOf(e Entry, was string) string {
+	var w struct{ Tag *string }
+	if json.Unmarshal(e.raw, &w) != nil || w.Tag == nil {
+		return was
+	}
+	return *w.Tag
 }
 
 // promptOf is what a person typed; empty for a tool's result and for what the CLI says in the user's name.

@@ -91,7 +91,7 @@ func TestEveryRequestHasAMethod(t *testing.T) {
 // TestRequestsHaveADeadline asks a CLI that answers nothing.
 func TestRequestsHaveADeadline(t *testing.T) {
 	sp := spec(t, "silent")
-	sp.Options.ControlTimeout, sp.Options.Shutdown = 100*time.Millisecond, supervisor.BrutalKill
+	sp.Options.ControlTimeout, sp.Options.Shutdown = 100*time.Millisecond, supervisor.Within(time.Second)
 	b := start(t, sp)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

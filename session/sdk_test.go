@@ -193,8 +193,7 @@ func counterpart(t *testing.T, n named) (known bool, keys []string) {
 	case "permission":
 		return keysIf(map[string]any{"allow": protocol.Allow{}, "deny": protocol.Deny{}}[n.name])
 	case "permission update":
-		var update protocol.PermissionUpdate
-		return true, keysOf(reflect.TypeOf(update))
+		return true, keysOf(reflect.TypeFor[protocol.PermissionUpdate]())
 	case "agent":
 		return keysIf(protocol.AgentDefinition{})
 	case "mcp server":

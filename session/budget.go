@@ -151,6 +151,34 @@ func (b book) check(name string) error {
 	return nil
 }
 
+// Set has another limit and another length of windows hold from now on; the name must be the same. With the same length what was spent
+// stays spent. With another the window that runs goes on until one of the new length begins, in UTC; if that has begun since, it
+// begins now, with nothing spent. An error says what is wrong with the spec, and nothing has changed.
+func (b *Budget) Set(spec BudgetSpec) error {
+	if err := spec.validate(); err != nil {
+		return err
+	}
+	if spec.Name != b.spec.Name {
+		return fmt.Errorf("budget %s: its name cannot become %q", b.spec.Name, spec.Name)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spec.LimitUSD, b.spec.Per = spec.LimitUSD, spec.Per
+	b.roll()
+	// What was warned of is warned of again when it comes to pass again.
+	part := b.book.spent() / spec.LimitUSD
+	for _, at := range []float64{fullAt, warnAt} {
+		if b.book.Warned >= at && part < at {
+			b.book.Warned = 0
+			if part >= warnAt {
+				b.book.Warned = warnAt
+			}
+		}
+	}
+	b.file.changed()
+	return nil
+}
+
 // Name is the budget's name.
 func (b *Budget) Name() string { return b.spec.Name }
 
@@ -236,7 +264,7 @@ func (b *Budget) state() BudgetState {
 	if b.spec.Per > 0 {
 		s.Window = b.book.Window
 		if !s.Window.IsZero() {
-			s.ResetsAt = s.Window.Add(b.spec.Per)
+			s.ResetsAt = s.Window.UTC().Truncate(b.spec.Per).Add(b.spec.Per) // it may have begun when windows had another length
 		}
 	}
 	for name, share := range b.book.Sessions {

@@ -177,3 +177,44 @@ func TestBudgetSpecs(t *testing.T) {
 		assert.Error(t, err, "%+v", spec)
 	}
 }
+
+// TestABudgetIsSetWhileItRuns widens a limit that was passed, narrows it, and changes the length of its windows.
+func TestABudgetIsSetWhileItRuns(t *testing.T) {
+	now := time.Date(2026, 3, 4, 12, 30, 0, 0, time.UTC) // a Wednesday
+	var warned []string
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10, Per: 24 * time.Hour}, "", func(s BudgetState, err error) {
+		warned = append(warned, fmt.Sprintf("%g of %g", s.SpentUSD, s.LimitUSD))
+	})
+	require.NoError(t, err)
+	b.now = func() time.Time { return now }
+	b.count("a", 0)
+	b.count("a", 10)
+	require.ErrorIs(t, b.allow("a"), ErrBudgetExhausted)
+	require.NoError(t, b.Set(BudgetSpec{Name: "team", LimitUSD: 20, Per: 24 * time.Hour}))
+	assert.NoError(t, b.allow("a"), "at once")
+	assert.InDelta(t, 10, b.State().SpentUSD, 1e-9)
+	b.count("a", 17)
+	b.count("a", 20)
+	assert.Equal(t, []string{"10 of 10", "17 of 20", "20 of 20"}, warned, "of what comes to pass again somebody is told again")
+	require.NoError(t, b.Set(BudgetSpec{Name: "team", LimitUSD: 24, Per: 24 * time.Hour}))
+	b.count("a", 21)
+	assert.Len(t, warned, 3, "that it is nearly spent was told")
+
+	// A week has begun before the day: the window goes on, until the next week.
+	require.NoError(t, b.Set(BudgetSpec{Name: "team", LimitUSD: 24, Per: 7 * 24 * time.Hour}))
+	assert.InDelta(t, 21, b.State().SpentUSD, 1e-9)
+	assert.Equal(t, time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC), b.State().ResetsAt)
+	now = now.Add(24 * time.Hour)
+	assert.InDelta(t, 21, b.State().SpentUSD, 1e-9)
+	now = time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC)
+	assert.Zero(t, b.State().SpentUSD)
+	// An hour has begun since.
+	b.count("a", 25)
+	now = now.Add(90 * time.Minute)
+	require.NoError(t, b.Set(BudgetSpec{Name: "team", LimitUSD: 24, Per: time.Hour}))
+	assert.Zero(t, b.State().SpentUSD)
+
+	assert.ErrorContains(t, b.Set(BudgetSpec{Name: "team", LimitUSD: -1}), "limit_usd")
+	assert.ErrorContains(t, b.Set(BudgetSpec{Name: "other", LimitUSD: 1}), "cannot become")
+	assert.InDelta(t, 24, b.State().LimitUSD, 1e-9)
+}

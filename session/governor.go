@@ -92,12 +92,10 @@ func NewGovernor(limits Limits, dir string, unsaved func(error)) (*Governor, err
 		unsaved = func(error) {}
 	}
 	g := &Governor{
-		processes: newSlots(limits.MaxProcesses), turns: newSlots(limits.MaxBusy), starting: newSlots(limits.MaxStarting),
+		processes: newSlots(0), turns: newSlots(0), starting: newSlots(0), starts: &bucket{},
 		now: time.Now, holds: make(map[string]*hold), rests: make(map[*loop]rest),
 	}
-	if limits.StartsPerMinute > 0 {
-		g.starts = &bucket{every: time.Minute / time.Duration(limits.StartsPerMinute), burst: cmp.Or(limits.StartBurst, limits.StartsPerMinute)}
-	}
+	g.set(limits)
 	if dir == "" {
 		return g, nil
 	}
@@ -132,7 +130,30 @@ type holdsFile struct {
 
 const holdsVersion = 1
 
-// Usage is how much of the limits is in use. What is not limited is not counted.
+// SetLimits has other limits hold from now on. Of processes that are too many those with nothing to do are hibernated, if they may be;
+// what else there is more than the limits allow stays, and nothing is added to it until there is room again. What waits goes on
+// where there is room now. An error says what is wrong with them, and nothing has changed.
+func (g *Governor) SetLimits(limits Limits) error {
+	if err := limits.validate(); err != nil {
+		return err
+	}
+	g.set(limits)
+	for range g.processes.tooMany() {
+		if !g.makeRoom() {
+			break
+		}
+	}
+	return nil
+}
+
+func (g *Governor) set(limits Limits) {
+	g.processes.set(limits.MaxProcesses)
+	g.turns.set(limits.MaxBusy)
+	g.starting.set(limits.MaxStarting)
+	g.starts.set(limits.StartsPerMinute, cmp.Or(limits.StartBurst, limits.StartsPerMinute))
+}
+
+// Usage is how much of the limits is in use.
 type Usage struct{ Processes, Busy, Starting int }
 
 // Usage tells how much of the limits is in use.
@@ -220,8 +241,8 @@ func (g *Governor) admit(ctx, owner context.Context, spare bool, waits func(why 
 	return a, nil
 }
 
-// makeRoom hibernates the session that has had nothing to do for longest.
-func (g *Governor) makeRoom() {
+// makeRoom hibernates the session that has had nothing to do for longest, and reports whether there was one.
+func (g *Governor) makeRoom() bool {
 	g.mu.Lock()
 	var first *loop
 	for l, r := range g.rests {
@@ -235,6 +256,7 @@ func (g *Governor) makeRoom() {
 	if r.hibernate != nil {
 		r.hibernate()
 	}
+	return r.hibernate != nil
 }
 
 // resting notes that a session may be hibernated, until stirring. It reports whether it should be at once, since another one
@@ -367,30 +389,33 @@ func (g *Governor) encode() ([]byte, error) {
 // Flush waits until what holds sessions up is on disk, or could not be written.
 func (g *Governor) Flush() { g.file.flush() }
 
-// slots are a number of things that may be had at a time, given to who has waited longest. nil: as many as one likes.
+// slots are a number of things that may be had at a time, given to who has waited longest.
 type slots struct {
 	mu      sync.Mutex
-	most    int
+	most    int // 0: as many as one likes
 	used    int
 	waiting []chan struct{}
 	spares  []chan struct{} // behind all of waiting
 }
 
-func newSlots(most int) *slots {
-	if most == 0 {
-		return nil
-	}
-	return &slots{most: most}
+func newSlots(most int) *slots { return &slots{most: most} }
+
+// set says how many there are.
+func (s *slots) set(most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = most
+	s.hand()
 }
+
+// free reports whether there is one. s.mu is held.
+func (s *slots) free() bool { return s.most == 0 || s.used < s.most }
 
 // try takes one if nobody has to wait for it.
 func (s *slots) try() bool {
-	if s == nil {
-		return true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.used >= s.most || len(s.waiting) > 0 {
+	if !s.free() || len(s.waiting) > 0 {
 		return false
 	}
 	s.used++
@@ -399,11 +424,9 @@ func (s *slots) try() bool {
 
 // take takes one more, whether or not there is one.
 func (s *slots) take() {
-	if s != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.used++
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used++
 }
 
 // acquire waits for one, as a spare one behind all others.
@@ -440,9 +463,6 @@ func (s *slots) acquire(ctx context.Context, spare bool) error {
 }
 
 func (s *slots) release() {
-	if s == nil {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used--
@@ -451,12 +471,12 @@ func (s *slots) release() {
 
 // hand gives what is free to those who wait. s.mu is held.
 func (s *slots) hand() {
-	for len(s.waiting) > 0 && s.used < s.most {
+	for len(s.waiting) > 0 && s.free() {
 		s.used++
 		close(s.waiting[0])
 		s.waiting = s.waiting[1:]
 	}
-	for len(s.waiting) == 0 && len(s.spares) > 0 && s.used < s.most {
+	for len(s.waiting) == 0 && len(s.spares) > 0 && s.free() {
 		s.used++
 		close(s.spares[0])
 		s.spares = s.spares[1:]
@@ -465,38 +485,52 @@ func (s *slots) hand() {
 
 // wanted reports whether somebody waits.
 func (s *slots) wanted() bool {
-	if s == nil {
-		return false
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.waiting) > 0
 }
 
-func (s *slots) inUse() int {
-	if s == nil {
+// tooMany is how many would have to go so that all who wait have one.
+func (s *slots) tooMany() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.most == 0 {
 		return 0
 	}
+	return max(s.used+len(s.waiting)-s.most, 0)
+}
+
+func (s *slots) inUse() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.used
 }
 
-// bucket spreads what happens over time: burst at once, and one every so often in the long run. nil: as it comes.
+// bucket spreads what happens over time: burst at once, and one every so often in the long run.
 type bucket struct {
 	mu    sync.Mutex
-	every time.Duration
+	every time.Duration // 0: as it comes
 	burst int
 	full  time.Time // when it will be full again
 }
 
-// take returns how long to wait for the next.
-func (b *bucket) take(now time.Time) time.Duration {
-	if b == nil {
-		return 0
-	}
+// set says how many may happen a minute; those who wait already keep their times.
+func (b *bucket) set(perMinute, burst int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.every, b.burst = 0, burst
+	if perMinute > 0 {
+		b.every = time.Minute / time.Duration(perMinute)
+	}
+}
+
+// take returns how long to wait for the next.
+func (b *bucket) take(now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.every == 0 {
+		return 0
+	}
 	if b.full.Before(now) {
 		b.full = now
 	}

@@ -211,3 +211,56 @@ func TestWithoutAGovernorNothingWaits(t *testing.T) {
 	assert.Zero(t, wait)
 	g.served("a")
 }
+
+// TestOtherLimitsHoldAtOnce widens and narrows what is in use and waited for.
+func TestOtherLimitsHoldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, err := NewGovernor(Limits{MaxBusy: 1}, "", nil)
+		require.NoError(t, err)
+		require.True(t, g.turns.try())
+		got := make(chan int, 3)
+		for i := range 3 {
+			go func() { // ends when it has its turn
+				if g.turns.acquire(t.Context(), false) == nil {
+					got <- i
+				}
+			}()
+			synctest.Wait()
+		}
+		assert.Empty(t, got)
+		require.NoError(t, g.SetLimits(Limits{MaxBusy: 3}))
+		synctest.Wait()
+		assert.Len(t, got, 2, "those who have waited longest")
+		require.NoError(t, g.SetLimits(Limits{MaxBusy: 2}))
+		g.turns.release()
+		synctest.Wait()
+		assert.Len(t, got, 2, "there are still as many as there may be")
+		require.NoError(t, g.SetLimits(Limits{}))
+		synctest.Wait()
+		assert.Len(t, got, 3)
+		assert.Equal(t, 3, g.Usage().Busy, "what is not limited is counted: a limit may come")
+		require.NoError(t, g.SetLimits(Limits{MaxBusy: 3}))
+		assert.False(t, g.turns.try())
+		assert.ErrorContains(t, g.SetLimits(Limits{MaxBusy: -1}), "max_busy -1")
+		assert.False(t, g.turns.try(), "nothing has changed")
+
+		// Processes that rest make room for a limit that is lower, no more of them than have to.
+		for range 5 {
+			require.True(t, g.processes.try())
+		}
+		slept := 0
+		for range 4 {
+			assert.False(t, g.resting(&loop{}, func() { slept++ }))
+		}
+		require.NoError(t, g.SetLimits(Limits{MaxProcesses: 3}))
+		assert.Equal(t, 2, slept)
+
+		// Starts a minute.
+		now := time.Now()
+		require.NoError(t, g.SetLimits(Limits{StartsPerMinute: 60, StartBurst: 1}))
+		assert.Zero(t, g.starts.take(now))
+		assert.Equal(t, time.Second, g.starts.take(now))
+		require.NoError(t, g.SetLimits(Limits{}))
+		assert.Zero(t, g.starts.take(now))
+	})
+}

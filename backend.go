@@ -89,41 +89,6 @@ func (b *backend) Audit(ctx context.Context, n int, follow bool) iter.Seq2[json.
 	}
 }
 
-// AuditPage is a page of the audit log.
-func (b *backend) AuditPage(ctx context.Context, q debug.AuditQuery) (records []json.RawMessage, last uint64, err error) {
-	if b.trail == nil {
-		return nil, 0, &debug.Error{Code: debug.Unavailable, Message: "there is no audit log: set DataDir or Audit.Dir"}
-	}
-	filter := audit.Filter{
-		Sessions: q.Sessions, Tools: q.Tools, Turn: q.Turn, ToolUse: q.ToolUse, Since: q.Since, Until: q.Until, Text: q.Text,
-		After: q.After, Limit: q.Limit,
-	}
-	for _, name := range q.Kinds {
-		kinds := audit.KindsOf(name)
-		if len(kinds) == 0 {
-			return nil, 0, &debug.Error{Code: debug.BadRequest, Message: fmt.Sprintf("kind=%.40s: expected one of %v", name, audit.Kinds())}
-		}
-		filter.Kinds = append(filter.Kinds, kinds...)
-	}
-	for _, name := range q.Outcomes {
-		filter.Outcomes = append(filter.Outcomes, audit.Outcome(name))
-	}
-	for r, err := range b.trail.Log().Records(ctx, filter) {
-		if _, damaged := errors.AsType[*audit.DamageError](err); damaged {
-			continue // verify says so
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		record, err := marshal(r)
-		if err != nil {
-			return nil, 0, err
-		}
-		records, last = append(records, record), r.Seq
-	}
-	return records, last, nil
-}
-
 func marshal(r audit.Record) (json.RawMessage, error) {
 	data, err := json.Marshal(r)
 	return data, err

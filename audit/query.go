@@ -33,11 +33,13 @@ type Filter struct {
 	// After leaves out records up to that number: with the Seq of the last record of one page, the next
 	// page begins.
 	After uint64
+	// Before leaves out records from that number on; 0 leaves out none.
+	Before uint64
 	// Limit ends the reading after so many records; 0 means no limit.
 	Limit int
 }
 
-// Match reports whether a record fits, but for Text, After and Limit.
+// Match reports whether a record fits, but for Text, After, Before and Limit.
 func (f *Filter) Match(r *Record) bool {
 	switch {
 	case len(f.Sessions) > 0 && !slices.Contains(f.Sessions, r.Session),
@@ -65,6 +67,9 @@ func (l Log) Records(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 			if err == nil {
 				var ok bool
 				head, ok = format.ParseHead(p.payload, head)
+				if ok && f.Before > 0 && head.Seq >= f.Before {
+					return
+				}
 				if ok && (head.Seq <= f.After || !f.matchHead(head)) {
 					continue
 				}

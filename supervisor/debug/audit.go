@@ -25,15 +25,18 @@ type AuditQuery struct {
 	Since, Until time.Time
 	// Text is a part of the record's JSON.
 	Text string
-	// After leaves out records up to that number, Limit ends the page.
-	After uint64
-	Limit int
+	// After leaves out records up to that number, Before those from that number on; 0 leaves out none. Limit ends the page.
+	After, Before uint64
+	Limit         int
+	// Newest turns the order round: the page has the newest records that fit, the newest first.
+	Newest bool
 }
 
 // AuditPager is a Backend that gives pages of the audit log.
 type AuditPager interface {
 	// AuditPage gives the records, oldest first, each as it is in the log, and the number of the last: what the next page
-	// is After. A page that is not full is the last so far.
+	// is After. A page that is not full is the last so far. With Newest it is the newest first, and the number is what the next page
+	// is Before: above 1 if there may be more, also if the page is not full, since looking back may end for the time it takes.
 	AuditPage(ctx context.Context, q AuditQuery) (records []json.RawMessage, last uint64, err error)
 }
 
@@ -44,7 +47,7 @@ const (
 )
 
 // paged are the parameters of GET audit that ask for a page.
-var paged = []string{"after", "limit", "session", "kind", "tool", "outcome", "turn", "tool_use", "since", "until", "text"}
+var paged = []string{"after", "before", "limit", "session", "kind", "tool", "outcome", "turn", "tool_use", "since", "until", "text"}
 
 // asksForPage reports whether a request is for a page and not for the last records.
 func asksForPage(q url.Values) bool {
@@ -59,7 +62,7 @@ func (h *handler) auditPages(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	values := r.URL.Query()
-	q, err := parseAuditQuery(values)
+	q, err := parseAuditQuery(values, h.now())
 	if err != nil {
 		refuse(w, err)
 		return
@@ -69,7 +72,11 @@ func (h *handler) auditPages(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	if len(records) >= q.Limit {
+	switch {
+	case q.Newest && last > 1:
+		values.Set("before", strconv.FormatUint(last, 10))
+		w.Header().Set("Link", `<audit?`+values.Encode()+`>; rel="next"`)
+	case !q.Newest && len(records) >= q.Limit:
 		values.Set("after", strconv.FormatUint(last, 10))
 		w.Header().Set("Link", `<audit?`+values.Encode()+`>; rel="next"`)
 	}
@@ -82,7 +89,7 @@ func (h *handler) auditPages(w http.ResponseWriter, r *http.Request) {
 	out.end(nil)
 }
 
-func parseAuditQuery(values url.Values) (q AuditQuery, err error) {
+func parseAuditQuery(values url.Values, now time.Time) (q AuditQuery, err error) {
 	bad := func(name, expected string) error {
 		return &Error{BadRequest, fmt.Sprintf("%s=%s: expected %s", name, cut(values.Get(name), 40), expected)}
 	}
@@ -103,7 +110,15 @@ func parseAuditQuery(values url.Values) (q AuditQuery, err error) {
 	}
 	q = AuditQuery{
 		Sessions: list("session"), Kinds: list("kind"), Tools: list("tool"), Outcomes: list("outcome"),
-		ToolUse: values.Get("tool_use"), Text: values.Get("text"), Limit: defaultPage,
+		ToolUse: values.Get("tool_use"), Text: values.Get("text"), Limit: defaultPage, Newest: values.Has("before"),
+	}
+	if values.Has("before") {
+		if q.Before, err = strconv.ParseUint(values.Get("before"), 10, 62); err != nil {
+			return q, bad("before", "the number of a record, or 0 for the newest")
+		}
+		if values.Has("after") {
+			return q, bad("before", "no after beside it: a page has one or the other")
+		}
 	}
 	if values.Has("after") {
 		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 62); err != nil {
@@ -115,17 +130,30 @@ func parseAuditQuery(values url.Values) (q AuditQuery, err error) {
 			return q, bad("limit", fmt.Sprintf("a number from 1 to %d", maxPage))
 		}
 	}
-	if values.Has("turn") {
+	if values.Get("turn") != "" {
 		if q.Turn, err = strconv.Atoi(values.Get("turn")); err != nil || q.Turn < 1 {
 			return q, bad("turn", "a turn's number, from 1")
 		}
 	}
 	for name, into := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
-		if values.Has(name) {
-			if *into, err = time.Parse(time.RFC3339Nano, values.Get(name)); err != nil {
-				return q, bad(name, "a time such as 2025-11-05T08:30:00Z")
+		if text := strings.TrimSpace(values.Get(name)); text != "" {
+			if *into, err = parseWhen(text, now); err != nil {
+				return q, bad(name, "a time such as 2025-11-05T08:30:00Z, or how long ago, such as 2h")
 			}
 		}
 	}
 	return q, nil
+}
+
+// parseWhen reads a time, to the minute at least, in UTC if it does not say otherwise; or how long ago it is.
+func parseWhen(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Parse(time.RFC3339Nano, text)
 }

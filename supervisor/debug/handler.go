@@ -96,6 +96,7 @@ type handler struct {
 	guard   *guard
 	changes *changes
 	load    load
+	shared  *shared
 	streams chan struct{} // a slot for each
 	now     func() time.Time
 	beat    time.Duration // between signs of life in an event stream
@@ -113,7 +114,8 @@ type handler struct {
 //	GET  sessions/{name}/stderr      text, or a list of lines if application/json is asked for
 //	GET  audit?n=100&follow=true     records as application/x-ndjson
 //	GET  audit?after=SEQ&limit=100   a page of them, oldest first, by session, kind, tool, outcome, turn, tool_use, since,
-//	                                 until, text; the header Link has the next page
+//	                                 until, text; before=SEQ: the newest first. The header Link has the next page
+//	GET  audit/{seq}                 one record; a page for a browser
 //	GET  sessions/{name}/history     its last processes, turns and tools
 //	GET  sessions/{name}/setup       its options and how its processes are held, without secrets
 //	GET  sessions/{name}/events      server-sent moments of its life, without what was said
@@ -139,7 +141,7 @@ func newHandler(b Backend, o Options) *handler {
 	}
 	h := &handler{
 		backend: b, options: o, guard: newGuard(o),
-		streams: make(chan struct{}, maxStreams), now: time.Now, beat: 15 * time.Second, mux: http.NewServeMux(), routes: make(map[string][]string),
+		streams: make(chan struct{}, maxStreams), shared: newShared(), now: time.Now, beat: 15 * time.Second, mux: http.NewServeMux(), routes: make(map[string][]string),
 	}
 	h.changes = newChanges(h.digest, 500*time.Millisecond)
 	h.get("/livez", h.live)
@@ -150,24 +152,25 @@ func newHandler(b Backend, o Options) *handler {
 	}
 	h.get("/{$}", redirect("."+Path))
 	h.get(strings.TrimSuffix(Path, "/"), redirect(path.Base(Path)+"/"))
-	h.get(Path+"{$}", h.page)
+	h.get(Path+"{$}", h.shared.serve(h.page))
 	for name := range assets {
 		h.get(Path+name, serveAsset(name))
 	}
-	h.get(Path+"tree", h.tree)
+	h.get(Path+"tree", h.shared.serve(h.tree))
 	h.get(Path+"events", h.events)
 	h.get(Path+"audit", h.audit)
-	h.get(Path+"sessions/{name}", h.session)
+	h.get(Path+"audit/{seq}", h.record)
+	h.get(Path+"sessions/{name}", h.shared.serve(h.session))
 	h.get(Path+"sessions/{name}/stderr", h.stderr)
 	h.get(Path+"sessions/{name}/history", h.history)
 	h.get(Path+"sessions/{name}/setup", h.setup)
 	h.get(Path+"sessions/{name}/events", h.life)
 	h.get(Path+"sessions/{name}/frames", h.frames)
 	h.get(Path+"openapi.json", h.openapi)
-	h.get(Path+"budgets", h.budgets)
+	h.get(Path+"budgets", h.shared.serve(h.budgets))
 	h.get(Path+"approvals", h.approvals)
 	h.handle(Path+"approvals/{id}", map[string]http.HandlerFunc{http.MethodGet: h.approval, http.MethodPost: h.answerApproval})
-	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.sessions, http.MethodPost: h.spawn})
+	h.handle(Path+"sessions", map[string]http.HandlerFunc{http.MethodGet: h.shared.serve(h.sessions), http.MethodPost: h.spawn})
 	h.post(Path+"reload", h.reload)
 	h.post(Path+"sessions/{name}/query", h.query)
 	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))

@@ -71,7 +71,7 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 		slices.Sort(documented[path])
 	}
 	served := make(map[string][]string)
-	for path, methods := range fixed(newFake(), Options{}).routes {
+	for path, methods := range fixed(newFake(), Options{Metrics: http.NotFoundHandler()}).routes {
 		served[strings.ReplaceAll(path, "{$}", "")] = methods
 	}
 	assert.Equal(t, served, documented)
@@ -161,10 +161,11 @@ func call(t *testing.T, method, path, body, accept string) *httptest.ResponseRec
 	f.followErr = errBoom // or its streams would not end
 	f.query = answerOf(step{frame: `{"type":"result"}`})
 	f.records = []step{{frame: `{"seq":1,"kind":"session.started"}`}}
-	h := fixed(f, Options{Socket: true, Actions: true, Reload: func(context.Context, string, bool) (Reload, error) {
+	h := fixed(f, Options{Socket: true, Actions: true, Metrics: saying("understudy_build_info 1"), Reload: func(context.Context, string, bool) (Reload, error) {
 		return Reload{Path: "/etc/u.yaml", SHA256: "00", Live: []string{}, NeedsRestart: []string{"pools.p"}, Changes: []Change{
 			{Session: "reviewer", Action: Changed, Fields: []FieldChange{{Field: "model", Before: "haiku", After: "opus"}, {Field: "env"}}},
 			{Session: "gone", Action: Removed, Error: "boom"},
+			{Setting: "pools.workers", Action: Changed, Fields: []FieldChange{{Field: "max", Before: 2, After: 4}}},
 		}}, nil
 	}})
 	if path == Path+"events" {
@@ -173,7 +174,12 @@ func call(t *testing.T, method, path, body, accept string) *httptest.ResponseRec
 		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
 		return w.ResponseRecorder
 	}
-	return ask(h, method, strings.NewReplacer("{name}", "reviewer", "{id}", "k3v7").Replace(path), body, header("Accept", accept))
+	return ask(h, method, strings.NewReplacer("{name}", "reviewer", "{id}", "k3v7", "{seq}", "1").Replace(path), body, header("Accept", accept))
+}
+
+// saying is a handler that says that.
+func saying(says string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeText(w, says+"\n") })
 }
 
 // leaver is a client that goes away when it has read something.

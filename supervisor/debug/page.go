@@ -50,6 +50,11 @@ func (h *handler) frame(title, here, base string) frame {
 
 // render sends the page, or with ?part=main what changes in it. The whole is made before anything is sent.
 func (h *handler) render(w http.ResponseWriter, r *http.Request, name string, view any) {
+	h.renderAs(w, r, http.StatusOK, name, view)
+}
+
+// renderAs is render with another status.
+func (h *handler) renderAs(w http.ResponseWriter, r *http.Request, status int, name string, view any) {
 	switch part := r.URL.Query().Get("part"); part {
 	case "":
 	case "main":
@@ -64,6 +69,7 @@ func (h *handler) render(w http.ResponseWriter, r *http.Request, name string, vi
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // an error means that the client is gone
 }
 

@@ -84,7 +84,7 @@ func TestPagesShowWhatOthersWroteAsText(t *testing.T) {
 		assert.NotContains(t, body, " onerror=alert(1)>")
 		assert.NotContains(t, body, `href="javascript`)
 		for _, href := range regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(body, -1) {
-			assert.Regexp(t, `^(#main|(\./|\.\./)?(style\.css|icon\.svg|script\.js|openapi\.json|budgets|audit(\?[^<>\s]*)?|(\?[^<>\s]*)|approvals/[a-z0-9]+|sessions/[^/?#<>\s]+(/stderr|/setup|#stderr)?|))$`, href[1])
+			assert.Regexp(t, `^(#main|(\./|\.\./)?(style\.css|icon\.svg|script\.js|openapi\.json|budgets|audit(/\d+)?(\?[^<>\s]*)?|(\?[^<>\s]*)|approvals/[a-z0-9]+|sessions/[^/?#<>\s]+(/stderr|/setup|#stderr)?|))$`, href[1])
 		}
 		assert.NotContains(t, body, "style=", "the content policy forbids inline style")
 	}

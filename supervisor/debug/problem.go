@@ -24,6 +24,7 @@ const (
 var statuses = map[Code]int{
 	NoSuchSession:    http.StatusNotFound,
 	NoSuchApproval:   http.StatusNotFound,
+	NoSuchRecord:     http.StatusNotFound,
 	BadRequest:       http.StatusBadRequest,
 	Conflict:         http.StatusConflict,
 	Busy:             http.StatusTooManyRequests,

@@ -1,6 +1,7 @@
 package debug
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,8 @@ type Reload struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 	DryRun bool   `json:"dry_run"`
-	// Changes are of sessions outside of groups and pools; Unchanged is how many of these are not touched.
+	// Changes are of sessions, those of pools aside, and of settings that can change while the program runs; Unchanged is how many of
+	// these sessions are not touched.
 	Changes   []Change `json:"changes"`
 	Unchanged int      `json:"unchanged"`
 	// Live are other settings that have changed and hold from now on, NeedsRestart those that hold after a restart of the
@@ -40,17 +42,22 @@ type ChangeAction string
 // The actions.
 const (
 	Added   ChangeAction = "added"
-	Changed ChangeAction = "changed" // it is started again, and its conversation goes on
+	Changed ChangeAction = "changed" // a session is started again, and its conversation goes on
 	Removed ChangeAction = "removed" // it is stopped
 )
 
-// Change is what a reload does to one session.
+// Change is what a reload does to one session or one setting.
 type Change struct {
-	Session string        `json:"session"`
+	Session string `json:"session,omitempty"`
+	// Setting is a group, a pool, a budget or the limits, by its name in the file: supervisors.ci, pools.workers, budgets.team, limits.
+	Setting string        `json:"setting,omitempty"`
 	Action  ChangeAction  `json:"action"`
 	Fields  []FieldChange `json:"fields,omitempty"`
 	Error   string        `json:"error,omitempty"` // why it did not happen
 }
+
+// Name is the session or the setting.
+func (c Change) Name() string { return cmp.Or(c.Session, c.Setting) }
 
 // FieldChange is an option that has another value. The values are as a session's setup has them; both are absent if they may
 // not be shown.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -128,11 +129,11 @@ func (h *handler) sessionPage(w http.ResponseWriter, r *http.Request, n Node) {
 		}
 		v.Environment, v.Containment = strings.Join(setup.Environment, " "), setup.Containment
 	}
-	v.Audit, err = h.auditTail(ctx, func(a auditItem) bool { return a.Session == n.Name }, 400, 20)
+	v.Audit, err = h.lastOf(ctx, n.Name, 20, "../")
 	if err != nil {
 		v.NoAudit = err.Error()
 	}
-	v.AuditURL = "../audit?q=" + queryEscape(n.Name)
+	v.AuditURL = "../audit?" + url.Values{"session": {n.Name}}.Encode()
 	h.render(w, r, "session", v)
 }
 

@@ -172,6 +172,12 @@ func (h *handler) frames(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) audit(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	followed, _ := strconv.ParseBool(r.URL.Query().Get("follow")) // what it is else is said below, or the page does not mind
+	if !followed && prefers(r, "text/html", "application/x-ndjson") {
+		h.shared.serve(h.auditPage)(w, r)
+		return
+	}
 	if asksForPage(r.URL.Query()) {
 		h.auditPages(w, r)
 		return
@@ -179,11 +185,6 @@ func (h *handler) audit(w http.ResponseWriter, r *http.Request) {
 	n, follow, err := auditQuery(r)
 	if err != nil {
 		refuse(w, err)
-		return
-	}
-	w.Header().Set("Vary", "Accept")
-	if !follow && prefers(r, "text/html", "application/x-ndjson") {
-		h.auditPage(w, r, n)
 		return
 	}
 	ctx := r.Context()

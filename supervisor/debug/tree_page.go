@@ -15,6 +15,8 @@ type treeView struct {
 	Needs    []need
 	Trouble  []item
 	More     int // in trouble, and not shown
+	// Attention is how much there is of both, for the title.
+	Attention int
 
 	Rows    []item
 	Columns map[string]sorting
@@ -96,8 +98,8 @@ func (h *handler) page(w http.ResponseWriter, r *http.Request) {
 		v.Needs = append(v.Needs, h.needOf(a, "", now))
 	}
 	v.Title = "Understudy"
-	if n := len(v.Needs) + len(trouble); n > 0 {
-		v.Title = fmt.Sprintf("(%d) Understudy", n)
+	if v.Attention = len(v.Needs) + len(trouble); v.Attention > 0 {
+		v.Title = fmt.Sprintf("(%d) Understudy", v.Attention)
 	}
 	if f.narrows() {
 		v.Found = plural(found, "session")

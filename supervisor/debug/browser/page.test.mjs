@@ -50,7 +50,9 @@ async function open(options = {}, address = "") {
     globalThis.shifts = [];
     new PerformanceObserver((list) => {
       for (const e of list.getEntries()) {
-        if (!e.hadRecentInput && e.startTime > (globalThis.settled ?? 0)) shifts.push(e.sources.map((s) => `${s.node?.nodeName}#${s.node?.id}.${s.node?.className} ${s.node?.textContent?.slice(0, 60)} in ${s.node?.parentElement?.outerHTML.slice(0, 120)} ${JSON.stringify(s.previousRect)} ${JSON.stringify(s.currentRect)}`));
+        // A number at the right end of its cell that has one more digit is told as moved from a place to the same.
+        const moved = e.sources.filter((s) => JSON.stringify(s.previousRect) !== JSON.stringify(s.currentRect));
+        if (moved.length && !e.hadRecentInput && e.startTime > (globalThis.settled ?? 0)) shifts.push(moved.map((s) => `${s.node?.nodeName}#${s.node?.id}.${s.node?.className} ${s.node?.textContent?.slice(0, 60)} in ${s.node?.parentElement?.outerHTML.slice(0, 120)} ${JSON.stringify(s.previousRect)} ${JSON.stringify(s.currentRect)}`));
       }
     }).observe({ type: "layout-shift", buffered: true });
   });
@@ -83,6 +85,10 @@ test("an approval is given on the page, and the tool runs", async () => {
   assert.match(await page.title(), /^\(\d+\) Understudy$/);
   await page.locator("tr", { hasText: "asking" }).getByText("waiting").waitFor();
   await page.screenshot({ path: join(pictures, "asking.png") });
+  await page.setViewportSize({ width: 1200, height: 640 });
+  const readme = await page.screenshot({ path: join(pictures, "page.png") }); // docs/images/page.png is one of these
+  assert.ok(readme.length < 150_000, `${readme.length} bytes`);
+  await page.setViewportSize({ width: 1440, height: 900 });
   await asks.getByRole("button", { name: "Allow" }).click();
   await giveToken(page);
   await page.getByText("allowed", { exact: true }).waitFor();
@@ -138,6 +144,22 @@ test("nothing moves when it changes", async () => {
   for (const { id } of JSON.parse(await daemon.command("approvals", "--json"))) await daemon.command("deny", id);
   await page.locator("#needs").getByText("Nothing waits for you.").waitFor();
   await asked;
+  // A row that goes leaves its place free, and the next one takes it: the others stay where they are.
+  const places = () => page.evaluate(() => Object.fromEntries([...document.querySelectorAll("#needs li:not(.over)")].map((li) => [li.textContent.trim().split(" ")[0], li.getBoundingClientRect().y])));
+  const three = ["worker-011", "worker-012", "worker-013"].map((name) => daemon.send(name, '[[ask:Bash {"command":"echo row"}]]').catch(() => {}));
+  await page.locator("#needs li").nth(2).waitFor();
+  const [first] = JSON.parse(await daemon.command("approvals", "--json"));
+  const before = await places();
+  await daemon.command("deny", first.id);
+  await page.locator("#needs li.over").waitFor();
+  delete before[first.session];
+  assert.deepEqual(await places(), before, "the others stay where they are");
+  const fourth = daemon.send("worker-014", '[[ask:Bash {"command":"echo row"}]]').catch(() => {});
+  await page.locator("#needs li", { hasText: "worker-014" }).waitFor();
+  assert.equal(await page.locator("#needs li").count(), 3, "it has taken the free place");
+  for (const { id } of JSON.parse(await daemon.command("approvals", "--json"))) await daemon.command("deny", id);
+  await page.locator("#needs").getByText("Nothing waits for you.").waitFor();
+  await Promise.all([...three, fourth]);
   assert.deepEqual(await page.evaluate(() => shifts), []);
   assert.ok(await page.evaluate(() => rowsBefore.every((row) => row.isConnected)), "rows are worked on and not replaced");
   assert.deepEqual(wrong, []);
@@ -148,8 +170,11 @@ test("the keyboard is enough", async () => {
   const { context, page, wrong } = await open();
   const key = (k) => page.keyboard.press(k);
   await page.getByText("live", { exact: true }).waitFor();
+  // What is written before the first fresh page comes is not taken away by it.
   await key("/");
-  await page.keyboard.type("worker-004");
+  await page.keyboard.type("worker-0");
+  await page.evaluate(() => fetch("?part=main").then((response) => response.text()));
+  await page.keyboard.type("04");
   await page.locator(".found", { hasText: /^1 session/ }).waitFor();
   await page.locator("tbody tr", { hasText: "worker-003" }).waitFor({ state: "detached" });
   assert.equal(await page.evaluate(() => document.activeElement.id), "q", "typing goes on while the list changes");
@@ -158,8 +183,10 @@ test("the keyboard is enough", async () => {
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "worker-004");
   await key("Enter");
   await page.getByRole("heading", { name: "worker-004" }).waitFor();
+  await page.getByText("live", { exact: true }).waitFor(); // before that nobody listens to keys
   await key("t");
   await page.getByRole("heading", { name: "Tree", exact: true }).waitFor();
+  await page.getByText("live", { exact: true }).waitFor();
   await key("z");
   await page.locator("#faults[aria-current]").waitFor();
   await key("z");

@@ -10,6 +10,7 @@
   const page = document.body.dataset.page;
   const gap = 250; // ms between two fetches at least
   const older = 5000; // ms after which memory and load are looked at anew
+  const patience = 20000; // ms for an answer: what never comes must not be the last that was asked for
   let paused = false;
   let busy = false;
   let again = false;
@@ -60,9 +61,10 @@
       const part = new URL(asked);
       part.searchParams.set("part", "main");
       part.hash = "";
-      const response = await fetch(part, { headers: { Accept: "text/html" }, cache: "no-store" });
+      const response = await fetch(part, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(patience) });
+      const page = (response.headers.get("Content-Type") || "").startsWith("text/html"); // with what is wrong in it, maybe
       if (response.status === 404) say("gone from the tree", "bad");
-      else if (!response.ok) say("cannot be shown: " + response.status, "bad");
+      else if (!page) say("cannot be shown: " + response.status, "bad");
       else {
         const html = await response.text();
         if (asked === location.href && !paused) {
@@ -85,10 +87,38 @@
   function show(html) {
     const fresh = new DOMParser().parseFromString(html, "text/html").body;
     children(main, fresh);
-    const needs = main.querySelectorAll("#needs li, #trouble li").length;
-    if (page === "tree") document.title = (needs ? "(" + needs + ") " : "") + "Understudy";
+    const count = Number(main.querySelector("[data-count]")?.dataset.count);
+    if (page === "tree") document.title = (count ? "(" + count + ") " : "") + "Understudy";
   }
 
+  // Rows of what needs somebody keep their places: who is about to press a button must not press that of another row. What does
+  // not wait any more leaves its place free, for the next that comes.
+  function places(old, fresh) {
+    const wanted = new Map([...fresh.children].map((row) => [row.id, row]));
+    for (const row of [...old.children]) {
+      const want = wanted.get(row.id);
+      wanted.delete(row.id);
+      if (want) merge(row, want);
+      else if (!row.inert) leave(row);
+    }
+    for (const want of wanted.values()) {
+      const free = [...old.children].find((row) => row.inert);
+      if (free) free.replaceWith(want);
+      else old.append(want);
+    }
+    while (old.lastElementChild?.inert) old.lastElementChild.remove();
+  }
+
+  function leave(row) {
+    const panel = row.closest(".panel");
+    if (row.contains(document.activeElement)) panel.focus({ preventScroll: true });
+    row.inert = true;
+    row.classList.add("over");
+    row.querySelector(".foot").textContent = panel.id === "needs" ? "This does not wait any more." : "This is over.";
+  }
+
+  const labelOf = (node) => (node.nodeName === "SECTION" && (node.getAttribute("aria-labelledby") || node.getAttribute("aria-label"))) || "";
+  const alike = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b) && labelOf(a) === labelOf(b);
   const keyOf = (node) => (node.nodeType === 1 && node.id ? node.id : "");
 
   function children(old, fresh) {
@@ -98,7 +128,16 @@
     for (const want of [...fresh.childNodes]) {
       const key = keyOf(want);
       let have = key ? byID.get(key) : at;
-      if (have && (have.nodeName !== want.nodeName || keyOf(have) !== key)) have = null;
+      if (!key && want.nodeType === 1) {
+        // What is not there any more stands before it. If one is taken for another, what somebody writes into is taken away.
+        while (have && !alike(have, want)) have = have.nextSibling;
+        while (have && at !== have) {
+          const next = at.nextSibling;
+          if (!keyOf(at)) at.remove();
+          at = next;
+        }
+      }
+      if (have && !alike(have, want)) have = null;
       if (!have) {
         old.insertBefore(want, at);
         continue;
@@ -126,8 +165,10 @@
     for (const { name, value } of fresh.attributes) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     }
-    if (old.nodeName === "INPUT" && old !== document.activeElement) old.value = fresh.getAttribute("value") || "";
-    children(old, fresh);
+    // What somebody is writing as an answer is theirs.
+    if (old.nodeName === "INPUT" && old !== document.activeElement && old.form && "filter" in old.form.dataset) old.value = fresh.getAttribute("value") || "";
+    if (old.nodeName === "UL" && old.parentElement.id) places(old, fresh);
+    else children(old, fresh);
   }
 
   // ---- ages go on between two fetches
@@ -233,13 +274,16 @@
     go(address);
   }
 
+  // A text is looked for while it is written, anything else when it is whole.
   let typing = 0;
-  document.addEventListener("input", (e) => {
+  const filterOn = (kind, search, delay) => document.addEventListener(kind, (e) => {
     const form = e.target.form;
-    if (!form || !("filter" in form.dataset)) return;
+    if (!form || !("filter" in form.dataset) || (e.target.type === "search") !== search) return;
     clearTimeout(typing);
-    typing = setTimeout(() => filter(form), 150);
+    typing = setTimeout(() => filter(form), delay);
   });
+  filterOn("input", true, 150);
+  filterOn("change", false, 0);
 
   // ---- keys
 

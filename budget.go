@@ -15,24 +15,42 @@ import (
 
 // openBudgets makes the budgets that sessions share. One whose file is damaged begins anew; it returns what is to be said about that.
 func (rt *Runtime) openBudgets() (setAside []string, err error) {
-	dir := ""
-	if rt.options.DataDir != "" {
-		dir = filepath.Join(rt.options.DataDir, "budgets")
-	}
 	rt.budgets = make(map[string]*session.Budget, len(rt.options.Budgets))
 	var problems []error
 	for _, spec := range rt.options.Budgets {
-		b, err := session.NewBudget(spec, dir, rt.onBudget)
-		if damaged, ok := errors.AsType[*session.StateError](err); ok {
-			rt.log.Error().Err(damaged).Str("budget", spec.Name).Msg("budget could not be read")
-			setAside = append(setAside, damaged.Error())
-		} else if err != nil {
+		b, damage, err := rt.openBudget(spec)
+		if damage != "" {
+			setAside = append(setAside, damage)
+		}
+		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
 		rt.budgets[spec.Name] = b
 	}
 	return setAside, errors.Join(problems...)
+}
+
+// openBudget makes one of them. damage is what was wrong with its file, if it begins anew for that.
+func (rt *Runtime) openBudget(spec session.BudgetSpec) (b *session.Budget, damage string, err error) {
+	dir := ""
+	if rt.options.DataDir != "" {
+		dir = filepath.Join(rt.options.DataDir, "budgets")
+	}
+	b, err = session.NewBudget(spec, dir, rt.onBudget)
+	if damaged, ok := errors.AsType[*session.StateError](err); ok {
+		rt.log.Error().Err(damaged).Str("budget", spec.Name).Msg("budget could not be read")
+		return b, damaged.Error(), nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return b, "", nil
+}
+
+// noteDamage puts down that a file of the data directory could not be read and was set aside.
+func (rt *Runtime) noteDamage(text string) {
+	rt.record(audit.Record{Kind: audit.SessionNotice, Detail: map[string]any{"notice": string(session.NoticeStateDamaged), "text": text}})
 }
 
 // onBudget is told when a shared budget passes a threshold, or cannot be written.
@@ -51,7 +69,7 @@ func (rt *Runtime) onBudget(s session.BudgetState, err error) {
 	}
 }
 
-// budgetsOf are the budgets that a session's options name.
+// budgetsOf are the budgets that a session's options name. rt.mu is held.
 func (rt *Runtime) budgetsOf(name string, o session.Options) ([]*session.Budget, error) {
 	var found []*session.Budget
 	for _, budget := range o.Budgets {
@@ -137,8 +155,11 @@ func budgetNodes(states []session.BudgetState) []debug.Budget {
 
 // Budgets describes the shared budgets, sorted by name.
 func (rt *Runtime) Budgets() []session.BudgetState {
+	rt.mu.Lock()
+	budgets := rt.budgets // which a reload replaces as a whole
+	rt.mu.Unlock()
 	var all []session.BudgetState
-	for _, b := range rt.budgets {
+	for _, b := range budgets {
 		all = append(all, b.State())
 	}
 	slices.SortFunc(all, func(a, b session.BudgetState) int { return cmp.Compare(a.Name, b.Name) })

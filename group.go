@@ -1,9 +1,11 @@
 package understudy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/session"
@@ -26,6 +28,15 @@ type Group struct {
 	Sessions []SessionSpec
 	// Groups are started after the sessions.
 	Groups []Group
+}
+
+// cloned is a copy that nobody changes.
+func cloned(groups []Group) []Group {
+	groups = slices.Clone(groups)
+	for i := range groups {
+		groups[i].Sessions, groups[i].Groups = slices.Clone(groups[i].Sessions), cloned(groups[i].Groups)
+	}
+	return groups
 }
 
 // validate reports everything that is wrong with a group and those below it.
@@ -76,10 +87,25 @@ type member struct {
 
 // branch is a supervisor of sessions. The supervisor behind it changes when it is restarted.
 type branch struct {
-	name    string
-	path    string
-	above   *branch                // nil for that of all sessions
-	current *supervisor.Supervisor // guarded by Runtime.mu
+	name  string
+	path  string
+	above *branch // nil for that of all sessions
+
+	// Guarded by Runtime.mu.
+	current  *supervisor.Supervisor
+	children []supervisor.ChildSpec // of a group: with which it comes up
+}
+
+// withDefaults fills in what is zero, but for what is below.
+func (g Group) withDefaults() Group {
+	g.Strategy = cmp.Or(g.Strategy, supervisor.OneForOne)
+	if g.Intensity == nil {
+		g.Intensity = &supervisor.DefaultIntensity
+	}
+	if g.Backoff == nil {
+		g.Backoff = &DefaultBackoff
+	}
+	return g
 }
 
 // supervisorOf is the supervisor of the moment of a branch.
@@ -115,35 +141,58 @@ func (rt *Runtime) start(ctx context.Context, b *branch, options supervisor.Opti
 
 // groupSpec makes a group's sessions and says how the supervisor above holds it.
 func (rt *Runtime) groupSpec(parent *branch, g Group, above supervisor.Intensity) (supervisor.ChildSpec, error) {
+	g = g.withDefaults()
 	b := &branch{name: g.Name, path: parent.path + "/" + g.Name, above: parent}
-	intensity, backoff := supervisor.DefaultIntensity, DefaultBackoff
-	if g.Intensity != nil {
-		intensity = *g.Intensity
-	}
-	if g.Backoff != nil {
-		backoff = *g.Backoff
-	}
-	options := supervisor.Options{Strategy: g.Strategy, Intensity: &intensity, Backoff: backoff}
 	for _, s := range g.Sessions {
-		made, err := rt.newSession(s.Name, s.Options, b, origin{})
+		spec, err := rt.memberSpec(b, g, s)
 		if err != nil {
 			return supervisor.ChildSpec{}, err
 		}
-		spec := made.ChildSpec(intensity, backoff)
-		// They count together, and too many are the group's end.
-		spec.Intensity, spec.OnExhausted, spec.RetryStart = nil, supervisor.Escalate, true
-		options.Children = append(options.Children, spec)
+		b.children = append(b.children, spec)
 	}
 	for _, below := range g.Groups {
-		spec, err := rt.groupSpec(b, below, intensity)
+		spec, err := rt.groupSpec(b, below, *g.Intensity)
 		if err != nil {
 			return supervisor.ChildSpec{}, err
 		}
-		options.Children = append(options.Children, spec)
+		b.children = append(b.children, spec)
 	}
+	rt.mu.Lock()
+	rt.groups[b.path] = b
+	rt.mu.Unlock()
 	return supervisor.ChildSpec{
 		ID: g.Name, Kind: supervisor.Supervised, RetryStart: true,
-		Start:     func(ctx context.Context) (actor.PID, error) { return rt.start(ctx, b, options) },
-		Intensity: &above, OnExhausted: supervisor.Fail, Backoff: &backoff,
+		Start: func(ctx context.Context) (actor.PID, error) {
+			return rt.start(ctx, b, supervisor.Options{
+				Strategy: g.Strategy, Intensity: g.Intensity, Backoff: *g.Backoff, Children: rt.childrenOf(b),
+			})
+		},
+		Intensity: &above, OnExhausted: supervisor.Fail, Backoff: g.Backoff,
 	}, nil
+}
+
+// memberSpec makes a session of a group and says how the group's supervisor holds it.
+func (rt *Runtime) memberSpec(b *branch, g Group, s SessionSpec) (supervisor.ChildSpec, error) {
+	made, err := rt.newSession(s.Name, s.Options, b, origin{})
+	if err != nil {
+		return supervisor.ChildSpec{}, err
+	}
+	spec := made.ChildSpec(*g.Intensity, *g.Backoff)
+	// They count together, and too many are the group's end.
+	spec.Intensity, spec.OnExhausted, spec.RetryStart = nil, supervisor.Escalate, true
+	return spec, nil
+}
+
+// childrenOf are those with which a group comes up.
+func (rt *Runtime) childrenOf(b *branch) []supervisor.ChildSpec {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return slices.Clone(b.children)
+}
+
+// change takes down what a group comes up with from now on: without the child of that name, and with another if there is one.
+func (rt *Runtime) change(b *branch, without string, with ...supervisor.ChildSpec) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	b.children = append(slices.DeleteFunc(slices.Clone(b.children), func(c supervisor.ChildSpec) bool { return c.ID == without }), with...)
 }

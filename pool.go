@@ -1,6 +1,7 @@
 package understudy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,13 +61,22 @@ func (p PoolSpec) validate() error {
 	return errors.Join(problems...)
 }
 
+// withDefaults fills in what is zero.
+func (p PoolSpec) withDefaults() PoolSpec {
+	p.Min = max(p.Min, 1)
+	p.Max = max(p.Max, p.Min)
+	p.IdleTimeout = cmp.Or(p.IdleTimeout, defaultIdleTimeout)
+	return p
+}
+
 // Pool is a number of sessions that are all alike. Its methods may be called from any goroutine.
 type Pool struct {
-	spec    PoolSpec
+	name    string
 	rt      *Runtime
 	home    *branch
 	mu      sync.Mutex
-	workers []*worker
+	spec    PoolSpec
+	workers []*worker      // the first Min come up with the pool's supervisor
 	waiting []chan *worker // oldest first; a closed one was given nothing: look again
 	closed  bool
 }
@@ -74,7 +84,9 @@ type Pool struct {
 // worker is a session of a pool.
 type worker struct {
 	session *session.Session
+	spec    supervisor.ChildSpec
 	busy    bool
+	old     bool        // of options that the pool does not have any more: it goes when it is free
 	rest    *time.Timer // ends it when it was idle for long
 }
 
@@ -98,39 +110,47 @@ func (rt *Runtime) Pool(name string) (*Pool, error) {
 
 // addPool starts a pool's supervisor and its first sessions, without waiting for these to be ready.
 func (rt *Runtime) addPool(ctx context.Context, spec PoolSpec) error {
-	spec.Min = max(spec.Min, 1)
-	spec.Max = max(spec.Max, spec.Min)
-	if spec.IdleTimeout == 0 {
-		spec.IdleTimeout = defaultIdleTimeout
-	}
-	p := &Pool{spec: spec, rt: rt, home: &branch{name: spec.Name, path: rt.sessions.path + "/" + spec.Name, above: rt.sessions}}
+	spec = spec.withDefaults()
+	p := &Pool{name: spec.Name, spec: spec, rt: rt, home: &branch{name: spec.Name, path: rt.sessions.path + "/" + spec.Name, above: rt.sessions}}
 	intensity, backoff := rt.policy()
-	options := supervisor.Options{Independent: true, Intensity: &intensity}
 	for range spec.Min {
-		made, child, err := p.next()
+		w, err := p.next()
 		if err != nil {
+			p.abandon()
 			return err
 		}
-		child.RetryStart = true
-		options.Children = append(options.Children, child)
-		p.workers = append(p.workers, &worker{session: made})
+		p.workers = append(p.workers, w)
 	}
-	first := slices.Clone(p.workers)
 	rt.mu.Lock()
 	rt.pools[spec.Name] = p
 	rt.mu.Unlock()
-	return rt.supervisorOf(rt.sessions).AddChild(ctx, supervisor.ChildSpec{
+	err := rt.supervisorOf(rt.sessions).AddChild(ctx, supervisor.ChildSpec{
 		ID: spec.Name, Kind: supervisor.Supervised, RetryStart: true,
 		Start: func(ctx context.Context) (actor.PID, error) {
-			p.startAgain(first)
-			return rt.start(ctx, p.home, options)
+			return rt.start(ctx, p.home, supervisor.Options{Independent: true, Intensity: &intensity, Children: p.startAgain()})
 		},
 		Intensity: &intensity, OnExhausted: supervisor.Fail, Backoff: &backoff,
 	})
+	if err != nil {
+		rt.mu.Lock()
+		delete(rt.pools, spec.Name)
+		rt.mu.Unlock()
+		p.abandon()
+	}
+	return err
+}
+
+// abandon forgets the sessions of a pool that has not come to be.
+func (p *Pool) abandon() {
+	p.close()
+	for _, w := range p.workers {
+		w.session.Closing()
+		p.rt.forget(w.session)
+	}
 }
 
 // next makes the session with the lowest number that is free. p.mu is held, or nobody else knows p yet.
-func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
+func (p *Pool) next() (*worker, error) {
 	for n := 1; ; n++ {
 		name := fmt.Sprintf("%s-%d", p.spec.Name, n)
 		if slices.ContainsFunc(p.workers, func(w *worker) bool { return w.session.Name() == name }) {
@@ -141,10 +161,10 @@ func (p *Pool) next() (*session.Session, supervisor.ChildSpec, error) {
 			continue
 		}
 		if err != nil {
-			return nil, supervisor.ChildSpec{}, err
+			return nil, err
 		}
 		intensity, backoff := p.rt.policy()
-		return made, made.ChildSpec(intensity, backoff), nil
+		return &worker{session: made, spec: made.ChildSpec(intensity, backoff)}, nil
 	}
 }
 
@@ -203,14 +223,14 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			return nil, fmt.Errorf("pool %s: %w", p.spec.Name, session.ErrStopped)
+			return nil, fmt.Errorf("pool %s: %w", p.name, session.ErrStopped)
 		}
 		if w := p.idle(); w != nil {
 			w.busy = true
 			p.mu.Unlock()
 			return w, nil
 		}
-		if home := p.rt.supervisorOf(p.home); home != nil && home.PID().Alive() && len(p.workers) < p.spec.Max {
+		if home := p.rt.supervisorOf(p.home); home != nil && home.PID().Alive() && p.staying() < p.spec.Max {
 			return p.grow(ctx, home) // unlocks
 		}
 		if w := p.asked(); w != nil {
@@ -220,10 +240,10 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 		}
 		if p.allFailed() {
 			p.mu.Unlock()
-			return nil, fmt.Errorf("pool %s: %w: every session of it", p.spec.Name, session.ErrFailed)
+			return nil, fmt.Errorf("pool %s: %w: every session of it", p.name, session.ErrFailed)
 		}
 		if len(p.waiting) >= p.spec.MaxQueue {
-			err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.spec.Name, ErrBusy, len(p.workers), len(p.waiting))
+			err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.name, ErrBusy, len(p.workers), len(p.waiting))
 			p.mu.Unlock()
 			return nil, err
 		}
@@ -293,15 +313,15 @@ func (p *Pool) allFailed() bool {
 
 // grow starts one more session and waits for it. It is called with p.mu held, and releases it.
 func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, error) {
-	made, child, err := p.next()
+	w, err := p.next()
 	if err != nil {
 		p.mu.Unlock()
 		return nil, err
 	}
-	w := &worker{session: made, busy: true}
+	w.busy = true
 	p.workers = append(p.workers, w)
 	p.mu.Unlock()
-	if _, err := home.StartChild(ctx, child); err != nil {
+	if _, err := home.StartChild(ctx, w.spec); err != nil {
 		p.drop(w)
 		return nil, err
 	}
@@ -317,6 +337,11 @@ func (p *Pool) release(w *worker) {
 		p.wake()
 		return
 	}
+	if w.old || p.staying() > p.spec.Max {
+		w.old = true
+		go p.replace([]*worker{w}, 0) // ends with the session, which is in no turn
+		return
+	}
 	if len(p.waiting) > 0 {
 		next := p.waiting[0]
 		p.waiting = slices.Delete(p.waiting, 0, 1)
@@ -324,7 +349,7 @@ func (p *Pool) release(w *worker) {
 		return
 	}
 	w.busy = false
-	if len(p.workers) > p.spec.Min && !p.closed {
+	if p.staying() > p.spec.Min && !p.closed {
 		w.rest = time.AfterFunc(p.spec.IdleTimeout, func() { p.retire(w) })
 	}
 }
@@ -346,7 +371,7 @@ func (p *Pool) up(name string) {
 // retire ends a session that the pool does not need.
 func (p *Pool) retire(w *worker) {
 	p.mu.Lock()
-	if w.busy || p.closed || len(p.workers) <= p.spec.Min {
+	if w.busy || p.closed || p.staying() <= p.spec.Min {
 		p.mu.Unlock()
 		return
 	}
@@ -360,7 +385,7 @@ func (p *Pool) drop(w *worker) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := p.rt.Remove(ctx, w.session.Name()); err != nil && !errors.Is(err, ErrNoSession) {
-		p.rt.log.Error().Err(err).Str("pool", p.spec.Name).Msg("session could not be removed")
+		p.rt.log.Error().Err(err).Str("pool", p.name).Msg("session could not be removed")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -376,23 +401,41 @@ func (p *Pool) wake() {
 	p.waiting = nil
 }
 
-// startAgain forgets the sessions that the pool had grown: its supervisor comes up with the first ones only.
-func (p *Pool) startAgain(first []*worker) {
+// startAgain gives the children that the pool's supervisor comes up with, the first ones, and forgets those that the pool had grown,
+// and those of other options.
+func (p *Pool) startAgain() []supervisor.ChildSpec {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var first []*worker
 	for _, w := range p.workers {
-		if slices.Contains(first, w) {
+		if !w.old && len(first) < p.spec.Min {
+			first = append(first, w)
 			continue
 		}
 		w.rouse()
 		w.session.Closing()
 		if err := w.session.Forget(); err != nil {
-			p.rt.log.Error().Err(err).Str("pool", p.spec.Name).Msg("state of a session could not be removed")
+			p.rt.log.Error().Err(err).Str("pool", p.name).Msg("state of a session could not be removed")
 		}
 		p.rt.forget(w.session) // last: until then nobody else has its name
 	}
-	p.workers = slices.Clone(first)
+	p.workers = first
+	for len(p.workers) < p.spec.Min && !p.closed {
+		w, err := p.next()
+		if err != nil {
+			p.rt.log.Error().Err(err).Str("pool", p.name).Msg("session could not be made")
+			break
+		}
+		p.workers = append(p.workers, w)
+	}
 	p.wake()
+	var children []supervisor.ChildSpec
+	for _, w := range p.workers {
+		child := w.spec
+		child.RetryStart = true
+		children = append(children, child)
+	}
+	return children
 }
 
 // close refuses queries from now on.

@@ -110,6 +110,7 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
+	rt.change(m.home, name)
 	if err := discard(ctx, home, name); err != nil {
 		return err
 	}

@@ -46,7 +46,6 @@ type Runtime struct {
 	root     *supervisor.Supervisor
 	sessions *branch
 	governor *session.Governor
-	budgets  map[string]*session.Budget
 	warmth   *branch
 	held     []audit.Record // of the root supervisor: touched by its events only
 
@@ -55,7 +54,9 @@ type Runtime struct {
 	mu       sync.Mutex
 	draining bool // no more sessions are made
 	known    map[string]*member
+	budgets  map[string]*session.Budget // replaced as a whole
 	pools    map[string]*Pool
+	groups   map[string]*branch       // by path
 	warm     map[string]*session.Warm // by template
 
 	stop sync.Once
@@ -67,9 +68,11 @@ type Runtime struct {
 // name what is wrong with the options, ErrDataDirInUse, or say why the audit log cannot be opened.
 func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
-		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), done: make(chan struct{}),
+		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), groups: make(map[string]*branch), done: make(chan struct{}),
 		sessions: &branch{path: "root/sessions"}, warmth: &branch{path: "root/" + warmChild}, reloading: make(chan struct{}, 1),
 	}
+	o := &rt.options // a Reload compares with them
+	o.Sessions, o.Groups, o.Pools, o.Budgets = slices.Clone(o.Sessions), cloned(o.Groups), slices.Clone(o.Pools), slices.Clone(o.Budgets)
 	if err := rt.validate(); err != nil {
 		return nil, err
 	}
@@ -168,9 +171,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limits := rt.options.Limits
-	limits.MaxStarting = cmp.Or(limits.MaxStarting, 2*runtime.GOMAXPROCS(0))
-	rt.governor, err = session.NewGovernor(limits, rt.options.DataDir, func(err error) {
+	rt.governor, err = session.NewGovernor(startingLimits(rt.options.Limits), rt.options.DataDir, func(err error) {
 		rt.log.Error().Err(err).Msg("limits are not on disk")
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {
@@ -186,7 +187,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 		return err
 	}
 	for _, text := range setAside {
-		rt.record(audit.Record{Kind: audit.SessionNotice, Detail: map[string]any{"notice": string(session.NoticeStateDamaged), "text": text}})
+		rt.noteDamage(text)
 	}
 	if from := rt.options.Configuration; from != (Configuration{}) {
 		rt.record(audit.Record{Kind: audit.ConfigLoaded, Detail: map[string]any{"path": from.Path, "sha256": from.SHA256}})
@@ -201,6 +202,12 @@ func (rt *Runtime) build(ctx context.Context) error {
 		return errors.Join(err, rt.Shutdown(stop))
 	}
 	return nil
+}
+
+// startingLimits fills in what is zero.
+func startingLimits(l session.Limits) session.Limits {
+	l.MaxStarting = cmp.Or(l.MaxStarting, 2*runtime.GOMAXPROCS(0))
+	return l
 }
 
 // populate adds the sessions and groups of the options, without waiting for them to be ready.
@@ -240,7 +247,10 @@ func (rt *Runtime) watch() {
 		rt.log.Error().Err(reason).Msg("runtime gave up")
 	}
 	rt.closeSessions()
-	for _, b := range rt.budgets {
+	rt.mu.Lock()
+	budgets := rt.budgets
+	rt.mu.Unlock()
+	for _, b := range budgets {
 		b.Flush()
 	}
 	rt.governor.Flush()

@@ -9,8 +9,8 @@ import (
 	"github.com/understudy-run/understudy/session"
 )
 
-// Difference says in which settings two configurations differ, by their names in the file, but for what sessions outside of
-// groups and pools are made of.
+// Difference says in which settings two configurations differ, by their names in the file, but for what a runtime compares itself:
+// sessions, groups, pools, budgets and limits.
 type Difference struct {
 	// Live are those that a running program can take over: what is spawned from now on, and how it ends.
 	Live []string
@@ -21,11 +21,14 @@ type Difference struct {
 // live are the settings that hold without a restart.
 var live = []string{"defaults", "templates", "drain_timeout", "ignore"}
 
+// runtimes are the settings that the runtime compares.
+var runtimes = []string{"-", "sessions", "supervisors", "pools", "budgets", "limits"}
+
 // Differ compares what runs with what is to run.
 func Differ(running, next *Config) Difference {
 	var d Difference
 	add := func(name string) {
-		section, _, _ := strings.Cut(name, ".")
+		section, _, _ := strings.Cut(strings.TrimSuffix(name, " (order)"), ".")
 		if slices.Contains(live, section) {
 			d.Live = append(d.Live, name)
 			return
@@ -36,7 +39,7 @@ func Differ(running, next *Config) Difference {
 	for i := range a.NumField() {
 		field := a.Type().Field(i)
 		name := field.Tag.Get("json")
-		if !field.IsExported() || name == "-" || name == "sessions" {
+		if !field.IsExported() || slices.Contains(runtimes, name) {
 			continue
 		}
 		differ(name, a.Field(i), b.Field(i), add)

@@ -48,13 +48,13 @@ drain_timeout: 20s
 	d := config.Differ(a, b)
 	assert.ElementsMatch(t, []string{"templates.worker", "templates.third (new)", "templates.other (gone)", "drain_timeout"}, d.Live)
 	assert.ElementsMatch(t, []string{
-		"data_dir", "supervisor.max_restarts", "supervisor.backoff.initial", "limits.max_busy", "supervisors.ci",
-		"pools.q (new)", "pools.p (gone)", "budgets.team", "audit.mode", "debug.listen", "debug.token",
-	}, d.Restart)
+		"data_dir", "supervisor.max_restarts", "supervisor.backoff.initial", "audit.mode", "debug.listen", "debug.token",
+	}, d.Restart, "groups, pools, budgets and limits are the runtime's to compare")
 
 	c := parse(base)
-	c.Supervisors[0], c.Supervisors[1] = c.Supervisors[1], c.Supervisors[0]
-	assert.Equal(t, []string{"supervisors (order)"}, config.Differ(a, c).Restart)
+	c.Templates[0], c.Templates[1] = c.Templates[1], c.Templates[0]
+	assert.Equal(t, []string{"templates (order)"}, config.Differ(a, c).Live)
+	c = parse(base)
 	c.Defaults.Model = "opus"
 	assert.Equal(t, []string{"defaults"}, config.Differ(a, c).Live)
 }

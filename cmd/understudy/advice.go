@@ -25,7 +25,7 @@ func (e *adviceError) Error() string { return e.err.Error() + ": " + e.advice }
 func (e *adviceError) Unwrap() error { return e.err }
 
 // advised adds to what the daemon says about a session what its user can do: which sessions there are, or how to
-// get this one going again. nil stays nil. nil stays nil.
+// get this one going again. nil stays nil.
 func advised(ctx context.Context, client *debug.Client, name string, err error) error {
 	if err == nil {
 		return nil

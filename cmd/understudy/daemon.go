@@ -190,21 +190,35 @@ func (d *daemon) options(cli session.CLI) understudy.Options {
 		Sessions: d.sessions(d.cfg.Sessions),
 		Groups:   d.groups(d.cfg.Supervisors),
 	}
-	o.Limits = session.Limits{
-		MaxProcesses: d.cfg.Limits.MaxProcesses, MaxBusy: d.cfg.Limits.MaxBusy, MaxStarting: d.cfg.Limits.MaxStarting,
-		StartsPerMinute: d.cfg.Limits.StartsPerMinute, StartBurst: d.cfg.Limits.StartBurst,
-	}
+	o.Pools, o.Budgets, o.Limits = d.pools(d.cfg.Pools), budgets(d.cfg), limits(d.cfg)
 	o.Respawn = d.respawn
-	for _, b := range d.cfg.Budgets {
-		o.Budgets = append(o.Budgets, session.BudgetSpec{Name: b.Name, LimitUSD: b.LimitUSD, Per: b.Per})
-	}
 	o.Warm = d.warm(d.cfg)
-	for _, p := range d.cfg.Pools {
-		o.Pools = append(o.Pools, understudy.PoolSpec{
+	return o
+}
+
+func limits(cfg *config.Config) session.Limits {
+	l := cfg.Limits
+	return session.Limits{
+		MaxProcesses: l.MaxProcesses, MaxBusy: l.MaxBusy, MaxStarting: l.MaxStarting, StartsPerMinute: l.StartsPerMinute, StartBurst: l.StartBurst,
+	}
+}
+
+func budgets(cfg *config.Config) []session.BudgetSpec {
+	var out []session.BudgetSpec
+	for _, b := range cfg.Budgets {
+		out = append(out, session.BudgetSpec{Name: b.Name, LimitUSD: b.LimitUSD, Per: b.Per})
+	}
+	return out
+}
+
+func (d *daemon) pools(all []config.Pool) []understudy.PoolSpec {
+	var out []understudy.PoolSpec
+	for _, p := range all {
+		out = append(out, understudy.PoolSpec{
 			Name: p.Name, Options: prepared(d.cfg, p.Options), Min: p.Min, Max: p.Max, MaxQueue: p.MaxQueue, IdleTimeout: p.IdleTimeout,
 		})
 	}
-	return o
+	return out
 }
 
 // respawn completes the options of a session that was spawned by an earlier daemon: what was not kept of them is the file's,
@@ -304,10 +318,10 @@ func (d *daemon) patience() (time.Duration, bool) {
 	for _, t := range cfg.Templates {
 		wait(t.Options.Shutdown.Grace())
 	}
-	for _, p := range d.cfg.Pools {
+	for _, p := range cfg.Pools {
 		wait(p.Options.Shutdown.Grace())
 	}
-	for _, g := range d.cfg.Supervisors {
+	for _, g := range cfg.Supervisors {
 		wait(together(g))
 	}
 	if d.cfg.Supervisor.Strategy != supervisor.OneForOne { // then all end one after the other

@@ -76,7 +76,8 @@ func (d *daemon) tryReload(ctx context.Context, principal string, dryRun bool) (
 		detail["needs_restart"] = difference.Restart
 	}
 	report.Changes, err = d.rt.Reload(ctx, understudy.ReloadSpec{
-		Sessions: d.sessions(next.Sessions), DryRun: dryRun, Drain: next.DrainTimeout, Principal: principal, Detail: detail,
+		Sessions: d.sessions(next.Sessions), Groups: d.groups(next.Supervisors), Pools: d.pools(next.Pools), Budgets: budgets(next), Limits: limits(next),
+		DryRun: dryRun, Drain: next.DrainTimeout, Principal: principal, Detail: detail,
 		Configuration: understudy.Configuration{Path: next.Path, SHA256: next.SHA256},
 	})
 	if errors.Is(err, understudy.ErrReload) {
@@ -88,13 +89,15 @@ func (d *daemon) tryReload(ctx context.Context, principal string, dryRun bool) (
 	if report.Changes == nil {
 		report.Changes = []debug.Change{}
 	}
-	report.Unchanged = len(next.Sessions)
+	report.Unchanged = len(next.AllSessions())
+	again := false // something outside of groups is started later than the file says
 	for _, c := range report.Changes {
-		if c.Action != debug.Removed {
+		if c.Session != "" && c.Action != debug.Removed {
 			report.Unchanged--
 		}
+		again = again || c.Action != debug.Removed && c.Setting != "limits" && !strings.HasPrefix(c.Setting, "budgets.")
 	}
-	if d.cfg.Supervisor.Strategy != supervisor.OneForOne && report.Unchanged < len(next.Sessions) {
+	if d.cfg.Supervisor.Strategy != supervisor.OneForOne && again {
 		report.NeedsRestart = append(report.NeedsRestart, "sessions (order)") // what is started later stands last
 	}
 	if !dryRun {
@@ -141,11 +144,13 @@ with the least disturbance: sessions whose options are the same are not touched.
 A session with other options ends its turn, for drain_timeout at most, and is
 started again; its conversation goes on, prompts that wait end with an error. New
 sessions are started, those that are gone are stopped; their state stays on disk.
-Templates and defaults hold for what is spawned from then on.
+In groups too; a group whose own settings or order change is started anew. A pool
+loses no prompt: its sessions are replaced as they become free. Budgets and limits
+hold at once, templates and defaults for what is spawned from then on.
 
-A file with a mistake changes nothing (exit code 2). Groups, pools, shared budgets,
-limits and the settings of the daemon itself cannot change while it runs: they are
-listed. SIGHUP does the same without the answer.`,
+A file with a mistake changes nothing (exit code 2). The settings of the daemon
+itself cannot change while it runs: they are listed. SIGHUP does the same without
+the answer.`,
 		Example: `  understudy reload --dry-run
   understudy reload --json | jq .needs_restart`,
 		Args:       takes(),
@@ -185,7 +190,7 @@ func printReload(out io.Writer, r debug.Reload) error {
 	}
 	fmt.Fprintf(&b, "%s %s\n", r.Path, verb)
 	for _, c := range r.Changes {
-		fmt.Fprintf(&b, "  %s %s", changeSigns[c.Action], c.Session)
+		fmt.Fprintf(&b, "  %s %s", changeSigns[c.Action], c.Name())
 		switch {
 		case c.Error != "":
 			fmt.Fprintf(&b, ": NOT %s: %s", c.Action, c.Error)

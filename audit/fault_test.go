@@ -483,3 +483,5 @@ func TestMovedAway(t *testing.T) {
 		})
 	}
 }
+
+var errBoom = errors.New("boom")

@@ -180,3 +180,35 @@ func (l *log) create(path string, content []byte) (file, error) {
 	}
 	return f, nil
 }
+
+// readKey reads a public key, the log's own if none is given.
+func readKey(dir, given string) (note.Verifier, error) {
+	path := filepath.Join(dir, pubName)
+	if given == "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, &FileError{path, "read the public key", err}
+		}
+		given = string(data)
+	} else {
+		path = "the public key given"
+	}
+	key, err := note.NewVerifier(strings.TrimSpace(given))
+	if err != nil {
+		return nil, &KeyError{path, err}
+	}
+	return key, nil
+}
+
+// KeyError says that a public key is none.
+type KeyError struct {
+	Path string
+	Err  error
+}
+
+func (e *KeyError) Error() string {
+	return fmt.Sprintf("audit log %s: %v: expected NAME+HASH+KEY as in %s", e.Path, e.Err, pubName)
+}
+
+// Unwrap gives the cause.
+func (e *KeyError) Unwrap() error { return e.Err }

@@ -97,3 +97,42 @@ func servers(host Host, cwd string) []attack {
 		}
 	}
 }
+
+func trusted(l *look) {
+	if slices.Contains(l.o.SettingSources, "user") {
+		l.milder(Warning, "setting_sources", "the settings of this user count: hooks, permissions and environment")
+	}
+	if !l.o.TrustWorkspace {
+		return
+	}
+	l.at("trust_workspace", "the workspace is trusted with all that its settings say")
+	for _, attack := range workspace(l.host, l.o.CWD) {
+		l.elsewhere(attack.file, attack.what)
+	}
+}
+
+func mcpServersOfTheRepository(l *look) {
+	if !l.o.TrustWorkspace && (l.o.StrictMCPConfig == nil || *l.o.StrictMCPConfig) {
+		return
+	}
+	for _, attack := range servers(l.host, l.o.CWD) {
+		l.elsewhere(attack.file, attack.what)
+	}
+}
+
+func hooksFailOpen(l *look) {
+	if hooks, ok := l.settings()["hooks"].(map[string]any); ok && hooks["PreToolUse"] != nil {
+		l.at("settings", "a PreToolUse hook that is a command decides about tools")
+	}
+}
+
+func unsandboxedPrograms(l *look) {
+	if _, ok := l.settings()["hooks"]; ok {
+		l.at("settings", "hooks are commands outside of the sandbox")
+	}
+	for name, server := range l.o.MCPServers {
+		if server.Command != "" {
+			l.at("mcp_servers", "%s is a program outside of the sandbox", name)
+		}
+	}
+}

@@ -65,11 +65,12 @@ func (h *handler) spawn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	patient(w)
-	err := checkSpawn(request.Name, request.Options)
-	if err == nil {
-		err = h.backend.Spawn(r.Context(), request.Name, request.Options)
-	}
-	h.acted(r, "spawn", request.Name, err)
+	err := h.recorded(r, "spawn", request.Name, func() error {
+		if err := checkSpawn(request.Name, request.Options); err != nil {
+			return err
+		}
+		return h.backend.Spawn(r.Context(), request.Name, request.Options)
+	})
 	if err != nil {
 		refuse(w, err)
 		return
@@ -108,9 +109,7 @@ func (h *handler) act(action string, do func(ctx context.Context, name string) e
 			refuse(w, &Error{NotFound, fmt.Sprintf("no session %q", cut(name, 200))})
 			return
 		}
-		err := do(r.Context(), name)
-		h.acted(r, action, name, err)
-		if err != nil {
+		if err := h.recorded(r, action, name, func() error { return do(r.Context(), name) }); err != nil {
 			refuse(w, err)
 			return
 		}
@@ -128,7 +127,11 @@ func done(w http.ResponseWriter, r *http.Request, page string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// acted has the action recorded, also when the client has gone away meanwhile.
-func (h *handler) acted(r *http.Request, action, target string, err error) {
-	h.backend.Acted(context.WithoutCancel(r.Context()), h.guard.principal(r), action, cut(target, 200), err)
+// recorded does something and has it recorded, also when the client has gone away meanwhile, or it has panicked.
+func (h *handler) recorded(r *http.Request, action, target string, do func() error) (err error) {
+	err = &Error{Internal, "it panicked"}
+	defer func() {
+		h.backend.Acted(context.WithoutCancel(r.Context()), h.guard.principal(r), action, cut(target, 200), err)
+	}()
+	return do()
 }

@@ -110,8 +110,7 @@ func (h *handler) answerApproval(w http.ResponseWriter, r *http.Request) {
 	}
 	patient(w)
 	id := r.PathValue("id")
-	err = b.Answer(r.Context(), id, h.guard.principal(r), answer)
-	h.acted(r, answer.Decision+" approval", id, err)
+	err = h.recorded(r, answer.Decision+" approval", id, func() error { return b.Answer(r.Context(), id, h.guard.principal(r), answer) })
 	if err != nil {
 		refuse(w, err)
 		return

@@ -86,9 +86,16 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	patient(w)
-	report, err := h.options.Reload(r.Context(), h.guard.principal(r), dry)
-	if !dry {
-		h.acted(r, "reload", "", err)
+	var report Reload
+	var err error
+	read := func() (err error) {
+		report, err = h.options.Reload(r.Context(), h.guard.principal(r), dry)
+		return err
+	}
+	if dry {
+		err = read()
+	} else {
+		err = h.recorded(r, "reload", "", read)
 	}
 	if err != nil {
 		refuse(w, err)

@@ -111,23 +111,21 @@ func (h *handler) query(w http.ResponseWriter, r *http.Request) {
 	patient(w)
 	name := r.PathValue("name")
 	out := newLines(w)
-	var outcome error
-	frames := h.backend.Query(r.Context(), name, request.Prompt)
-	if request.Content != nil {
-		frames = content.QueryContent(r.Context(), name, request.Content)
-	}
-	for frame, err := range frames {
-		if err != nil {
-			outcome = err
-			break
+	out.end(h.recorded(r, "query", name, func() error {
+		frames := h.backend.Query(r.Context(), name, request.Prompt)
+		if request.Content != nil {
+			frames = content.QueryContent(r.Context(), name, request.Content)
 		}
-		if err := out.put(frame); err != nil {
-			outcome = fmt.Errorf("the client went away: %w", err)
-			break
+		for frame, err := range frames {
+			if err != nil {
+				return err
+			}
+			if err := out.put(frame); err != nil {
+				return fmt.Errorf("the client went away: %w", err)
+			}
 		}
-	}
-	h.acted(r, "query", name, outcome)
-	out.end(outcome)
+		return nil
+	}))
 }
 
 // frames gives everything that a session's CLI says, from now on. That is what prompts, answers and tools say, which

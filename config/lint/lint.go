@@ -191,9 +191,12 @@ func distinct(all []Finding) []Finding {
 	})
 }
 
+// unused is the rule about the file's own exceptions.
+var unused = Rule{ID: "L00", Name: "ignore-unused", Severity: Warning, global: true,
+	Why: "it says that something is accepted which is not there, and would hide it if it came", Fix: "remove the entry"}
+
 // accept marks what the file accepts.
 func accept(cfg *config.Config, found []Finding) []Finding {
-	unused := &Rule{ID: "L00", Name: "ignore-unused", Severity: Warning, Why: "it says that something is accepted which is not there, and would hide it if it came", Fix: "remove the entry"}
 	for i, ignore := range cfg.Ignore {
 		used := false
 		for j := range found {
@@ -203,8 +206,7 @@ func accept(cfg *config.Config, found []Finding) []Finding {
 			}
 		}
 		if !used {
-			l := &look{rule: unused, cfg: cfg, found: &found}
-			l.rule.global = true
+			l := &look{rule: &unused, cfg: cfg, found: &found}
 			l.report(Warning, fmt.Sprintf("ignore[%d]", i), fmt.Sprintf("%s is accepted, and there is no such finding", ignore.Rule), "")
 		}
 	}

@@ -322,7 +322,7 @@ func TestReports(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out.Bytes(), &sarif))
 	assert.Equal(t, "2.1.0", sarif.Version)
 	run := sarif.Runs[0]
-	assert.Len(t, run.Tool.Driver.Rules, len(Rules()))
+	assert.Len(t, run.Tool.Driver.Rules, len(Rules())+1, "and L00")
 	require.Len(t, run.Results, 2)
 	assert.Equal(t, "error", run.Results[0].Level)
 	assert.Equal(t, 14, run.Results[0].Locations[0].PhysicalLocation.Region.StartLine)

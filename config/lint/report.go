@@ -52,12 +52,21 @@ func WriteJSON(w io.Writer, all []Finding) error {
 	return e.Encode(all)
 }
 
+// fileURI is relative for a relative path.
+func fileURI(path string) string {
+	u := &url.URL{Path: filepath.ToSlash(path)}
+	if filepath.IsAbs(path) {
+		u.Scheme = "file"
+	}
+	return u.String()
+}
+
 // WriteSARIF writes findings in the Static Analysis Results Interchange Format 2.1.0, which code hosts show beside the lines.
 func WriteSARIF(w io.Writer, version string, all []Finding) error {
 	type m = map[string]any
 	level := map[Severity]string{Error: "error", Warning: "warning", Info: "note"}
 	var descriptors, results []m
-	for _, r := range rules {
+	for _, r := range append([]Rule{unused}, rules...) {
 		descriptors = append(descriptors, m{
 			"id": r.ID, "name": r.Name, "shortDescription": m{"text": r.Name}, "fullDescription": m{"text": r.Why}, "help": m{"text": r.Fix},
 			"defaultConfiguration": m{"level": level[r.Severity]},
@@ -71,7 +80,7 @@ func WriteSARIF(w io.Writer, version string, all []Finding) error {
 		result := m{
 			"ruleId": f.Rule, "level": level[f.Severity], "message": m{"text": message + ". Fix: " + f.Fix},
 			"locations": []m{{"physicalLocation": m{
-				"artifactLocation": m{"uri": (&url.URL{Scheme: "file", Path: filepath.ToSlash(f.File)}).String()}, "region": m{"startLine": max(1, f.Line), "startColumn": max(1, f.Col)},
+				"artifactLocation": m{"uri": fileURI(f.File)}, "region": m{"startLine": max(1, f.Line), "startColumn": max(1, f.Col)},
 			}}},
 		}
 		if f.Ignored != "" {

@@ -117,6 +117,10 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	if err := process.BecomeSubreaper(); err != nil {
 		d.logger.Warn().Err(err).Msg("tools that hide well may survive their session")
 	}
+	// It holds the keys of all sessions, and may have been given them in its environment.
+	if err := process.Conceal(); err != nil {
+		d.logger.Warn().Err(err).Msg("other processes of this user may read the keys")
+	}
 	if needsGroups(d.cfg) {
 		if err := process.DelegateCgroup(); err != nil {
 			d.logger.Warn().Err(err).Msg("sessions with limits may be refused")

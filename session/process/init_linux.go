@@ -268,8 +268,7 @@ func privateProc() error {
 // limitSelf sets what the CLI inherits.
 func limitSelf(o initOrder) error {
 	unix.Umask(0o077) // what the agent makes is its user's alone
-	// A core file would hold the key.
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	if err := leaveNoCore(0); err != nil {
 		return err
 	}
 	if o.Processes > 0 {

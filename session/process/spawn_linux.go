@@ -77,8 +77,8 @@ func (c *child) start(path string, argv []string, attr *syscall.ProcAttr, h *hol
 	} else {
 		attr.Sys = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		if err = c.fork(path, argv, attr, h); err == nil {
-			// A core file would hold the key. It runs already, but not for long enough to have dumped one.
-			_ = unix.Prlimit(c.pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil) // ESRCH: it has ended
+			// It runs already, but not for long enough to have dumped one.
+			_ = leaveNoCore(c.pid) // ESRCH: it has ended
 			c.cli = c.pid
 		}
 	}

@@ -41,7 +41,7 @@ func (s Sink) check() error {
 	return nil
 }
 
-// CallbackSink calls a function for each record.
+// CallbackSink calls a function for each record. Record.ID, and Seq in one log, tells whether a record has come before.
 func CallbackSink(name string, call func(Record)) Sink {
 	return Sink{Name: name, Deliver: func(_ context.Context, records []Record) error {
 		for _, r := range records {
@@ -52,7 +52,7 @@ func CallbackSink(name string, call func(Record)) Sink {
 }
 
 // LoggerSink writes a line for each record, at info level: who, what and when, without input, output and
-// detail.
+// detail. A record that comes again has a line of the same seq again.
 func LoggerSink(name string, logger zerolog.Logger) Sink {
 	return CallbackSink(name, func(r Record) {
 		e := logger.Info().Uint64("seq", r.Seq).Time("at", r.Time).Str("kind", string(r.Kind))
@@ -68,7 +68,7 @@ func LoggerSink(name string, logger zerolog.Logger) Sink {
 }
 
 // HTTPSink posts batches as JSON lines, content type application/x-ndjson. post does the request, and
-// returns an error unless the batch is safe there: this package has no HTTP of its own.
+// returns an error unless the batch is safe there: this package has no HTTP of its own. The receiver leaves out the ids that it has.
 func HTTPSink(name string, post func(ctx context.Context, contentType string, body []byte) error) Sink {
 	return Sink{Name: name, Deliver: func(ctx context.Context, records []Record) error {
 		var body bytes.Buffer

@@ -70,8 +70,8 @@ type SinkOptions struct {
 	HTTP
 }
 
-// Sink posts batches of records: as application/x-ndjson, or as the encoding wants it. Each record comes at least once;
-// its id tells whether it has come before.
+// Sink posts batches of records: as application/x-ndjson, or as the encoding wants it. Each record comes at least once: its
+// id tells whether it has come before, which is id in JSONL and CloudEvents, metadata.uid in OCSF, and the attribute event.id in OTLP.
 func Sink(o SinkOptions) audit.Sink {
 	return audit.Sink{Name: o.Name, Batch: o.Batch, Deliver: func(ctx context.Context, records []audit.Record) error {
 		contentType, body, err := cmp.Or(o.Encoding, audit.JSONL).EncodeBatch(records, cmp.Or(o.Source, "understudy"))

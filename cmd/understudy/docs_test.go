@@ -67,3 +67,20 @@ func TestSecureDeploymentPage(t *testing.T) {
 		})
 	}
 }
+
+// TestTheGuidesPointsAreRules compares the page's table of the guide's points with the checklist, and with the options that there are.
+func TestTheGuidesPointsAreRules(t *testing.T) {
+	page, err := os.ReadFile("../../docs/secure-deployment.md")
+	require.NoError(t, err)
+	points := regexp.MustCompile(`(?m)^\| .* \| (.*) \| (S\d\d) \|$`).FindAllStringSubmatch(string(page), -1)
+	require.Len(t, points, 9)
+	schema, err := config.Schema()
+	require.NoError(t, err)
+	rules := lint.Rules()
+	for i, point := range points {
+		assert.Equal(t, rules[i].ID, point[2])
+		for _, name := range regexp.MustCompile("`([a-z_]+)").FindAllStringSubmatch(point[1], -1) {
+			assert.Contains(t, string(schema), `"`+name[1]+`"`)
+		}
+	}
+}

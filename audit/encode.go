@@ -93,6 +93,7 @@ func encode(r Record, red *redactor, levels levels, into []byte) (encoded, error
 			w.value(string(d.Outcome))
 			w.text("by", d.By)
 			w.text("rule", d.Rule)
+			w.texts("rules", d.Rules)
 			w.text("reason", d.Reason)
 		})
 	}
@@ -145,6 +146,19 @@ func (w *fields) text(name, s string) {
 	if s != "" {
 		w.name(name)
 		w.value(s)
+	}
+}
+
+func (w *fields) texts(name string, all []string) {
+	for i, s := range all {
+		if i == 0 {
+			w.name(name)
+		}
+		w.out = append(w.out, "[,"[min(i, 1)])
+		w.value(s)
+	}
+	if len(all) > 0 {
+		w.out = append(w.out, ']')
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -137,7 +138,7 @@ func otlpRecord(r Record) otlpValue {
 	if d := r.Decision; d != nil {
 		text("understudy.decision", string(d.Outcome))
 		text("understudy.decision.by", d.By)
-		text("understudy.decision.rule", d.Rule)
+		text("understudy.decision.rule", cmp.Or(d.Rule, strings.Join(d.Rules, ", ")))
 		text("understudy.decision.reason", d.Reason)
 	}
 	if e := r.Exit; e != nil {

@@ -128,8 +128,10 @@ type Decision struct {
 	Outcome Outcome `json:"outcome"`
 	// By is what decided: rule, mode, hook, callback, operator or default.
 	By string `json:"by,omitempty"`
-	// Rule is the permission rule that matched, as it was configured.
+	// Rule is the permission rule that matched, as it was configured; empty if no configured rule is about the tool, or several fit.
 	Rule string `json:"rule,omitempty"`
+	// Rules are those that fit, where there are several: the CLI does not say which of them it went by.
+	Rules []string `json:"rules,omitempty"`
 	// Reason is what was said about it.
 	Reason string `json:"reason,omitempty"`
 }

@@ -200,7 +200,7 @@ func noSecretGetsThrough(t *rapid.T) {
 		Kind: ToolResult, Session: plant("session"), Tool: plant("tool"), Principal: plant("principal"),
 		Input:    json.RawMessage(`{"a":` + value + `,` + spell(t, plant("key")) + `:[1]}`),
 		Output:   json.RawMessage(plant("malformed")),
-		Decision: &Decision{Deny, plant("by"), plant("rule"), plant("reason")},
+		Decision: &Decision{Deny, plant("by"), plant("rule"), []string{plant("rules")}, plant("reason")},
 		Exit:     &Exit{Reason: plant("exit")},
 		Detail:   map[string]any{plant("detail key"): []string{plant("detail"), value}},
 	}

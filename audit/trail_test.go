@@ -26,7 +26,7 @@ func TestEveryField(t *testing.T) {
 		Kind: ToolResult, Actor: "root/sessions/a", Session: "a", SessionID: "6f1c", Generation: 2, Turn: 3,
 		ToolUseID: "t1", ParentToolUseID: "t0", AgentID: "ag", Tool: "Bash",
 		Input: json.RawMessage(`{"b":"<&>","a":1e400}`), Output: json.RawMessage(`[null]`), IsError: &no,
-		Decision: &Decision{Deny, "rule", "Bash(rm:*)", "no"}, Exit: &Exit{"killed", -1, "SIGKILL"},
+		Decision: &Decision{Deny, "rule", "Bash(rm:*)", []string{"a", "\"b"}, "no"}, Exit: &Exit{"killed", -1, "SIGKILL"},
 		CostUSD: 0.25, Principal: "uid 1000", Detail: map[string]any{"x": []any{"y", 1.5}},
 	}
 	require.NoError(t, trail.Append(deadline(t), want))

@@ -371,10 +371,12 @@ func (l *loop) settleApproval(request, how string, decision audit.Decision, by, 
 	l.desk.board.take(how, func(other Approval) bool { return other.ID == a.ID })
 	l.desk.info.Approvals = len(l.desk.board.pending)
 	l.desk.mu.Unlock()
-	if use := l.tools[a.ToolUseID]; use != nil {
+	l.audit(l.approvalRecord(a).Answered(decision, principal))
+	if by != byNobody { // what is withdrawn is not decided any more
+		l.auditDecision(a.ToolUseID, a.Tool, a.AgentID, &decision)
+	} else if use := l.tools[a.ToolUseID]; use != nil {
 		use.denied = decision.Outcome == audit.Deny
 	}
-	l.audit(l.approvalRecord(a).Answered(decision, principal))
 	l.tell(Moment{
 		Kind: settledKind(decision), Tool: a.Tool, ToolUseID: a.ToolUseID, Argument: a.Argument, Outcome: string(decision.Outcome), By: by,
 		Detail: a.ID + ": " + how, Took: time.Since(a.AskedAt),

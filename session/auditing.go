@@ -154,13 +154,12 @@ func promptDigest(prompt protocol.Content) map[string]any {
 	return detail
 }
 
-// decided is what the CLI says about a tool use in the words of the audit log: who allowed or denied it, and by which of the
-// configured rules, if only one is about the tool.
-func (l *loop) cliDecision(tool string, denied bool, source, reasonType, reason string) *audit.Decision {
+// cliDecision is what the CLI says about a tool use in the words of the audit log: who allowed or denied it, and by which of the
+// configured rules. That the CLI does not say (not in frames, nor to hooks, nor in its telemetry): it is the one that fits, or those.
+func (l *loop) cliDecision(use *toolUse, denied bool, source, reasonType, reason string) *audit.Decision {
 	d := &audit.Decision{Outcome: audit.Allow, By: "default", Reason: reason}
-	rules := l.options.AllowedTools
 	if denied {
-		d.Outcome, rules = audit.Deny, l.options.DisallowedTools
+		d.Outcome = audit.Deny
 	}
 	switch {
 	case source == "hook" || reasonType == "hook":
@@ -169,19 +168,22 @@ func (l *loop) cliDecision(tool string, denied bool, source, reasonType, reason 
 		d.By = "callback" // the host's answer to the CLI's question
 	case reasonType == "mode":
 		d.By = "mode"
-		d.Reason = cmp.Or(reason, string(cmp.Or(l.record.PermissionMode, l.options.PermissionMode)))
-	case reasonType == "rule":
-		d.By = "rule"
-	}
-	if d.By == "rule" {
-		var about []string
-		for _, rule := range rules {
-			if name, _, _ := strings.Cut(rule, "("); name == tool {
-				about = append(about, rule)
-			}
+		d.Reason = string(cmp.Or(l.record.PermissionMode, l.options.PermissionMode))
+		if reason != "" {
+			d.Reason = strings.TrimPrefix(d.Reason+": "+reason, ": ")
 		}
-		if len(about) == 1 {
-			d.Rule = about[0]
+	case reasonType == "rule", reasonType == "subcommandResults":
+		// Of a command the CLI says that its parts were looked at, one by one. What is allowed in it without a rule only reads, or
+		// the mode allows it.
+		fit, exact := rulesFor(l.options.configuredRules(denied), use.name, use.input, l.options.CWD)
+		if reasonType != "rule" && !exact {
+			break
+		}
+		d.By = "rule"
+		if len(fit) == 1 {
+			d.Rule = fit[0]
+		} else {
+			d.Rules = fit
 		}
 	}
 	if d.Reason == "" && (source != "" || reasonType != "") {

@@ -137,8 +137,12 @@ func (l *loop) keepIntent(c *actor.Context[message], id string, in *protocol.Hoo
 func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
 	use := l.tools[m.toolUse]
 	if m.err == nil {
-		if m.decision != nil && use != nil {
+		switch {
+		case m.decision == nil || use == nil:
+		case m.decision.Outcome == audit.Deny:
 			l.auditDecision(m.toolUse, use.name, use.agent, m.decision)
+		default:
+			use.decision = m.decision // a rule that denies outweighs it: the CLI will say
 		}
 		l.reply(c, m.requestID, m.answer)
 		return

@@ -126,8 +126,11 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 			l.noteResults(c, m)
 		}
 	case *protocol.PermissionDenied:
-		l.auditDecision(m.ToolUseID, m.ToolName, m.AgentID,
-			l.cliDecision(m.ToolName, true, "", m.DecisionReasonType, cmp.Or(m.DecisionReason, m.Message)))
+		use := l.tools[m.ToolUseID]
+		if use == nil {
+			use = &toolUse{name: m.ToolName}
+		}
+		l.auditDecision(m.ToolUseID, m.ToolName, m.AgentID, l.cliDecision(use, true, "", m.DecisionReasonType, cmp.Or(m.DecisionReason, m.Message)))
 	case *protocol.APIRetry:
 		l.log.Warn().Int("attempt", m.Attempt).Str("error", m.Error).Msg("API request is tried again")
 		l.desk.update(func(_ *record, info *Info) { info.APIRetries++ })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/protocol"
 )
 
@@ -39,4 +40,7 @@ type toolUse struct {
 	audited bool // its intent is in the audit log
 	decided bool // so is whether it may run
 	denied  bool // by the permission callback
+
+	// decision is what is known here of whether it may run: decided, or what a hook wants as long as no rule says otherwise.
+	decision *audit.Decision
 }

@@ -50,7 +50,12 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 			// There is none for a tool that an interrupt stopped.
 			d := m.ToolResultMeta[i].PermissionDecision
 			denied = d.Decision == "reject"
-			decision = l.cliDecision(use.name, denied, d.Source, d.ReasonType, "")
+			decision = l.cliDecision(use, denied, d.Source, d.ReasonType, "")
+			if ours := use.decision; ours != nil && ours.Outcome == decision.Outcome && (use.decided || ours.By == decision.By) {
+				decision = ours // which says more
+			}
+		} else {
+			decision = use.decision
 		}
 		if decision != nil && !use.decided { // by a rule or a mode, which the CLI does not say before
 			l.tools[result.ToolUseID] = use
@@ -87,7 +92,7 @@ func (l *loop) auditDecision(id, tool, agent string, d *audit.Decision) {
 		if use.decided {
 			return
 		}
-		use.decided = true
+		use.decided, use.decision = true, d
 		use.denied = use.denied || d.Outcome == audit.Deny
 		r.ParentToolUseID = use.parent
 	}

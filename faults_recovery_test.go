@@ -157,6 +157,7 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, os.Remove(state))
 	require.NoError(t, os.Rename(state+".away", state))
 	require.Eventually(t, func() bool { return s.Info().Unsaved == "" }, patience, time.Millisecond)
+	require.NoError(t, rt.Shutdown(t.Context())) // then all that was said is in the log
 	kinds := notices(t, first.DataDir)
 	assert.Contains(t, kinds, string(session.NoticeStateUnsaved))
 	assert.Contains(t, kinds, string(session.NoticeStateSaved))

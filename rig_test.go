@@ -236,9 +236,12 @@ func (r *rig) history() string {
 	return r.mustAsk("[[history]]").Text
 }
 
-// records is the audit log, without what came before the skipped records.
+// records is the audit log, of these kinds if any are given, with all that was handed to it before.
 func (r *rig) records(kinds ...audit.Kind) []audit.Record {
 	r.Helper()
+	if r.rt != nil {
+		r.until("what is on its way is in the log", func() bool { return r.rt.Audit().Status().Queue == 0 })
+	}
 	var found []audit.Record
 	for record, err := range audit.Read(filepath.Join(r.options.DataDir, "audit")) {
 		require.NoError(r, err)

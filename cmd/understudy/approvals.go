@@ -81,7 +81,7 @@ func printApprovals(out io.Writer, list []debug.Approval, now time.Time) error {
 func newApprove(at *place) *cobra.Command {
 	var input string
 	var answers []string
-	var always bool
+	var always, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "approve ID",
 		Short: "Let a tool run that waits for approval, or answer the agent's question",
@@ -92,8 +92,9 @@ an option, labels separated by commas, or words of your own.`,
 		Example: `  understudy approve k3v7
   understudy approve k3v7 --input '{"command":"go test ./..."}'
   understudy approve k3v7 --answer 'Postgres'`,
-		Args:       takes("ID"),
-		SuggestFor: []string{"allow", "yes", "answer"},
+		Args:              takes("ID"),
+		SuggestFor:        []string{"allow", "yes", "answer"},
+		ValidArgsFunction: completeApproval(at),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			answer := debug.ApprovalAnswer{Decision: "allow", Always: always}
 			if cmd.Flags().Changed("input") {
@@ -108,40 +109,47 @@ an option, labels separated by commas, or words of your own.`,
 			if answer.Answers, err = answersTo(a, answers); err != nil {
 				return &exitCodeError{exitUsage, err}
 			}
-			return settle(cmd, at.client(), a, answer, "approved")
+			return settle(cmd, at.client(), a, answer, "approved", asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&input, "input", "", "another input for the tool, as a `JSON` object")
 	cmd.Flags().StringArrayVar(&answers, "answer", nil, "the answer to a question, as `[QUESTION=]ANSWER`; may be repeated, in the order of the questions")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was answered as JSON")
 	cmd.Flags().BoolVar(&always, "always", false, "keep the rule that the CLI suggests, so that it does not ask again")
 	return cmd
 }
 
 func newDeny(at *place) *cobra.Command {
 	var message string
-	var interrupt bool
+	var interrupt, asJSON bool
 	cmd := &cobra.Command{
 		Use:        "deny ID [--message TEXT]",
 		Short:      "Keep a tool from running that waits for approval",
 		Long:       "Keeps a tool from running that waits for approval. ID is that of understudy\napprovals, or the beginning of it. The message is told to the model.",
 		Args:       takes("ID"),
 		SuggestFor: []string{"reject", "refuse", "no"},
+
+		ValidArgsFunction: completeApproval(at),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := findApproval(cmd.Context(), at.client(), args[0])
 			if err != nil {
 				return err
 			}
-			return settle(cmd, at.client(), a, debug.ApprovalAnswer{Decision: "deny", Message: message, Interrupt: interrupt}, "denied")
+			return settle(cmd, at.client(), a, debug.ApprovalAnswer{Decision: "deny", Message: message, Interrupt: interrupt}, "denied", asJSON)
 		},
 	}
 	cmd.Flags().StringVarP(&message, "message", "m", "", "what the model is told")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was answered as JSON")
 	cmd.Flags().BoolVar(&interrupt, "interrupt", false, "end the turn as well")
 	return cmd
 }
 
-func settle(cmd *cobra.Command, client *debug.Client, a debug.Approval, answer debug.ApprovalAnswer, done string) error {
+func settle(cmd *cobra.Command, client *debug.Client, a debug.Approval, answer debug.ApprovalAnswer, done string, asJSON bool) error {
 	if err := client.Answer(cmd.Context(), a.ID, answer); err != nil {
 		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), map[string]string{"id": a.ID, "session": a.Session, "tool": a.Tool, "decision": answer.Decision})
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s %s\n", a.Session, a.Tool, done)
 	return err
@@ -197,4 +205,22 @@ func answersTo(a debug.Approval, given []string) (map[string]string, error) {
 		answers[question] = answer
 	}
 	return answers, nil
+}
+
+// completeApproval lets a shell complete the id of a question that waits.
+func completeApproval(at *place) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		list, err := at.client().Approvals(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var ids []string
+		for _, a := range list {
+			ids = append(ids, cobra.CompletionWithDesc(a.ID, a.Session+" "+a.Tool))
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	}
 }

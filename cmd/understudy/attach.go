@@ -250,7 +250,8 @@ func (a *attachment) interrupted(ctx context.Context) bool {
 		return true
 	case a.screen.busy || a.asked:
 		a.screen.note("interrupting; Ctrl-C again detaches")
-		go func() { // ends when it is acknowledged
+		a.screen.interrupting = true // unless it has ended meanwhile, which its result says
+		go func() {                  // ends when it is acknowledged
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
 			_ = a.client.Interrupt(ctx, a.name) // what the turn ends with says how it went

@@ -60,7 +60,8 @@ without the log.`,
 }
 
 func newAuditCheckpoint(log *auditLog) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "checkpoint",
 		Short: "Print the newest signed checkpoint, to be kept elsewhere",
 		Args:  takes(),
@@ -69,14 +70,20 @@ func newAuditCheckpoint(log *auditLog) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"checkpoint": string(signed)})
+			}
 			_, err = cmd.OutOrStdout().Write(signed)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as a JSON string")
+	return cmd
 }
 
 func newAuditNewKey() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "new-key FILE",
 		Short: "Make a signing key that is not kept beside the log",
 		Long: `Makes a key pair: the private key goes into FILE, with mode 0600, for audit.key_file of
@@ -96,10 +103,15 @@ key_file makes its own pair when it begins.`,
 			if err := errors.Join(err, f.Close()); err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"file": args[0], "public_key": public})
+			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), public)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the file and the public key as JSON")
+	return cmd
 }
 
 // checkpointOf finds a checkpoint by its number of records, in a file, or the newest.
@@ -122,6 +134,7 @@ func printProof(cmd *cobra.Command, p *audit.Proof) error {
 
 func newAuditVerifyProof(log *auditLog) *cobra.Command {
 	var key string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify-proof FILE",
 		Short: "Check a proof that prove or consistency has printed",
@@ -149,10 +162,14 @@ Exit codes: 0 proved, 1 not.`,
 			if err != nil {
 				return fmt.Errorf("not proved: %w", err)
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"proved": fmt.Sprint(proved)})
+			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "proved:", proved)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what is proved as JSON")
 	cmd.Flags().StringVar(&key, "key", "", "a file with the public key (default: that of the log)")
 	return cmd
 }

@@ -24,6 +24,7 @@ func newCLI(at *place) *cobra.Command {
 
 func newCLIInstall(at *place) *cobra.Command {
 	var dir string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "install [VERSION]",
 		Short: "Fetch a version of the CLI from npm, checked",
@@ -56,10 +57,14 @@ are part of this program too. What was installed before is not fetched again.`,
 			if err != nil {
 				return fmt.Errorf("install CLI %s: %w", o.Version, err)
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"path": path, "version": o.Version})
+			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), path)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print path and version as JSON")
 	cmd.Flags().StringVar(&dir, "dir", "", "the `directory` to install into (default DATA_DIR/cli/VERSION)")
 	return cmd
 }

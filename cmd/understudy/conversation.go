@@ -17,11 +17,12 @@ type conversation struct {
 	screen terminal
 	name   string
 
-	busy     bool
-	partial  bool // the line is not over
-	prompted bool // the line is the prompt's
-	tools    map[string]time.Time
-	err      error // of the output
+	busy         bool
+	interrupting bool // somebody has asked for the end of the turn
+	partial      bool // the line is not over
+	prompted     bool // the line is the prompt's
+	tools        map[string]time.Time
+	err          error // of the output
 }
 
 func newConversation(out io.Writer, name string) *conversation {
@@ -163,11 +164,15 @@ func (v *conversation) results(m *protocol.User) {
 }
 
 func (v *conversation) result(m *protocol.Result) {
-	v.busy = false
+	interrupted := v.interrupting
+	v.busy, v.interrupting = false, false
 	took := (time.Duration(m.DurationMS) * time.Millisecond).Round(100 * time.Millisecond)
 	if m.Failed() {
 		text := m.Result
-		if text == "" {
+		switch {
+		case interrupted:
+			text = "the turn was interrupted"
+		case text == "":
 			text = strings.Join(append([]string{m.Subtype}, m.Errors...), ": ")
 		}
 		v.line(v.screen.tint(badTone, "✖ "+v.screen.shown(text)))

@@ -42,6 +42,13 @@ id is chosen at the first start.
 NAME may be a session, in a group or not, or a pool or a template: then it is
 what would be started for each session of it.`,
 		Args: takes("NAME"),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			cfg, err := loadConfig(file, io.Discard)
+			if err != nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return namesOf(cfg), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := loadConfig(file, cmd.ErrOrStderr())
 			if err != nil {

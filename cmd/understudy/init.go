@@ -29,7 +29,7 @@ type answers struct {
 
 func newInit() *cobra.Command {
 	var file string
-	var yes, force bool
+	var yes, force, asJSON bool
 	a := answers{session: "reviewer", cwd: ".", budget: 5, listen: "127.0.0.1:7070", cli: "claude"}
 	cmd := &cobra.Command{
 		Use:   "init",
@@ -48,7 +48,11 @@ nothing is asked. A file that is there is left alone unless --force is given.`,
 					return err
 				}
 			}
-			return a.write(cmd.ErrOrStderr(), file, force)
+			out := cmd.ErrOrStderr()
+			if asJSON {
+				out = cmd.OutOrStdout()
+			}
+			return a.write(out, file, force, asJSON)
 		},
 	}
 	fileFlag(cmd, &file)
@@ -57,6 +61,7 @@ nothing is asked. A file that is there is left alone unless --force is given.`,
 	cmd.Flags().Float64Var(&a.budget, "budget", a.budget, "what it may spend in its life, in `dollars`; 0 for no limit")
 	cmd.Flags().StringVar(&a.listen, "listen", a.listen, "the `address` of the debug page; empty for none")
 	cmd.Flags().StringVar(&a.cli, "cli", a.cli, "the CLI: a path, a name on PATH, or simulated")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was written as JSON")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "ask nothing")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file that is there")
 	return cmd
@@ -111,7 +116,7 @@ func ask(in *bufio.Reader, out io.Writer, question string, value *string) error 
 }
 
 // write writes the file, after it was read as up would read it.
-func (a *answers) write(out io.Writer, file string, force bool) error {
+func (a *answers) write(out io.Writer, file string, force, asJSON bool) error {
 	if !session.ValidName(a.session) {
 		return usageError(fmt.Errorf("session name %q: expected up to 64 letters, digits, dots, underscores and dashes, beginning with a letter or digit", a.session))
 	}
@@ -149,6 +154,9 @@ func (a *answers) write(out io.Writer, file string, force bool) error {
 	next := "understudy up"
 	if file != "understudy.yaml" {
 		next += " -f " + shellWord(file)
+	}
+	if asJSON {
+		return printJSON(out, map[string]string{"file": file, "schema": beside, "next": next})
 	}
 	_, err = fmt.Fprintf(out, "wrote %s, and %s for editors; try: %s\n", file, beside, next)
 	return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ missing. They say what --help says.`,
 			root.DisableAutoGenTag = true
 			// The date would make every build's pages differ; it is that of no day.
 			header := &doc.GenManHeader{Title: "UNDERSTUDY", Section: "1", Source: "understudy " + version, Manual: "Understudy", Date: &time.Time{}}
+			forPages(root)
 			if err := doc.GenManTree(root, header, args[0]); err != nil {
 				return fmt.Errorf("write manual pages: %w", err)
 			}
@@ -37,5 +39,19 @@ missing. They say what --help says.`,
 			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s in %s; try: man %s\n", count(len(pages), "page"), args[0], filepath.Join(args[0], "understudy.1"))
 			return err
 		},
+	}
+}
+
+// forPages has tables in the descriptions stay tables: in the manual what is indented by less than four is a paragraph.
+func forPages(cmd *cobra.Command) {
+	lines := strings.Split(cmd.Long, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "  ") {
+			lines[i] = "    " + line
+		}
+	}
+	cmd.Long = strings.Join(lines, "\n")
+	for _, below := range cmd.Commands() {
+		forPages(below)
 	}
 }

@@ -40,7 +40,7 @@ func (d *daemon) reload(ctx context.Context, principal string, dryRun bool) (deb
 	if !dryRun {
 		log.Info().Msg("configuration is read again")
 		d.systemd.reloading()
-		defer d.systemd.ready(fmt.Sprintf("%d sessions", len(d.rt.Sessions())))
+		defer func() { d.systemd.ready(fmt.Sprintf("%d sessions", len(d.rt.Sessions()))) }()
 	}
 	report, err := d.tryReload(ctx, principal, dryRun)
 	if dryRun {

@@ -342,6 +342,7 @@ var errBoom = errors.New("boom")
 // fixed is a handler at noon.
 func fixed(b Backend, o Options) *handler {
 	h := newHandler(b, o)
+	h.shared.rest = 0
 	h.now = func() time.Time { return noon }
 	return h
 }

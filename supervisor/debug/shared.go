@@ -16,6 +16,7 @@ import (
 // sees what has come of it.
 type shared struct {
 	turns chan struct{} // holds one for each that is being made, or rests
+	rest  time.Duration // at most
 
 	mu   sync.Mutex
 	next map[string]*joint // not begun yet
@@ -29,11 +30,12 @@ type joint struct {
 	body   bytes.Buffer
 }
 
-// maxRest bounds the rest that follows on a page: a machine that is busy with other things is no reason to wait for long.
+// maxRest bounds the rest that follows on a page, which is twice as long as making it took: a machine that is busy with other things is
+// no reason to wait for long.
 const maxRest = 100 * time.Millisecond
 
 func newShared() *shared {
-	return &shared{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4)), next: make(map[string]*joint)}
+	return &shared{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4)), rest: maxRest, next: make(map[string]*joint)}
 }
 
 // serve has serve answer whoever asks for the same address in the same form. It must answer all of them alike, in bounded time.
@@ -88,7 +90,7 @@ func (s *shared) get(key string, fill func(*joint)) *joint {
 			refuse(j, &Error{Internal, "a bug in the runtime made this request panic; the log has the stack"})
 		}
 		close(j.done)
-		time.AfterFunc(min(2*time.Since(begun), maxRest), func() { <-s.turns })
+		time.AfterFunc(min(2*time.Since(begun), s.rest), func() { <-s.turns })
 	}()
 	fill(j)
 	whole = true

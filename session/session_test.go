@@ -25,7 +25,7 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
-func TestMain(m *testing.M) { sessiontest.Main(m) }
+func TestMain(m *testing.M) { sessiontest.Main(sessiontest.NothingLeft(m)) }
 
 // bench is a session under a supervisor, on the simulated CLI.
 type bench struct {

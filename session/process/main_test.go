@@ -17,7 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
 // roleVariable makes the test binary a scripted child instead of a test.
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		name, arg, _ := strings.Cut(role, ":")
 		os.Exit(roles[name](arg))
 	}
-	goleak.VerifyTestMain(m)
+	sessiontest.Main(sessiontest.NothingLeft(m))
 }
 
 var roles = map[string]func(arg string) int{

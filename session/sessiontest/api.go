@@ -145,6 +145,7 @@ func (a *API) Env() map[string]string {
 		"ANTHROPIC_API_KEY":                        key,
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
 		"DISABLE_AUTOUPDATER":                      "1",
+		runVariable:                                runID(),
 	}
 }
 

@@ -40,6 +40,7 @@ func CLI(tb interface {
 		// A race-enabled binary would otherwise stay for a second after it is done.
 		"GORACE":            "atexit_sleep_ms=0",
 		"CLAUDE_CONFIG_DIR": tb.TempDir(),
+		runVariable:         runID(),
 	}
 	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
 		env["GOCOVERDIR"] = dir

@@ -208,6 +208,9 @@ func inspect() []LayerStatus {
 		if n.user {
 			ns.Detail = "in a user namespace"
 		}
+		if !n.small {
+			ns.Detail += "; its first process is this program, executed again"
+		}
 	} else {
 		ns.Detail, ns.Fix = nsReason(err), nsFix(err)
 	}

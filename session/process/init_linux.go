@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"os/signal"
 	"sync"
@@ -13,9 +14,9 @@ import (
 )
 
 // A pid namespace needs a first process that reaps orphans, can be told to signal the CLI, and takes all the others with
-// it when it ends. The CLI would be a bad one. It is this program itself, executed again: before main runs, the
-// function below sees that it is that first process and never returns. Nothing else has to be called, and nothing
-// else has to be installed.
+// it when it ends. The CLI would be a bad one. Where it can't be a small program (first_linux_amd64.go), it is this program
+// itself, executed again: before main runs, the function below sees that it is that first process and never returns. Nothing
+// else has to be called, and nothing else has to be installed.
 //
 // What its packages do in their own init functions before this one is done once more in each of these processes, with
 // /dev/null for stdin, stdout and stderr. An embedder for whom that is wrong leaves pid_namespace out.
@@ -105,6 +106,8 @@ func runInit() {
 	for i := range order.Files {
 		unix.CloseOnExec(initFiles + i)
 	}
+	// And what the runtime was started with, if the kernel is not too old.
+	_ = unix.CloseRange(uint(initFiles+order.Files), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	if order.Files > 2 {
 		// A panic of ours is told where the CLI's are.
 		_ = unix.Dup3(initFiles+2, 2, 0) // without it, it is not told

@@ -147,7 +147,8 @@ func TestFaultClientOfAnEngine(t *testing.T) {
 				require.NoError(t, p.Swept().Err)
 				if form == "image" {
 					assert.Empty(t, p.Swept().Killed, "the recipe was enough")
-					assert.Empty(t, membersOf(t, ns))
+					// An engine answers when it has killed them; on a busy machine that is before they are gone.
+					assert.Eventually(t, func() bool { return len(membersOf(t, ns)) == 0 }, 20*time.Second, time.Millisecond)
 					return
 				}
 				left := slices.DeleteFunc(membersOf(t, ns), func(pid int) bool { return pid == first })
@@ -291,13 +292,14 @@ func TestInBubblewrap(t *testing.T) {
 				p := begin(t, l, Options{})
 				require.Equal(t, "ready", line(t, p))
 				assert.Contains(t, p.Containment(), LayerContainer)
-				p.Observe()
-				p.mu.Lock()
+				table, err := readTable()
+				require.NoError(t, err)
+				below := map[procID]bool{table[p.child.pid].procID: true}
+				table.below(below)
 				var inside []int
-				for id := range p.seen.procs {
+				for id := range below {
 					inside = append(inside, id.pid)
 				}
-				p.mu.Unlock()
 				require.GreaterOrEqual(t, len(inside), 2+len(hostile))
 				r := f(p)
 				require.NoError(t, r.Err)

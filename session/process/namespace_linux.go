@@ -24,6 +24,7 @@ const initTimeout = 20 * time.Second
 type namespaces struct {
 	flags uintptr
 	user  bool // with a user namespace, in which this user is who it is
+	small bool // its first process is not this program
 }
 
 var nsProbe struct {
@@ -42,12 +43,16 @@ func pidNamespace() (*namespaces, error) {
 	}
 	// As root, what the agent could do and whose files are whose stays as it is. A plain user, or root in a container,
 	// takes a user namespace for the right to make the others.
-	kinds := []namespaces{{unix.CLONE_NEWPID | unix.CLONE_NEWNS, false}, {unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER, true}}
+	const plain = unix.CLONE_NEWPID | unix.CLONE_NEWNS
+	kinds := []namespaces{{plain, false, true}, {plain, false, false}, {plain | unix.CLONE_NEWUSER, true, true}, {plain | unix.CLONE_NEWUSER, true, false}}
 	if os.Geteuid() != 0 {
-		kinds = kinds[1:]
+		kinds = kinds[2:]
 	}
 	var why error
 	for _, ns := range kinds {
+		if _, err := firstImage(); err != nil && ns.small {
+			continue
+		}
 		err := ns.try()
 		if err == nil {
 			nsProbe.done, nsProbe.ns, nsProbe.why = true, &ns, nil
@@ -127,18 +132,20 @@ func (c *child) startInit(order initOrder, attr *syscall.ProcAttr, h *holding) e
 			sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN} // for the mount of /proc
 		}
 	}
-	n, fd := null.Fd(), theirs.Fd()
-	first := &syscall.ProcAttr{
-		Env:   append([]string{initVariable + "=1", "GOMAXPROCS=1"}, h.env...),
-		Files: append([]uintptr{n, n, n, fd}, attr.Files...), Sys: sys,
+	program, env, body, err := order.encode(h.ns.small)
+	if err != nil {
+		_ = ours.Close()
+		return err
 	}
-	if err := c.fork("/proc/self/exe", []string{initName}, first, h); err != nil {
+	n, fd := null.Fd(), theirs.Fd()
+	first := &syscall.ProcAttr{Env: append(env, h.env...), Files: append([]uintptr{n, n, n, fd}, attr.Files...), Sys: sys}
+	if err := c.fork(program, []string{initName}, first, h); err != nil {
 		_ = ours.Close()
 		return err
 	}
 	c.link = &initLink{f: ours}
 	if err = h.join(c.pid); err == nil {
-		err = c.link.order(order)
+		err = c.link.order(body)
 	}
 	if err == nil {
 		c.cli, err = c.link.started(c.pid)
@@ -155,15 +162,23 @@ func (c *child) startInit(order initOrder, attr *syscall.ProcAttr, h *holding) e
 // initLink is the runtime's end of the socket to the first process of a namespace.
 type initLink struct{ f *os.File }
 
-func (l *initLink) order(o initOrder) error {
-	body, err := json.Marshal(o)
-	if err != nil {
-		return err
+// encode says what is executed as the first process, with which environment, and what is written to it.
+func (o initOrder) encode(small bool) (program string, env []string, body []byte, err error) {
+	if small {
+		if program, err = firstImage(); err == nil {
+			body, err = firstOrder(o)
+		}
+		return program, nil, body, err
 	}
+	body, err = json.Marshal(o)
+	return "/proc/self/exe", []string{initVariable + "=1", "GOMAXPROCS=1"}, append(binary.LittleEndian.AppendUint32(nil, uint32(len(body))), body...), err
+}
+
+func (l *initLink) order(body []byte) error {
 	if err := l.f.SetDeadline(time.Now().Add(initTimeout)); err != nil {
 		return err
 	}
-	_, err = l.f.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(body))), body...))
+	_, err := l.f.Write(body)
 	return l.explain(err)
 }
 

@@ -106,6 +106,7 @@ func spawn(path string, c command, o Options) (*Process, error) {
 		return nil, err
 	}
 	p.pid, p.layers = p.child.cli, c.hold.layers
+	p.noteBirth()
 	if inGroup := p.child.watchOOM(); inGroup != nil {
 		p.oomKill = inGroup // of this session alone
 	}
@@ -145,10 +146,10 @@ func (p *Process) hold(errPipe *outPipe, errEnd <-chan struct{}) {
 
 	launchErr := p.recipe.end(p.opts.Ledger)
 	groupErr := p.child.endGroup(p.opts.SweepTimeout)
-	settleAdopted() // who was adopted at the exit is known now
+	p.settleAdopted() // who was adopted at the exit is known now
 	report := p.sweep(p.opts.SweepTimeout)
 	report.Err = errors.Join(report.Err, groupErr, launchErr)
-	settleAdopted() // and those that ended in between are reaped
+	p.settleAdopted() // and those that ended in between are reaped
 	<-errEnd
 	p.mu.Lock()
 	p.exit.Stderr = p.stderr.last()
@@ -240,6 +241,11 @@ func (p *Process) signal(sig syscall.Signal) {
 	}
 	p.child.signalGroup(sig)
 }
+
+// sealed reports whether the kernel itself ends all that descends from p: nothing leaves a pid namespace, and its first process is not
+// reported to have ended before all others in there have. Then nobody has to keep an eye on who descends from whom. (The sweep
+// by marker is for what a tool has had somebody else start, such as a container engine.)
+func (p *Process) sealed() bool { return p.child.sealed() && !p.recipe.elsewhere() }
 
 func (p *Process) isDead() bool {
 	select {

@@ -192,6 +192,9 @@ func (c *child) signalGroup(sig syscall.Signal) {
 	}
 }
 
+// sealed reports whether the child is the first process of a pid namespace.
+func (c *child) sealed() bool { return c.link != nil }
+
 func (c *child) release() {
 	if c.pidfd != nil {
 		_ = c.pidfd.Close() // only ever read

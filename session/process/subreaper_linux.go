@@ -88,15 +88,15 @@ func subreaperOn() bool {
 	return subreaper.on
 }
 
-// settleAdopted reaps what a CLI that is about to be released leaves as zombies of this process.
-func settleAdopted() {
-	if subreaperOn() {
+// settleAdopted reaps what p, which is about to be released, leaves as zombies of this process.
+func (p *Process) settleAdopted() {
+	if subreaperOn() && !p.sealed() {
 		lookAtAdopted()
 	}
 }
 
-// watched says whether the process table has to be looked at while p runs.
-func (p *Process) watched() bool { return subreaper.on || p.ledger() != nil }
+// watched says whether the process table has to be looked at while p runs. subreaper.mu is held.
+func (p *Process) watched() bool { return subreaper.on && !p.sealed() || p.ledger() != nil }
 
 // watchAdopted starts the watching goroutine where it is wanted and not there yet.
 func watchAdopted() {
@@ -133,6 +133,9 @@ func lookAtAdopted() {
 	children := map[int]bool{}
 	for _, p := range procs {
 		children[p.child.pid] = true
+	}
+	procs = slices.DeleteFunc(procs, (*Process).sealed)
+	for _, p := range procs {
 		p.mu.Lock()
 		p.recordFrom(t)
 		seen := p.seen.clone()

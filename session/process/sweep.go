@@ -12,7 +12,7 @@ type SweepReport struct {
 	Left   []Swept // what was still there at its deadline
 	// InGroups is how many it ended beyond those because they were in a session's control group.
 	InGroups int
-	Rounds   int           // how often it looked; the last two found nothing, unless Left says otherwise
+	Rounds   int           // how often it looked; the last found nothing, unless Left says otherwise
 	Took     time.Duration // how long it took
 	Err      error         // why it did not finish
 }

@@ -16,10 +16,12 @@ import (
 type descendants struct {
 	procs    map[procID]bool
 	sessions map[int]procID // by session id: its leader, which may be gone
+	sealed   bool           // the kernel has ended them
+	since    uint64         // when the CLI was born: what is older was not started by it. 0: not known
 }
 
 func (d descendants) clone() descendants {
-	return descendants{procs: maps.Clone(d.procs), sessions: maps.Clone(d.sessions)}
+	return descendants{procs: maps.Clone(d.procs), sessions: maps.Clone(d.sessions), since: d.since, sealed: d.sealed}
 }
 
 // maxDescendants bounds what is remembered of one tree. What is beyond it is found by its marker.
@@ -27,7 +29,10 @@ const maxDescendants = 4096
 
 // record notes the descendants that p has now.
 func (p *Process) record() {
-	t, err := readTable()
+	if p.sealed() {
+		return
+	}
+	t, err := sharedTable()
 	if err != nil {
 		return // the sweep will say so
 	}
@@ -37,6 +42,14 @@ func (p *Process) record() {
 	p.mu.Unlock()
 	if l := p.ledger(); l != nil {
 		l.note(p, seen, false)
+	}
+}
+
+// noteBirth notes how old a descendant can be at most.
+func (p *Process) noteBirth() {
+	p.seen.sealed = p.sealed()
+	if s, ok := readStat(p.child.pid); ok { // it is not reaped yet
+		p.seen.since = s.start
 	}
 }
 
@@ -74,7 +87,7 @@ func (p *Process) recordFrom(t procTable) {
 			sessions[sid] = leader
 		}
 	}
-	p.seen = descendants{procs: found, sessions: sessions}
+	p.seen.procs, p.seen.sessions = found, sessions
 }
 
 // signalInside sends to what runs in a sandbox below the child: the sandbox's own program would not pass it on, and die.
@@ -110,14 +123,19 @@ func (d descendants) ownedBy(s procStat) bool {
 	return ok && s.start >= leader.start
 }
 
-// sweep kills what match or seen names, and what descends from it.
+// sweep kills what match or seen names, and what descends from it, until it is not found any more: twice in a row, since what forks
+// while the table is read may be missed.
 func sweep(match func(marker string) bool, seen *descendants, timeout time.Duration) SweepReport {
 	began := time.Now()
 	deadline := began.Add(timeout)
 	var r SweepReport
 	killed := map[procID]bool{}
-	for empty := 0; empty < 2; r.Rounds++ {
-		t, err := readTable()
+	most := 2
+	if seen != nil && seen.sealed {
+		most = 1 // what a tool has had somebody else start: there is no tree of its own to be missed
+	}
+	for empty := 0; empty < most; r.Rounds++ {
+		t, err := sharedTable()
 		if err != nil {
 			r.Err = fmt.Errorf("sweep: %w", err)
 			break
@@ -127,7 +145,7 @@ func sweep(match func(marker string) bool, seen *descendants, timeout time.Durat
 			empty++
 			continue
 		}
-		empty = 0
+		empty, most = 0, 2
 		if time.Now().After(deadline) {
 			for _, v := range victims {
 				r.Left = append(r.Left, Swept{v.pid, v.comm})
@@ -178,10 +196,14 @@ func findVictims(t procTable, match func(string) bool, seen *descendants) []proc
 		if s.zombie() || keep[pid] {
 			continue
 		}
-		if seen != nil && (seen.procs[s.procID] || seen.ownedBy(s)) {
+		switch {
+		case seen != nil && (seen.procs[s.procID] || seen.ownedBy(s)):
 			set[s.procID] = true
-		} else if m, ok := s.marker(); ok && match(m) {
-			set[s.procID] = true
+		case seen != nil && s.start < seen.since: // older than the CLI: its environment need not be read
+		default:
+			if m, ok := s.marker(); ok && match(m) {
+				set[s.procID] = true
+			}
 		}
 	}
 	if len(set) == 0 {

@@ -15,6 +15,8 @@ func (descendants) clone() descendants { return descendants{} }
 
 func (p *Process) record() {}
 
+func (p *Process) noteBirth() {}
+
 // SweepOrphans kills nothing here: there is no subreaper on this system.
 func SweepOrphans() SweepReport { return SweepReport{} }
 
@@ -26,7 +28,7 @@ func (p *Process) signalInside(sig syscall.Signal) { p.child.signalGroup(sig) }
 
 func watchAdopted() {}
 
-func settleAdopted() {}
+func (p *Process) settleAdopted() {}
 
 func watchOOM() func() bool { return func() bool { return false } }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/sessiontest"
@@ -27,6 +28,7 @@ import (
 // TestKeyHunt has a tool look for the key in its environment, in /proc of its ancestors and in the data directory, for each way
 // that the key can be delivered. The tool is not in the sandbox, and runs as the same user: it sees what there is to see.
 func TestKeyHunt(t *testing.T) {
+	t.Parallel()
 	for delivery, inCLI := range map[session.APIKeyDelivery]bool{session.DeliverEnv: true, session.DeliverFD: false, session.DeliverProxy: false} {
 		t.Run(string(delivery), func(t *testing.T) {
 			t.Parallel()
@@ -112,6 +114,7 @@ func TestKeyHunt(t *testing.T) {
 
 // TestAKeyIsAskedForAtEachStart changes the key between two processes.
 func TestAKeyIsAskedForAtEachStart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, true)
 	var n atomic.Int32
 	r.spec.APIKey = ""
@@ -145,22 +148,44 @@ func TestAKeyIsAskedForAtEachStart(t *testing.T) {
 	}
 }
 
-// TestTheProxyIsASecondMeter stops a session whose CLI has no limit.
+// TestTheProxyIsASecondMeter stops a session whose CLI has no limit. What a process has spent that waited for the session is the session's,
+// whose proxy it was started with.
 func TestTheProxyIsASecondMeter(t *testing.T) {
-	r := newRig(t, true)
-	r.spec.APIKeyDelivery = session.DeliverProxy
-	r.spec.APIProxy.MaxBudgetUSD = 0.008
-	r.boot()
-	r.mustAsk("one")
-	_, err := r.ask("two")
-	require.NoError(t, err)
-	_, err = r.ask("three")
-	assert.Error(t, err)
-	assert.Equal(t, 2, len(r.api.Requests()))
-	r.killIdle()
-	_, err = r.ask("four")
-	assert.Error(t, err, "a new process has no new money")
-	assert.Equal(t, 2, len(r.api.Requests()))
+	t.Parallel()
+	for name, warm := range map[string]bool{"a process of its own": false, "one that waited": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, true)
+			r.spec.APIKeyDelivery = session.DeliverProxy
+			r.spec.APIProxy.MaxBudgetUSD = 0.008
+			if warm {
+				r.options.Warm = []understudy.WarmSpec{{Template: "worker", Options: r.spec, Count: 1}}
+				r.up()
+				waited := r.warmedUp(1)[0]
+				var err error
+				r.Session, err = r.rt.SpawnFrom(r.within(), "worker", "worker")
+				require.NoError(t, err)
+				require.Equal(t, waited, r.Info().PID)
+			} else {
+				r.boot()
+			}
+			r.mustAsk("one")
+			_, err := r.ask("two")
+			require.NoError(t, err)
+			_, err = r.ask("three")
+			assert.Error(t, err)
+			assert.Equal(t, 2, len(r.api.Requests()))
+			r.killIdle()
+			_, err = r.ask("four")
+			assert.Error(t, err, "a new process has no new money")
+			assert.Equal(t, 2, len(r.api.Requests()))
+			through := r.records(audit.APIRequest)
+			require.NotEmpty(t, through)
+			for _, request := range through {
+				assert.Equal(t, "worker", request.Session)
+			}
+		})
+	}
 }
 
 func pidText() string { return strconv.Itoa(os.Getpid()) }

@@ -39,6 +39,7 @@ func startRuntime(t *testing.T, options understudy.Options) (*understudy.Runtime
 }
 
 func TestASecondRuntimeOnADataDirectoryIsRefusedByName(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first, _ := startRuntime(t, understudy.Options{DataDir: dir})
 	_, err := understudy.Start(t.Context(), understudy.Options{DataDir: dir})
@@ -77,6 +78,7 @@ func TestAShutdownGivesUpItsLocksWhoeverHasACopyOfThem(t *testing.T) {
 }
 
 func TestASpawnThatFailsLeavesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rt, options := startRuntime(t, understudy.Options{DataDir: dir})
 	bad := options
@@ -103,6 +105,7 @@ func TestASpawnThatFailsLeavesNothing(t *testing.T) {
 }
 
 func TestEverythingWrongWithTheOptionsIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
 	_, err := understudy.Start(t.Context(), understudy.Options{
 		Sessions: []understudy.SessionSpec{{Name: "bad name"}, {Name: "a", Options: session.Options{MaxTurns: -1}}, {Name: "a"}},
 		Groups:   []understudy.Group{{Name: "a", Sessions: []understudy.SessionSpec{{Name: "a"}}}},
@@ -115,6 +118,7 @@ func TestEverythingWrongWithTheOptionsIsSaidAtOnce(t *testing.T) {
 }
 
 func TestAuditLogBeginsWithTheRuntimeAndItsConfiguration(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rt, _ := startRuntime(t, understudy.Options{DataDir: dir, Configuration: understudy.Configuration{Path: "x.yaml", SHA256: "abc"}})
 	require.NoError(t, rt.Shutdown(t.Context()))
@@ -136,6 +140,7 @@ func TestAuditLogBeginsWithTheRuntimeAndItsConfiguration(t *testing.T) {
 }
 
 func TestDebugHandlerOnlyShows(t *testing.T) {
+	t.Parallel()
 	rt, options := startRuntime(t, understudy.Options{})
 	_, err := rt.Spawn(t.Context(), "a", options)
 	require.NoError(t, err)
@@ -159,6 +164,7 @@ func TestDebugHandlerOnlyShows(t *testing.T) {
 // Two processes on one conversation would each write a history of its own: the second session is refused, by what the options say and
 // by what the first one turned out to be on.
 func TestOneSessionPerConversation(t *testing.T) {
+	t.Parallel()
 	const id = "6707845e-151e-4a35-8d56-6930a05f63c9"
 	_, err := understudy.Start(t.Context(), understudy.Options{CLI: simulated, Sessions: []understudy.SessionSpec{
 		{Name: "a", Options: session.Options{SessionID: id, Env: simulatedEnv}},
@@ -195,12 +201,13 @@ func TestOneSessionPerConversation(t *testing.T) {
 
 // TestWarmIsRefused: what cannot be had in advance is said at the start.
 func TestWarmIsRefused(t *testing.T) {
+	t.Parallel()
 	keep := true
 	for want, o := range map[string]session.Options{
-		"session_id":       {SessionID: "00000000-0000-4000-8000-000000000001"},
-		"isolate_home":     {IsolateHome: &keep},
-		"api_key_delivery": {APIKey: "x", APIKeyDelivery: session.DeliverProxy},
-		"resume":           {Resume: "00000000-0000-4000-8000-000000000001"},
+		"session_id":     {SessionID: "00000000-0000-4000-8000-000000000001"},
+		"isolate_home":   {IsolateHome: &keep},
+		"api_key_source": {APIKeySource: func(context.Context, string) (session.Secret, error) { return "x", nil }},
+		"resume":         {Resume: "00000000-0000-4000-8000-000000000001"},
 	} {
 		_, err := understudy.Start(t.Context(), understudy.Options{Warm: []understudy.WarmSpec{{Template: "worker", Options: o, Count: 1}}})
 		require.ErrorContains(t, err, "template worker: warm: "+want)

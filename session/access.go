@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/keyproxy"
@@ -32,12 +33,14 @@ func (a APIProxy) problems() []Problem {
 
 // provide gives a launch what is its own for as long as its process lives: a HOME, and a way to the API. release takes it back;
 // the process must have ended, or not have started.
-func (s *Session) provide(ctx context.Context, o Options, l *process.Launch) (release func(), err error) {
+//
+// owner is whose process it is: s, until a session takes one that waits.
+func (s *Session) provide(ctx context.Context, o Options, l *process.Launch, owner *atomic.Pointer[Session]) (release func(), err error) {
 	leave, err := s.isolate(o, l)
 	if err != nil {
 		return leave, err
 	}
-	revoke, err := s.access(ctx, o, l)
+	revoke, err := s.access(ctx, o, l, owner)
 	if err != nil {
 		revoke()
 		leave()
@@ -51,7 +54,7 @@ func (s *Session) provide(ctx context.Context, o Options, l *process.Launch) (re
 
 // access gives a launch its way to the API. release ends it; it may be called more than once, and the process must have
 // ended, or not have started.
-func (s *Session) access(ctx context.Context, o Options, l *process.Launch) (release func(), err error) {
+func (s *Session) access(ctx context.Context, o Options, l *process.Launch, owner *atomic.Pointer[Session]) (release func(), err error) {
 	release = func() {}
 	key, err := o.key(ctx, s.name)
 	if err != nil {
@@ -69,7 +72,7 @@ func (s *Session) access(ctx context.Context, o Options, l *process.Launch) (rel
 			return release, &process.StartError{Class: process.ClassRequest, Path: "API key", Err: fmt.Errorf("api_key_delivery proxy: there is no key"),
 				Hint: "set api_key, api_key_file or api_key_credential"}
 		}
-		proxy, err := s.proxy(o, l.APIKey)
+		proxy, err := s.proxy(o, l.APIKey, owner)
 		if err != nil {
 			return release, &process.StartError{Class: process.ClassResources, Path: "API key", Err: err}
 		}
@@ -79,14 +82,15 @@ func (s *Session) access(ctx context.Context, o Options, l *process.Launch) (rel
 	return release, nil
 }
 
-// proxy opens the way to the API for one process.
-func (s *Session) proxy(o Options, key string) (*keyproxy.Proxy, error) {
+// proxy opens the way to the API for one process. What goes through it is counted for whoever owns the process by then.
+func (s *Session) proxy(o Options, key string, owner *atomic.Pointer[Session]) (*keyproxy.Proxy, error) {
 	before, _ := s.desk.snapshot()
 	upstream := o.APIProxy.Upstream
 	if upstream == "" {
 		upstream = o.Env["ANTHROPIC_BASE_URL"]
 	}
 	return keyproxy.Start(keyproxy.Options{Key: key, Upstream: upstream, Limits: o.APIProxy.Limits, SpentUSD: before.ProxyUSD, OnRequest: func(r keyproxy.Request) {
+		s := owner.Load()
 		var kept record
 		s.desk.update(func(now *record, _ *Info) {
 			now.ProxyUSD += r.CostUSD

@@ -80,7 +80,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 	alive := &l.session.alive
 	alive.enter()
 	l.listenTo(heardStderr(l.desk, l.record.Generation, l.options.Stderr, l.log))
-	ear := l.ear
+	ear, owner := l.ear, l.owner
 	c.Go("start CLI", func(ctx context.Context) message {
 		bounded, cancel := context.WithTimeout(ctx, options.StartTimeout)
 		defer cancel()
@@ -90,7 +90,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 			err = options.prepare(&spec)
 		}
 		if err == nil {
-			release, err = session.provide(bounded, options, &spec)
+			release, err = session.provide(bounded, options, &spec, owner)
 		}
 		if err != nil {
 			alive.leave()

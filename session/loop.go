@@ -34,6 +34,7 @@ type loop struct {
 
 	unattend func() bool                   // takes back what is done for the session when the actor ends
 	ear      *atomic.Pointer[func(string)] // hears what the process writes to stderr
+	owner    *atomic.Pointer[Session]      // session, for who is not the actor
 	waitedAs string                        // the name under which the process waited for the session; empty if it did not
 
 	account   string // who pays, for the governor
@@ -77,7 +78,10 @@ type loop struct {
 }
 
 func newLoop(s *Session) *loop {
+	owner := new(atomic.Pointer[Session])
+	owner.Store(s)
 	return &loop{
+		owner:   owner,
 		account: account(s.spec.Options), ear: new(atomic.Pointer[func(string)]),
 		session: s, options: s.spec.Options, desk: s.desk, log: s.spec.Logger.With().Str("session", s.name).Logger(),
 		tools: make(map[string]*toolUse), requests: make(map[string]*request),

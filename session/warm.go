@@ -90,9 +90,6 @@ func (o Options) ForWarm() []Problem {
 	if o.ForkSession {
 		add("fork_session", true, "a process that waits has no conversation yet to copy")
 	}
-	if o.APIKeyDelivery == DeliverProxy {
-		add("api_key_delivery", o.APIKeyDelivery, "the proxy counts one session's money, and whose that is is not known yet; use env or fd")
-	}
 	if o.APIKeySource != nil {
 		add("api_key_source", "a function", "it is asked with the session's name, which is not known yet; use api_key_file")
 	}
@@ -397,6 +394,7 @@ func (l *loop) onAdopt(c *actor.Context[message], m adopt) {
 	from.desk.mu.Unlock()
 
 	l.session, l.options, l.desk, l.account = s, s.spec.Options, s.desk, account(s.spec.Options)
+	l.owner.Store(s)
 	l.attend()
 	s.alive.enter()
 	go func() { // ends with the process

@@ -1,17 +1,24 @@
 package understudy_test
 
 import (
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 )
 
 // crashPhase is a moment in the life of a process. run brings a session there, has its process end, and returns what the query
@@ -66,31 +73,54 @@ var crashPhases = []crashPhase{
 	}},
 }
 
-// Fault: the CLI is killed, or crashes by SIGSEGV: before the handshake is answered, after it, with a prompt of which it has said
-// nothing yet, while a tool runs, while somebody is asked for permission, after the result
+// crashEnd is how the process ends.
+type crashEnd struct {
+	name  string
+	class process.ExitClass
+	do    func(r *rig)
+}
+
+func bySignal(sig syscall.Signal, class process.ExitClass) crashEnd {
+	return crashEnd{sig.String(), class, func(r *rig) { signal(r, r.Session, sig) }}
+}
+
+var (
+	killed  = bySignal(syscall.SIGKILL, process.ClassKilled)
+	faulted = bySignal(syscall.SIGSEGV, process.ClassCrashed)
+	aborted = bySignal(syscall.SIGABRT, process.ClassCrashed)
+	starved = crashEnd{"out of memory", process.ClassMemory, outOfMemory}
+)
+
+// Fault: the CLI is killed, by somebody or by the kernel for lack of memory, or crashes by SIGSEGV: before the handshake is answered,
+// after it, with a prompt of which it has said nothing yet, while a tool runs, while somebody is asked for permission, after the result
 // Outcome: a turn that had begun ends with a CrashError; a prompt of which nothing was said runs in the next process; tools and
-// questions end with the process; the next generation is on the same conversation, if there was one, and one restart is counted
+// questions end with the process; the next generation is on the same conversation, if there was one, and one restart is counted. A lack
+// of memory is a class of its own
 // On: simulated, real
 func TestCrashInEveryPhase(t *testing.T) {
+	t.Parallel()
 	for i, phase := range crashPhases {
-		var real []syscall.Signal
+		var real []crashEnd
 		switch {
 		case os.Getenv("UNDERSTUDY_CHAOS") != "":
-			real = []syscall.Signal{syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGABRT}
+			real = []crashEnd{killed, faulted, aborted, starved}
 		case i == 0, i == 2: // what other scenarios do not play to the real CLI
-			real = []syscall.Signal{syscall.SIGKILL}
+			real = []crashEnd{killed}
+		case i == 3:
+			real = []crashEnd{starved}
 		}
 		t.Run(phase.name, func(t *testing.T) {
 			t.Parallel()
-			simulated := []syscall.Signal{syscall.SIGKILL, syscall.SIGSEGV}
+			simulated := []crashEnd{killed, faulted, starved}
 			if i == 2 { // it is halted: only what kills it there keeps it from taking the prompt up first
-				simulated, real = simulated[:1], real[:min(1, len(real))]
+				kills := func(e crashEnd) bool { return e.class == process.ClassCrashed }
+				simulated, real = slices.DeleteFunc(simulated, kills), slices.DeleteFunc(real, kills)
 			}
-			for cli, signals := range map[string][]syscall.Signal{"sim": simulated, "real": real} {
-				for _, sig := range signals {
-					t.Run(cli+" "+sig.String(), func(t *testing.T) {
+			for cli, ends := range map[string][]crashEnd{"sim": simulated, "real": real} {
+				for _, end := range ends {
+					t.Run(cli+" "+end.name, func(t *testing.T) {
 						t.Parallel()
-						crashIn(newRig(t, cli == "real"), phase, sig)
+						crashIn(newRig(t, cli == "real"), phase, end)
 					})
 				}
 			}
@@ -98,10 +128,61 @@ func TestCrashInEveryPhase(t *testing.T) {
 	}
 }
 
-func crashIn(r *rig, phase crashPhase, sig syscall.Signal) {
+// memoryLimit is more than either CLI needs, and soon used up.
+const memoryLimit = 640 << 20
+
+// needMemoryLimit skips a test where the memory of a session cannot be limited.
+func needMemoryLimit(t *testing.T) {
+	t.Helper()
+	p, err := process.Start(process.Launch{
+		Path: "/bin/true", Marker: "test-" + uuid.NewString() + "/limit/1", Limits: process.Limits{Memory: memoryLimit},
+	}, process.Options{})
+	if err != nil {
+		t.Skip("the memory of a session cannot be limited here: ", err)
+	}
+	_, err = io.Copy(io.Discard, p.Stdout())
+	require.NoError(t, err)
+	<-p.Done()
+}
+
+// outOfMemory has another program use up what the session may have, and the kernel choose the CLI.
+func outOfMemory(r *rig) {
+	r.Helper()
+	pid := signal(r, r.Session, syscall.SIGSTOP) // so that it stays where it is
+	require.NoError(r, os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0))
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	require.NoError(r, err)
+	var procs string
+	for line := range strings.Lines(string(groups)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		dir := map[string]string{"": "/sys/fs/cgroup", "memory": "/sys/fs/cgroup/memory"}[f[1]]
+		// Controllers on version 1 come first in this list; where there are some, memory is not on version 2.
+		if dir != "" && procs == "" && strings.Contains(f[2], "understudy") {
+			procs = filepath.Join(dir, f[2], "cgroup.procs")
+		}
+	}
+	require.FileExists(r, procs, "the session's group: %s", groups)
+	hog := exec.Command("/bin/sh", "-c", `echo $$ > "$0" && exec tail /dev/zero`, procs)
+	require.NoError(r, hog.Start())
+	gone := make(chan struct{})
+	go func() { // ends with the session's group
+		_ = hog.Wait() // it is killed
+		close(gone)
+	}()
+	r.Cleanup(func() {
+		_ = hog.Process.Kill() // it has ended
+		<-gone
+	})
+}
+
+func crashIn(r *rig, phase crashPhase, end crashEnd) {
 	early := !phase.cut && phase.name == crashPhases[0].name
 	if phase.cut { // who may run a tool and who must ask is all that differs
 		r.spec.AllowedTools = map[bool][]string{true: {"Bash"}}[phase.name == "while a tool runs"]
+	}
+	if end.class == process.ClassMemory {
+		needMemoryLimit(r.T)
+		r.spec.Limits.Memory = memoryLimit
 	}
 	if early {
 		if !r.real {
@@ -116,18 +197,13 @@ func crashIn(r *rig, phase crashPhase, sig syscall.Signal) {
 		r.boot()
 	}
 	id := r.Info().SessionID
-	err := phase.run(r, func() {
-		signal(r, r.Session, sig)
-	})
+	err := phase.run(r, func() { end.do(r) })
 	if phase.cut {
 		var crash *session.CrashError
 		require.ErrorAs(r, err, &crash)
 		assert.Equal(r, session.PhaseTurn, crash.Phase)
 		assert.Equal(r, 1, crash.Generation)
 		assert.True(r, crash.Resumable)
-		if sig == syscall.SIGKILL {
-			assert.Equal(r, sig, crash.Exit.Signal)
-		}
 	} else {
 		require.NoError(r, err)
 	}
@@ -142,6 +218,11 @@ func crashIn(r *rig, phase crashPhase, sig syscall.Signal) {
 	assert.Equal(r, id, info.SessionID)
 	if phase.kept {
 		assert.NotEqual(r, "history: ", history, "the conversation goes on")
+	}
+	var crash *session.CrashError
+	require.ErrorAs(r, info.LastExit.Reason, &crash)
+	if !r.real || end.class != process.ClassCrashed { // the real one has handlers of its own
+		assert.Equal(r, end.class, crash.Class)
 	}
 	crashed := r.records(audit.SessionCrashed)
 	require.Len(r, crashed, 1)

@@ -1,8 +1,10 @@
 package understudy
 
 import (
+	"errors"
 	"time"
 
+	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/supervisor"
 )
@@ -12,6 +14,9 @@ const auditChild = "audit"
 
 // mostHeld bounds what is kept of the log's own troubles until it can be written again.
 const mostHeld = 64
+
+// mostStack bounds what a record has of the stack of a panic; its beginning says the most.
+const mostStack = 8 << 10
 
 // recordEvent puts what a supervisor did into the audit log.
 func (rt *Runtime) recordEvent(e supervisor.Event, session bool) {
@@ -60,6 +65,9 @@ func recordOf(e supervisor.Event, session bool) audit.Record {
 	}
 	if len(e.Group) > 0 {
 		r.Detail["siblings"] = e.Group
+	}
+	if panicked, ok := errors.AsType[*actor.PanicError](e.Reason); ok {
+		r.Detail["stack"] = string(panicked.Stack[:min(len(panicked.Stack), mostStack)])
 	}
 	if !session {
 		return r

@@ -22,9 +22,9 @@ test:
 	@$(GO) test -count=1 -v -run '^TestRealCLISaysItsVersion$$' ./session/sessiontest | grep -v '^==='
 	$(GO) test -race -timeout 14m ./...
 
-## chaos: the random tests, longer; a crash by each signal in every phase of the real CLI
+## chaos: the random tests, longer; a crash by each signal, and by lack of memory, in every phase of the real CLI; a thousand stops
 chaos:
-	UNDERSTUDY_CHAOS=20s UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 20m -run 'Chaos|Model|CrashInEveryPhase' . ./supervisor
+	UNDERSTUDY_CHAOS=20s UNDERSTUDY_STOPS=125 UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 30m -run 'Chaos|Model|CrashInEveryPhase|StopInEveryState' . ./supervisor
 
 ## check: formatting, vet, staticcheck, pending modernizations, closed message sets
 check:

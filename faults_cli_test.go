@@ -177,3 +177,25 @@ func TestAFullDiskForState(t *testing.T) {
 	r.killIdle()
 	assert.Contains(t, r.history(), "two")
 }
+
+// Fault: the API refuses every call of a conversation, as when it has become too long
+// Outcome: each query ends with a ResultError; that is no crash: the process goes on, no restart is spent, and when the API takes calls
+// again the conversation goes on
+// On: simulated, real
+func TestAConversationThatTheAPIRefuses(t *testing.T) {
+	t.Parallel()
+	both(t, map[string]func(*rig){"refused": func(r *rig) {
+		r.boot()
+		r.mustAsk("the word is pear")
+		for range 3 {
+			_, err := r.ask("[[status:400]]")
+			var refused *session.ResultError
+			require.ErrorAs(r, err, &refused)
+		}
+		assert.Contains(r, r.history(), "the word is pear")
+		info := r.Info()
+		assert.Equal(r, 1, info.Generation)
+		assert.Zero(r, info.Restarts)
+		assert.Equal(r, session.Idle, info.State)
+	}})
+}

@@ -25,7 +25,7 @@ import (
 
 // Environment of the processes that this program starts from itself.
 const (
-	roleVariable  = "WIRE_ROLE"  // cli, understudy, severity1
+	roleVariable  = "WIRE_ROLE"  // cli, understudy, severity1, lines, json
 	pairsVariable = "WIRE_PAIRS" // of messages that the stand-in sends
 	stopVariable  = "WIRE_STOP"  // the consumer stops reading
 )
@@ -64,6 +64,12 @@ func main() {
 		return
 	case "severity1":
 		tell(severity1Run())
+		return
+	case "lines":
+		tell(limitRun(false))
+		return
+	case "json":
+		tell(limitRun(true))
 		return
 	}
 	pairs := flag.Int("pairs", 200_000, "pairs of an assistant and a partial message")
@@ -108,11 +114,19 @@ func compare(pairs, rounds int, only string) error {
 		ts := contender{name: "TypeScript SDK", argv: append([]string{"node"}, script...)}
 		contenders = slices.Insert(contenders, 1, ts)
 	}
+	// What can be had at all: a program that does nothing but to read.
+	limits := []contender{
+		{name: "lines, counted", argv: []string{self}, env: []string{roleVariable + "=lines"}},
+		{name: "lines, decoded by encoding/json", argv: []string{self}, env: []string{roleVariable + "=json"}},
+	}
 	if only != "" {
 		contenders = slices.DeleteFunc(contenders, func(c contender) bool { return !strings.HasPrefix(strings.ToLower(c.name), strings.ToLower(only)) })
 	}
 	results := make(map[string][]report)
 	stopped := make(map[string]report)
+	if only == "" || only == "lines" {
+		contenders = append(contenders, limits...)
+	}
 	for range rounds { // each contender in each round: what slows the machine down slows all of them
 		for _, c := range contenders {
 			r, err := run(c, pairs, false)
@@ -123,7 +137,11 @@ func compare(pairs, rounds int, only string) error {
 			results[c.name] = append(results[c.name], r)
 		}
 	}
-	for _, c := range contenders {
+	sdks := contenders[:len(contenders)-len(limits)]
+	if only != "" {
+		sdks = contenders
+	}
+	for _, c := range sdks {
 		r, err := run(c, 4*pairs, true) // more than anybody takes in that second
 		if err != nil {
 			r = report{InterruptMS: -1, End: firstLine(err.Error())}

@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -227,6 +228,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		a.message(w, r, body)
 	case path == "/v1/messages/count_tokens":
 		writeJSON(w, http.StatusOK, map[string]any{"input_tokens": InputTokens})
+	case strings.HasPrefix(path, "/v1/files/") && strings.HasSuffix(path, "/content"):
+		_, _ = io.WriteString(w, "what is in "+strings.TrimSuffix(strings.TrimPrefix(path, "/v1/files/"), "/content")) // the client may have gone away
 	default:
 		writeJSON(w, http.StatusOK, map[string]any{})
 	}
@@ -277,13 +280,23 @@ func (a *API) record(r *http.Request, body []byte, in wireRequest, status int) R
 // refusalNotice begins what the CLI tells a model that would not answer, before it is asked once more.
 const refusalNotice = "Your response above was stopped by a safety classifier"
 
+// suggestionNotice begins what the CLI asks a model when it wants to know what the user may say next.
+const suggestionNotice = "[SUGGESTION MODE"
+
 func (a *API) message(w http.ResponseWriter, r *http.Request, body []byte) {
 	in := parseRequest(body)
 	where := situate(parseMessages(in.Messages))
-	if n := len(where.earlier); n > 0 && strings.HasPrefix(where.prompt, refusalNotice) {
+	n := len(where.earlier)
+	var c call
+	switch {
+	case n > 0 && strings.HasPrefix(where.prompt, suggestionNotice):
+		c.text = cmp.Or(script(where.earlier[n-1], 0, false).suggests, "nothing to suggest")
+	case n > 0 && strings.HasPrefix(where.prompt, refusalNotice):
 		where.prompt, where.earlier = where.earlier[n-1], where.earlier[:n-1]
+		fallthrough
+	default:
+		c = script(where.prompt, where.results, false)
 	}
-	c := script(where.prompt, where.results, false)
 	status := a.statusFor(c, where)
 	a.record(r, body, in, max(status, http.StatusOK))
 	if !a.wait(r.Context(), c.delay()) {

@@ -20,6 +20,7 @@ type controlRequest struct {
 	Managed     json.RawMessage `json:"managedSettings"`
 	MCPServers  json.RawMessage `json:"mcpServers"`
 	SDKServers  []string        `json:"sdkMcpServers"`
+	Suggestions bool            `json:"promptSuggestions"`
 	Mode        string          `json:"mode"`
 	Model       *string         `json:"model"`
 	CancelQueue bool            `json:"cancel_queued"`
@@ -131,7 +132,7 @@ func (s *simulation) initialize(id string, r controlRequest) {
 		s.refuse(id, err.Error(), "")
 		return
 	}
-	s.hooks = hooks
+	s.hooks, s.suggesting = hooks, r.Suggestions
 	s.connect(r.SDKServers)
 	payload := frame{
 		"commands":                []any{frame{"name": "context", "description": "Show what fills the context", "argumentHint": ""}},

@@ -100,6 +100,7 @@ type call struct {
 	crash    string        // a moment at which the simulation dies: early, answer, result
 	after    []directive   // frames that the simulation says when the turn is over and it is idle
 	refuses  []string      // a model that will not answer, and the category that it names
+	suggests string        // what the user may say next
 	nofinish bool          // the simulation gives the text, and never the result
 }
 
@@ -131,6 +132,8 @@ func script(prompt string, n int, simulated bool) call {
 			if size, err := strconv.Atoi(d.arg); err == nil && size > 0 {
 				c.text = strings.Repeat("x", size)
 			}
+		case "suggest":
+			c.suggests = d.arg
 		case "nofinish":
 			c.nofinish = true
 		case "refuse":

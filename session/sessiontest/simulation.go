@@ -85,6 +85,7 @@ type simulation struct {
 	requests    map[string]*request // our unanswered questions to the host
 	servers     []*mcpServer        // in the host
 	rpcs        int                 // calls to them, so far
+	suggesting  bool                // what the user may say next
 	queue       []work
 	turn        *turn // nil between turns
 	running     bool  // as session_state_changed says

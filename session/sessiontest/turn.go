@@ -132,6 +132,9 @@ func (s *simulation) conclude(c call, blocks []wireBlock) {
 		return
 	}
 	s.finish(s.successResult(blocks[len(blocks)-1].Text))
+	if s.suggesting && c.suggests != "" && (len(s.turn.earlier) > 0 || s.turn.calls > 1) { // it says nothing so early
+		s.say(frame{"type": "prompt_suggestion", "suggestion": c.suggests})
+	}
 	if c.after != nil {
 		s.after(afterIdle, func() {
 			for _, d := range c.after {

@@ -81,7 +81,8 @@ type Options struct {
 	// Worktree has the CLI work in a git worktree under CWD/.claude/worktrees: true for one of the session's name, or another
 	// name. It is there again after a restart.
 	Worktree Toggle `json:"worktree,omitzero"`
-	// File are files to download at the start, as file_id:relative_path. It needs CLAUDE_CODE_SESSION_ACCESS_TOKEN in Env.
+	// File are files to download at each start of the process, as file_id:relative_path, into CWD/ID/uploads with an ID of the CLI's
+	// own. It needs CLAUDE_CODE_SESSION_ACCESS_TOKEN in Env, and asks CLAUDE_CODE_API_BASE_URL, not ANTHROPIC_BASE_URL.
 	File []string `json:"file,omitzero"`
 	// EnableFileCheckpointing keeps copies of files before tools change them, for Session.RewindFiles.
 	EnableFileCheckpointing bool `json:"enable_file_checkpointing,omitzero"`
@@ -187,7 +188,9 @@ type Options struct {
 	ForwardSubagentText bool `json:"forward_subagent_text,omitzero"`
 	// ReplayUserMessages adds each prompt when the CLI takes it up (protocol.User with IsReplay).
 	ReplayUserMessages bool `json:"replay_user_messages,omitzero"`
-	// PromptSuggestions adds a guess of the next prompt after a turn.
+	// PromptSuggestions adds a guess of the next prompt after a turn (protocol.PromptSuggestion, behind the result), from the
+	// second answer on. It takes a model call for each. With CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC in Env it needs
+	// CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION=1 as well.
 	PromptSuggestions bool `json:"prompt_suggestions,omitzero"`
 	// AgentProgressSummaries adds a sentence about what a running subagent does to its protocol.TaskProgress, some twice a
 	// minute.

@@ -22,9 +22,10 @@ test:
 	@$(GO) test -count=1 -v -run '^TestRealCLISaysItsVersion$$' ./session/sessiontest | grep -v '^==='
 	$(GO) test -race -timeout 14m ./...
 
-## chaos: the random tests, longer; a crash by each signal, and by lack of memory, in every phase of the real CLI; a thousand stops
+## chaos: the random tests, longer; a crash by each signal, and by lack of memory, in every phase of the real CLI; a thousand stops;
+## what the CLI does after half a minute
 chaos:
-	UNDERSTUDY_CHAOS=20s UNDERSTUDY_STOPS=125 UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 30m -run 'Chaos|Model|CrashInEveryPhase|StopInEveryState' . ./supervisor
+	UNDERSTUDY_CHAOS=20s UNDERSTUDY_STOPS=125 UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 30m -run 'Chaos|Model|CrashInEveryPhase|StopInEveryState|ProgressSummaries' . ./supervisor
 
 ## check: formatting, vet, staticcheck, pending modernizations, closed message sets
 check:

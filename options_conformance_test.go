@@ -122,6 +122,24 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestAgentProgressSummaries waits for half a minute, which the CLI takes before it asks what a subagent does.
+func TestAgentProgressSummaries(t *testing.T) {
+	if os.Getenv("UNDERSTUDY_CHAOS") == "" {
+		t.Skip("half a minute: make chaos")
+	}
+	t.Parallel()
+	r := &optionRig{rig: newRig(t, true)}
+	r.spec.AgentProgressSummaries = true
+	r.spec.AllowedTools = append(r.spec.AllowedTools, "Task")
+	r.spec.Agents = map[string]session.Agent{"helper": {Description: "helps", Prompt: "You are the helper."}}
+	r.boot()
+	use := `[[tool:Bash {\"command\":\"true\"}]]`
+	messages := r.said(`[[tool:Task {"description":"d","prompt":"` + use + use + ` [[sleep:40]]","subagent_type":"helper","run_in_background":false}]]`)
+	assert.True(t, slices.ContainsFunc(found[*protocol.TaskEvent](messages), func(e *protocol.TaskEvent) bool {
+		return e.Subtype == protocol.TaskProgress && e.Summary == "Doing what is scripted"
+	}))
+}
+
 // TestEveryOptionIsTested: an option that is added is to be tried on the real CLI, or to be said to mean nothing to it.
 func TestEveryOptionIsTested(t *testing.T) {
 	tried := maps.Clone(stays)

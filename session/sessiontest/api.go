@@ -283,6 +283,9 @@ const refusalNotice = "Your response above was stopped by a safety classifier"
 // suggestionNotice begins what the CLI asks a model when it wants to know what the user may say next.
 const suggestionNotice = "[SUGGESTION MODE"
 
+// summaryNotice begins what the CLI asks a model when it wants to know what a subagent does.
+const summaryNotice = "Describe your most recent action"
+
 func (a *API) message(w http.ResponseWriter, r *http.Request, body []byte) {
 	in := parseRequest(body)
 	where := situate(parseMessages(in.Messages))
@@ -291,6 +294,8 @@ func (a *API) message(w http.ResponseWriter, r *http.Request, body []byte) {
 	switch {
 	case n > 0 && strings.HasPrefix(where.prompt, suggestionNotice):
 		c.text = cmp.Or(script(where.earlier[n-1], 0, false).suggests, "nothing to suggest")
+	case n > 0 && strings.HasPrefix(where.prompt, summaryNotice):
+		c.text = "Doing what is scripted"
 	case n > 0 && strings.HasPrefix(where.prompt, refusalNotice):
 		where.prompt, where.earlier = where.earlier[n-1], where.earlier[:n-1]
 		fallthrough

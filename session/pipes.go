@@ -20,7 +20,7 @@ const maxNoise = 100
 const (
 	// maxBatch is how many frames the actor gets in one message: those that were there already, never one that had to be
 	// waited for.
-	maxBatch = 128
+	maxBatch = 256
 	// batches is how many of them there are: one that is read into, and the others on their way. It bounds what an
 	// actor that is busy has waiting.
 	batches = 4

@@ -46,6 +46,29 @@ func (p *outPipe) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// ReadReady reads what is in the pipe without waiting, 0 bytes if nothing is. What is wrong with the pipe, and its end, the next
+// Read says.
+func (p *outPipe) ReadReady(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	rc, err := p.f.SyscallConn()
+	if err != nil {
+		return 0, nil
+	}
+	got := 0
+	_ = rc.Read(func(fd uintptr) bool { // fails where Read does
+		for {
+			n, err := syscall.Read(int(fd), b)
+			if err != syscall.EINTR {
+				got = max(n, 0)
+				return true
+			}
+		}
+	})
+	return got, nil
+}
+
 // remainder reads what is in the pipe without waiting.
 func (p *outPipe) remainder(b []byte) (int, bool) {
 	left := afterExit - p.late.Load()

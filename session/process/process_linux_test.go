@@ -79,6 +79,33 @@ func TestEchoAndCleanEnd(t *testing.T) {
 // Fault: the CLI ends while what it wrote is still in the pipe
 // Outcome: all of it is delivered
 // On: process
+func TestReadReadyDoesNotWait(t *testing.T) {
+	p := begin(t, launch(t, "echo"), Options{})
+	buf := make([]byte, 100)
+	n, err := p.stdout.ReadReady(buf)
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	_, err = io.WriteString(p.Stdin(), "one\ntwo\n")
+	require.NoError(t, err)
+	assert.Equal(t, "one", line(t, p))
+	var got []byte
+	for !strings.Contains(string(got), "two\n") {
+		n, err := p.stdout.ReadReady(buf)
+		require.NoError(t, err)
+		got = append(got, buf[:n]...)
+	}
+	p.CloseStdin()
+	<-p.Done()
+	n, err = p.stdout.ReadReady(buf)
+	require.NoError(t, err)
+	assert.Zero(t, n, "the end is Read's to tell")
+	_, err = p.stdout.Read(buf)
+	require.ErrorIs(t, err, io.EOF)
+	n, err = p.stdout.ReadReady(buf)
+	require.NoError(t, err)
+	assert.Zero(t, n, "it is closed")
+}
+
 func TestOutputWrittenBeforeTheExitIsDelivered(t *testing.T) {
 	p := begin(t, launch(t, "write:60000"), Options{OutputGrace: time.Nanosecond})
 	await(t, "done", p.Done()) // nothing was read so far, and the grace is over

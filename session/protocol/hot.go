@@ -67,31 +67,75 @@ func once(seen *uint64, key int) bool {
 	return !again
 }
 
+// The keys of hot frames in the order in which CLI 2.1.330 and the API write them, as they stand in the line. Another order, white space
+// and further keys cost a search each, and nothing else.
+var (
+	assistantKeys = hotKeys("type", "message", "parent_tool_use_id", "session_id", "uuid", "timestamp", "request_id")
+	messageKeys   = hotKeys("model", "id", "type", "role", "content", "stop_reason", "stop_sequence", "usage")
+	textKeys      = hotKeys("type", "text")
+	usageKeys     = hotKeys("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+	eventKeys     = hotKeys("type", "event", "session_id", "parent_tool_use_id", "uuid")
+)
+
+// A hotKey is a key as it stands in the line.
+type hotKey struct{ name, written string }
+
+func hotKeys(names ...string) (keys []hotKey) {
+	for _, name := range names {
+		keys = append(keys, hotKey{name, `"` + name + `":`})
+	}
+	return keys
+}
+
+// hotKey passes the next key and says which it is: the one that comes after the last, most often. It returns -1, and the key, if it is
+// none of them.
+func (d *decoder) hotKey(keys []hotKey, next *int) (at int, k span, ok bool) {
+	for i := *next; i < len(keys) && i < *next+2; i++ { // one may be missing
+		if w := keys[i].written; len(d.b)-d.i > len(w) && string(d.b[d.i:d.i+len(w)]) == w {
+			d.i += len(w)
+			d.space()
+			*next = i + 1
+			return i, k, true
+		}
+	}
+	if k, ok = d.key(); !ok || k.escaped {
+		return -1, k, false
+	}
+	for i := range keys {
+		if keys[i].name == string(k.b) {
+			*next = i + 1
+			return i, k, true
+		}
+	}
+	return -1, k, true
+}
+
 func (d *decoder) hotAssistant(to *hotAssistant) bool {
 	start := d.i
 	if !d.enter() {
 		return false
 	}
 	var seen, cold uint64
+	next := 0
 	for first := true; d.more(first, '}'); first = false {
-		k, ok := d.key()
-		if !ok || k.escaped {
+		at, k, ok := d.hotKey(assistantKeys, &next)
+		if !ok {
 			return false
 		}
-		switch string(k.b) {
-		case "type":
+		switch at {
+		case 0: // type
 			ok = once(&seen, 0) && d.hotWord("assistant")
-		case "message":
+		case 1: // message
 			ok = once(&seen, 1) && d.at() == '{' && d.hotMessage(to)
-		case "parent_tool_use_id":
+		case 2: // parent_tool_use_id
 			ok = once(&seen, 2) && d.hotOptional(&to.ParentToolUseID)
-		case "session_id":
+		case 3: // session_id
 			ok = once(&seen, 3) && d.hotString(&to.SessionID)
-		case "uuid":
+		case 4: // uuid
 			ok = once(&seen, 4) && d.hotString(&to.UUID)
-		case "timestamp":
+		case 5: // timestamp
 			ok = once(&seen, 5) && d.hotString(&to.Timestamp)
-		case "request_id":
+		case 6: // request_id
 			ok = once(&seen, 6) && d.hotString(&to.RequestID)
 		default:
 			ok = d.cold(hotPlans.assistant, &to.Assistant, k, &cold)
@@ -112,27 +156,28 @@ func (d *decoder) hotMessage(to *hotAssistant) bool {
 	}
 	m := &to.Message
 	var seen, cold uint64
+	next := 0
 	for first := true; d.more(first, '}'); first = false {
-		k, ok := d.key()
-		if !ok || k.escaped {
+		at, k, ok := d.hotKey(messageKeys, &next)
+		if !ok {
 			return false
 		}
-		switch string(k.b) {
-		case "type":
+		switch at {
+		case 2: // type
 			ok = d.skip()
-		case "id":
+		case 1: // id
 			ok = once(&seen, 0) && d.hotString(&m.ID)
-		case "role":
+		case 3: // role
 			ok = once(&seen, 1) && d.hotString(&m.Role)
-		case "model":
+		case 0: // model
 			ok = once(&seen, 2) && d.hotString(&m.Model)
-		case "content":
+		case 4: // content
 			ok = once(&seen, 3) && d.at() == '[' && d.hotContent(to)
-		case "stop_reason":
+		case 5: // stop_reason
 			ok = once(&seen, 4) && d.hotOptional(&m.StopReason)
-		case "stop_sequence":
+		case 6: // stop_sequence
 			ok = once(&seen, 5) && d.hotOptional(&m.StopSequence)
-		case "usage":
+		case 7: // usage
 			ok = once(&seen, 6) && d.at() == '{' && d.hotUsage(&m.Usage)
 		default:
 			ok = d.cold(hotPlans.message, m, k, &cold)
@@ -172,15 +217,16 @@ func (d *decoder) hotText(to *TextBlock) bool {
 		return false
 	}
 	var seen, cold uint64
+	next := 0
 	for first := true; d.more(first, '}'); first = false {
-		k, ok := d.key()
-		if !ok || k.escaped {
+		at, k, ok := d.hotKey(textKeys, &next)
+		if !ok {
 			return false
 		}
-		switch string(k.b) {
-		case "type":
+		switch at {
+		case 0: // type
 			ok = d.hotWord("text")
-		case "text":
+		case 1: // text
 			ok = once(&seen, 0) && d.hotString(&to.Text)
 		default:
 			ok = d.cold(hotPlans.text, to, k, &cold)
@@ -199,19 +245,20 @@ func (d *decoder) hotUsage(to *Usage) bool {
 		return false
 	}
 	var seen, cold uint64
+	next := 0
 	for first := true; d.more(first, '}'); first = false {
-		k, ok := d.key()
-		if !ok || k.escaped {
+		at, k, ok := d.hotKey(usageKeys, &next)
+		if !ok {
 			return false
 		}
-		switch string(k.b) {
-		case "input_tokens":
+		switch at {
+		case 0: // input_tokens
 			ok = once(&seen, 0) && d.hotCount(&to.InputTokens)
-		case "output_tokens":
+		case 3: // output_tokens
 			ok = once(&seen, 1) && d.hotCount(&to.OutputTokens)
-		case "cache_creation_input_tokens":
+		case 1: // cache_creation_input_tokens
 			ok = once(&seen, 2) && d.hotCount(&to.CacheCreationInputTokens)
-		case "cache_read_input_tokens":
+		case 2: // cache_read_input_tokens
 			ok = once(&seen, 3) && d.hotCount(&to.CacheReadInputTokens)
 		default:
 			ok = d.cold(hotPlans.usage, to, k, &cold)
@@ -230,23 +277,24 @@ func (d *decoder) hotEvent(to *StreamEvent) bool {
 		return false
 	}
 	var seen, cold uint64
+	next := 0
 	for first := true; d.more(first, '}'); first = false {
-		k, ok := d.key()
-		if !ok || k.escaped {
+		at, k, ok := d.hotKey(eventKeys, &next)
+		if !ok {
 			return false
 		}
-		switch string(k.b) {
-		case "type":
+		switch at {
+		case 0: // type
 			ok = once(&seen, 0) && d.hotWord("stream_event")
-		case "event":
+		case 1: // event
 			from := d.i
 			ok = once(&seen, 1) && d.at() == '{' && d.skip()
 			to.Event = d.b[from:d.i:d.i]
-		case "parent_tool_use_id":
+		case 3: // parent_tool_use_id
 			ok = once(&seen, 2) && d.hotOptional(&to.ParentToolUseID)
-		case "session_id":
+		case 2: // session_id
 			ok = once(&seen, 3) && d.hotString(&to.SessionID)
-		case "uuid":
+		case 4: // uuid
 			ok = once(&seen, 4) && d.hotString(&to.UUID)
 		default:
 			ok = d.cold(hotPlans.event, to, k, &cold)

@@ -86,3 +86,20 @@ func TestDeltasArePeekedAt(t *testing.T) {
 		}
 	}
 }
+
+// The text of an event that was put into the frame afterwards is not shared with whoever has it.
+func TestTextOfAnEventOfOnesOwn(t *testing.T) {
+	m, err := protocol.Decode([]byte(`{"type":"stream_event","event":{"type":"ping"}}`))
+	require.NoError(t, err)
+	event, ok := m.(*protocol.StreamEvent)
+	require.True(t, ok)
+	own := []byte(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"mine"}}`)
+	event.Event = own
+	text, ok := event.TextDelta()
+	require.True(t, ok)
+	copy(own, strings.Repeat("x", len(own)))
+	assert.Equal(t, "mine", text)
+	event.Event = nil
+	_, ok = event.TextDelta()
+	assert.False(t, ok)
+}

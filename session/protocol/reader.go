@@ -49,16 +49,28 @@ func NewReader(r io.Reader, maxLine int) *Reader {
 	if maxLine <= 0 {
 		maxLine = DefaultMaxLine
 	}
-	return &Reader{source: source{r: r}, max: maxLine}
+	eager, _ := r.(Eager)
+	return &Reader{source: source{r: r, eager: eager}, max: maxLine}
+}
+
+// Eager is what a stream may be besides an io.Reader: one that can be read without waiting.
+type Eager interface {
+	// ReadReady reads what is there. It returns 0 and no error if nothing is.
+	ReadReady(p []byte) (int, error)
 }
 
 // source is the stream, with the bytes in front of it that ended a wait.
 type source struct {
 	r     io.Reader
+	eager Eager // the same, if it is one
+	ready bool  // wait for nothing
 	head  []byte
 	err   error // that came with them
 	first [512]byte
 }
+
+// errNotReady ends a read that would have to wait.
+var errNotReady = errors.New("nothing is there")
 
 // wait waits for the first bytes.
 func (s *source) wait() error {
@@ -85,6 +97,19 @@ func (s *source) Read(p []byte) (int, error) {
 	if err := s.err; err != nil {
 		s.err = nil
 		return 0, err
+	}
+	if s.ready {
+		n, err := s.eager.ReadReady(p)
+		switch {
+		case err != nil: // whoever reads next is to see it
+			s.err, err = err, nil
+			if n == 0 {
+				err = errNotReady
+			}
+		case n == 0:
+			err = errNotReady
+		}
+		return n, err
 	}
 	n, err := s.r.Read(p)
 	if n > 0 && err != nil { // kept here, where rest sees it
@@ -118,7 +143,7 @@ func (r *Reader) rest() {
 
 // Next returns the next line without its line end ("\n" or "\r\n"); lines of
 // nothing but spaces, tabs and carriage returns are passed over. The bytes are
-// valid until the next call: Decode copies them.
+// valid until the next call, of Ready too: Decode copies them.
 //
 // The end is io.EOF only if it comes after a complete line; a line cut off in the middle is
 // io.ErrUnexpectedEOF, and its bytes are dropped. Both stay: every later call gives the same
@@ -141,7 +166,7 @@ func (r *Reader) Next() ([]byte, error) {
 }
 
 // Ready reports whether Next would return without waiting for the stream, as far as that is known: another line, or at least
-// the end of one, was read already.
+// the end of one, is there. A stream that is Eager is read for it, as far as there is room.
 func (r *Reader) Ready() bool {
 	if r.err != nil {
 		return true
@@ -149,8 +174,24 @@ func (r *Reader) Ready() bool {
 	if r.r == nil {
 		return false
 	}
-	waiting, err := r.r.Peek(r.r.Buffered())
-	return err == nil && bytes.IndexByte(waiting, '\n') >= 0
+	for seen := 0; ; {
+		waiting, err := r.r.Peek(r.r.Buffered())
+		if err != nil {
+			return false
+		}
+		if bytes.IndexByte(waiting[seen:], '\n') >= 0 {
+			return true
+		}
+		if seen = len(waiting); r.source.eager == nil || seen == r.r.Size() || len(r.source.head) > 0 || r.source.err != nil {
+			return false
+		}
+		r.source.ready = true
+		_, err = r.r.Peek(seen + 1)
+		r.source.ready = false
+		if err != nil {
+			return false
+		}
+	}
 }
 
 func (r *Reader) line() ([]byte, error) {

@@ -3,8 +3,10 @@ package protocol_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -192,4 +194,61 @@ func TestReadersThatWaitHoldNoBuffer(t *testing.T) {
 	}
 	assert.Less(t, (used()-before)/readers, uint64(8<<10), "bytes each")
 	runtime.KeepAlive(all)
+}
+
+// eager is a stream whose parts are there at once up to a pause; and there is more behind a wait, an empty part.
+type eager struct {
+	parts []string
+	end   error
+}
+
+func (e *eager) Read(p []byte) (int, error) {
+	for len(e.parts) > 0 && e.parts[0] == "" { // a wait
+		e.parts = e.parts[1:]
+	}
+	return e.ReadReady(p)
+}
+
+func (e *eager) ReadReady(p []byte) (int, error) {
+	if len(e.parts) == 0 {
+		return 0, e.end
+	}
+	n := copy(p, e.parts[0])
+	if e.parts[0] = e.parts[0][n:]; n > 0 && e.parts[0] == "" {
+		e.parts = e.parts[1:]
+	}
+	return n, nil
+}
+
+// Ready looks at what is there, loses none of it, and does not wait.
+func TestReadyReadsWhatIsThere(t *testing.T) {
+	long := strings.Repeat("y", 200_000)
+	for name, c := range map[string]struct {
+		parts []string
+		end   error
+		want  string // lines, each with whether another one was there
+	}{
+		"one by one":        {[]string{"a\n", "", "b\n", "", "c\n"}, io.EOF, "a false b false c false EOF"},
+		"together":          {[]string{"a\nb\n", "c\n"}, io.EOF, "a true b true c false EOF"},
+		"in pieces":         {[]string{"a\nb", "b", "b\n", "", "c\n"}, io.EOF, "a true bbb false c false EOF"},
+		"a piece is there":  {[]string{"a\nb", "", "b\n"}, io.EOF, "a false bb false EOF"},
+		"cut off":           {[]string{"a\nb"}, io.EOF, "a false unexpected EOF"},
+		"an error":          {[]string{"a\n"}, io.ErrClosedPipe, "a false read frame: io: read/write on closed pipe"},
+		"beyond the buffer": {[]string{"a\n" + long, long + "\nb\n"}, io.EOF, "a false " + long + long + " true b false EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := protocol.NewReader(&eager{slices.Clone(c.parts), c.end}, 0)
+			var got []string
+			for {
+				line, err := r.Next()
+				if err != nil {
+					got = append(got, err.Error())
+					break
+				}
+				got = append(got, string(line))
+				got = append(got, fmt.Sprint(r.Ready()))
+			}
+			assert.Equal(t, c.want, strings.Join(got, " "))
+		})
+	}
 }

@@ -1,6 +1,10 @@
 package protocol
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"unicode/utf8"
+	"unsafe"
+)
 
 // StreamEvent is an event of the API's stream, passed on as it comes. Only with
 // partial messages switched on. The Assistant frame of a block comes between its
@@ -82,6 +86,10 @@ func (m *StreamEvent) ThinkingDelta() (string, bool) {
 // nothing else. It says whether it is sure of that.
 func (m *StreamEvent) peek(kind, key string) (string, bool) {
 	s := scanner{b: m.Event}
+	if v, ok := s.written(kind, key); ok {
+		return m.shared(v), true
+	}
+	s = scanner{b: m.Event}
 	if s.next() != '{' || !s.enter() {
 		return "", false
 	}
@@ -112,7 +120,33 @@ func (m *StreamEvent) peek(kind, key string) (string, bool) {
 		if !ok || s.more(false, '}') || s.more(false, '}') || !s.end() {
 			return "", false
 		}
-		return string(v.bytes()), true
+		return m.shared(v), true
 	}
 	return "", false
+}
+
+// written passes an event that is written exactly as the API does.
+func (s *scanner) written(kind, key string) (span, bool) {
+	word := func(w string) bool {
+		if len(s.b)-s.i < len(w) || string(s.b[s.i:s.i+len(w)]) != w {
+			return false
+		}
+		s.i += len(w)
+		return true
+	}
+	if !word(`{"type":"content_block_delta","index":`) || !s.digits() || !word(`,"delta":{"type":"`) || !word(kind) || !word(`","`) || !word(key) || !word(`":`) || s.at() != '"' {
+		return span{}, false
+	}
+	v, ok := s.str()
+	return v, ok && word("}}") && s.i == len(s.b)
+}
+
+// shared is a string of the event: part of the frame's line as its other strings are, unless the event is somebody else's.
+func (m *StreamEvent) shared(v span) string {
+	line, event := uintptr(unsafe.Pointer(unsafe.SliceData(m.raw))), uintptr(unsafe.Pointer(unsafe.SliceData(m.Event)))
+	own := event >= line && event < line+uintptr(len(m.raw))
+	if !own || len(m.raw) > maxShared || v.escaped || v.high && !utf8.Valid(v.b) {
+		return string(v.bytes())
+	}
+	return unsafe.String(unsafe.SliceData(v.b), len(v.b))
 }

@@ -73,6 +73,25 @@ func podman(t *testing.T, cli string) process.Launcher {
 	return l
 }
 
+// podmanAsDocker puts a docker on PATH that is podman, as the package podman-docker has it, and gives the name of a container that runs
+// there, with the CLI and this host's temporary files.
+func podmanAsDocker(t *testing.T, cli string) string {
+	t.Helper()
+	l := podman(t, cli)
+	bin, name := t.TempDir(), "understudy-test-"+strconv.Itoa(os.Getpid())
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "docker"), []byte("#!/bin/sh\nexec podman \"$@\"\n"), 0o700))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	mounted := map[string]bool{os.TempDir(): true, filepath.Dir(cli): true}
+	args := append([]string{"run", "-d", "--name", name, "--init", "--network", "host", "--entrypoint", "tail"}, l.Args...)
+	for dir := range mounted {
+		args = append(args, "-v", dir+":"+dir)
+	}
+	t.Cleanup(func() { _ = exec.Command("podman", "rm", "-f", "-t", "0", name).Run() }) // it may not have come to be
+	out, err := exec.Command("podman", append(args, l.Image, "-f", "/dev/null")...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return name
+}
+
 // inspected is what an engine says of the containers of sessions.
 func inspected(t *testing.T, l process.Launcher) string {
 	t.Helper()
@@ -116,6 +135,9 @@ func TestLaunchers(t *testing.T) {
 			t, o := r.T, &r.spec
 			fakeDocker(t)
 			o.Sandbox = session.Sandbox{Environment: "docker", Container: "my-sandbox"}
+		}},
+		{"sandbox setting, podman", func(r *rig) {
+			r.spec.Sandbox = session.Sandbox{Environment: "docker", Container: podmanAsDocker(r.T, r.options.CLI.Path)}
 		}},
 		{"local", func(*rig) {}},
 		{"podman", func(r *rig) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,10 +39,24 @@ func writes(path string) string {
 }
 func reads(path string) string { return call("Read", map[string]any{"file_path": path}) }
 
-// tries has the session use the tools in one turn, and compares.
+// is reports whether an event is the end of the last call of a use. To some inputs the CLI adds what goes without saying.
+func (u use) is(t require.TestingT, e session.ToolEvent) bool {
+	name, text, _ := strings.Cut(u.call[strings.LastIndex(u.call, "[[tool:")+len("[[tool:"):], " ")
+	var want, got map[string]any
+	require.NoError(t, json.Unmarshal([]byte(strings.TrimSuffix(text, "]]")), &want))
+	require.NoError(t, json.Unmarshal(e.Input, &got))
+	for key := range got {
+		if _, asked := want[key]; !asked {
+			delete(got, key)
+		}
+	}
+	return name == e.Name && assert.ObjectsAreEqual(want, got)
+}
+
+// tries has the session use the tools in one turn, and compares. Tools may end in any order.
 func (r *rig) tries(uses []use) {
 	r.Helper()
-	events := make(chan session.ToolEvent, len(uses))
+	events := make(chan session.ToolEvent, 2*len(uses))
 	r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }
 	if r.spec.CanUseTool == nil {
 		r.spec.PermissionPrompts = session.PromptsNone // nobody is there
@@ -52,20 +68,27 @@ func (r *rig) tries(uses []use) {
 	}
 	_, err := r.ask(prompt.String())
 	require.NoError(r, err)
-	for _, u := range uses {
+	var ends []session.ToolEvent
+	for range strings.Count(prompt.String(), "[[tool:") {
 		select {
 		case e := <-events:
-			assert.Equal(r, u.may, !e.IsError, "%s: %.300s", u.what, e.Result)
+			ends = append(ends, e)
 		case <-time.After(patience):
-			require.FailNow(r, "no word of it", u.what)
+			require.FailNow(r, "there is no word of some tools", "%v", ends)
 		}
+	}
+	for _, u := range uses {
+		i := slices.IndexFunc(ends, func(e session.ToolEvent) bool { return u.is(r, e) })
+		require.GreaterOrEqual(r, i, 0, "%s: no word of it: %s", u.what, ends)
+		e := ends[i]
+		assert.Equal(r, u.may, !e.IsError, "%s: %.300s", u.what, e.Result)
 	}
 }
 
 // TestPermissionModes has tools tried that each mode of the guide must allow, and such that it must deny, by the profile that
-// stands for the mode.
+// stands for the mode, and by the mode alone where the guide has a session with it.
 func TestPermissionModes(t *testing.T) {
-	for name, test := range map[string]struct {
+	rows := map[string]struct {
 		spec func(*rig)
 		uses func(*rig) []use
 	}{
@@ -131,6 +154,50 @@ func TestPermissionModes(t *testing.T) {
 				}
 			},
 		},
+		"plan with rules": {
+			spec: func(r *rig) {
+				r.spec.PermissionMode, r.spec.AllowedTools = protocol.ModePlan, []string{"Read", "Glob", "Grep"}
+				r.spec.AddDir = []string{t.TempDir()}
+				require.NoError(r, os.WriteFile(filepath.Join(r.spec.AddDir[0], "there"), []byte("text\n"), 0o600))
+			},
+			uses: func(r *rig) []use {
+				return []use{
+					{"read", reads(filepath.Join(r.work, "there")), true},
+					{"read in add_dir", reads(filepath.Join(r.spec.AddDir[0], "there")), true},
+					{"read elsewhere", reads("/etc/passwd"), false},
+					{"search", call("Grep", map[string]any{"pattern": "text"}), true},
+					{"find", call("Glob", map[string]any{"pattern": "the*"}), true},
+					{"write", writes(filepath.Join(r.work, "new")), false},
+					{"run", bash("touch ran"), false},
+				}
+			},
+		},
+		"a build agent": {
+			spec: func(r *rig) {
+				r.spec.PermissionMode, r.spec.AllowedTools = "", []string{"Read", "Edit", "Bash(mix:*)", "Bash(git:*)"}
+				r.spec.DisallowedTools = []string{"Bash(rm:*)", "Bash(curl:*)"}
+				bin := r.TempDir()
+				for _, name := range []string{"mix", "git"} {
+					require.NoError(r, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\necho \"$0 $*\"\n"), 0o700))
+				}
+				r.spec.Env = with(r.spec.Env, "PATH", bin+":"+os.Getenv("PATH"))
+			},
+			uses: func(r *rig) []use {
+				there := filepath.Join(r.work, "there")
+				return []use{
+					{"read", reads(there), true},
+					{"edit", reads(there) + call("Edit", map[string]any{"file_path": there, "old_string": "text", "new_string": "words"}), true},
+					{"build", bash("mix compile"), true},
+					{"look", bash("git status"), true},
+					{"build and look", bash("mix compile && git log"), true},
+					{"remove", bash("rm there"), false},
+					{"remove behind what is allowed", bash("mix clean && rm there"), false},
+					{"fetch", bash("curl http://127.0.0.1:1/"), false},
+					{"something else", bash("touch ran"), false},
+					{"write a new file", writes(filepath.Join(r.work, "new")), false},
+				}
+			},
+		},
 		"bypassPermissions": {
 			spec: func(r *rig) {
 				needSandbox(r)
@@ -165,7 +232,15 @@ func TestPermissionModes(t *testing.T) {
 				}
 			},
 		},
-	} {
+	}
+	guide, err := os.ReadFile("docs/secure-deployment.md")
+	require.NoError(t, err)
+	modes := regexp.MustCompile("(?m)^\\| `([A-Za-z]+)` \\|.*\\| `([a-z]+)` \\|$").FindAllStringSubmatch(string(guide), -1)
+	require.Len(t, modes, 4)
+	for _, mode := range modes {
+		assert.Contains(t, rows, mode[2]+" is "+mode[1])
+	}
+	for name, test := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, true)

@@ -65,9 +65,10 @@ BENCHTIME ?= 2s
 scan:
 	UNDERSTUDY_SCAN=$(or $(SCAN),10000000) $(GO) test -count=1 -timeout 60m -v -run '^TestScan$$' ./audit
 
-## fuzz: the reader and the redactor of the audit log, on arbitrary bytes
+## fuzz: the reader and the redactor of the audit log, and the reader of configurations, on arbitrary bytes
 fuzz:
-	@for target in FuzzRead FuzzChanged FuzzRedact; do $(GO) test ./audit -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s || exit 1; done
+	@for target in audit:FuzzRead audit:FuzzChanged audit:FuzzRedact config:FuzzParse config:FuzzParseSession; do \
+		$(GO) test ./$${target%:*} -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s || exit 1; done
 
 FUZZTIME ?= 2m
 

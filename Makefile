@@ -50,7 +50,7 @@ measure:
 browser: build
 	cd supervisor/debug/browser && npm ci --no-audit --no-fund --silent && npm test
 
-## load: 1,000 sessions and 20 viewers for LOAD (10m); memory must stay flat
+## load: 1,000 sessions and 20 viewers for LOAD (10m), ten of which never read: memory must stay flat, and these must slow nobody
 load:
 	UNDERSTUDY_LOAD=$(or $(LOAD),10m) $(GO) test -count=1 -timeout 30m -v -run '^TestLoad$$' ./supervisor/debug
 

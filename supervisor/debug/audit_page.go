@@ -308,7 +308,7 @@ func auditItemOf(raw json.RawMessage, now time.Time, base string) auditItem {
 		At: since(r.Time, now), Turn: positive(r.Turn), Tone: "calm",
 	}
 	switch {
-	case r.Decision != nil:
+	case r.Decision != nil && r.IsError == nil: // a result has the decision before it too
 		a.Outcome, a.Who = r.Decision.Outcome, r.Decision.By
 		a.Detail = strings.TrimSpace(r.Decision.Rule + " " + r.Decision.Reason)
 		a.Tone = "good"

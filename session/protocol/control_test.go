@@ -72,7 +72,9 @@ func TestControlRequestsFromTranscripts(t *testing.T) {
 		case *protocol.HookCallback:
 			hooks[b.Input.HookEventName+b.Input.ToolName] = b
 		case *protocol.MCPMessage:
-			assert.Equal(t, "calc", b.ServerName)
+			if r.dir == "out" {
+				assert.Equal(t, "calc", b.ServerName)
+			}
 			assert.True(t, json.Valid(b.Message))
 		}
 	}
@@ -115,6 +117,9 @@ func TestControlResponses(t *testing.T) {
 		require.NoError(t, err)
 		resp, ok := m.(*protocol.ControlResponse)
 		if !ok || r.dir != "out" {
+			continue
+		}
+		if resp.Err() != nil && strings.HasPrefix(r.name, "requests.") { // where the CLI refuses what it knows
 			continue
 		}
 		if err := resp.Err(); err != nil {

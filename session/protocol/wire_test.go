@@ -60,9 +60,11 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// Every type of frame and of content block is in a transcript, recorded or made.
+// Every type of frame and of content block is in a transcript, recorded or made, and every request with its answer, in its
+// direction.
 func TestEveryTypeIsInATranscript(t *testing.T) {
 	kinds, blocks := map[string]bool{}, map[string]bool{}
+	asked, answered := map[string]string{}, map[string]bool{} // by file, direction and id; by direction and subtype
 	var see func(list []protocol.ContentBlock)
 	see = func(list []protocol.ContentBlock) {
 		for _, b := range list {
@@ -88,6 +90,20 @@ func TestEveryTypeIsInATranscript(t *testing.T) {
 		}
 		kinds[kind] = true
 		see(contentOf(m))
+		file, _, _ := strings.Cut(r.name, ":")
+		switch m := m.(type) {
+		case *protocol.ControlRequest:
+			asked[file+" "+r.dir+" "+m.RequestID] = m.Request.RequestSubtype()
+		case *protocol.ControlResponse:
+			back := map[string]string{"in": "out", "out": "in"}[r.dir]
+			answered[back+" "+asked[file+" "+back+" "+m.RequestID()]] = true
+		}
+	}
+	for _, body := range protocol.Requests() {
+		assert.True(t, answered["in "+body.RequestSubtype()], "no transcript has the request %s to the CLI, and its answer", body.RequestSubtype())
+	}
+	for _, body := range []protocol.ControlBody{&protocol.CanUseTool{}, &protocol.HookCallback{}, &protocol.MCPMessage{}, &protocol.Elicitation{}, &protocol.UserDialog{}} {
+		assert.True(t, answered["out "+body.RequestSubtype()], "no transcript has the request %s of the CLI, and its answer", body.RequestSubtype())
 	}
 	for _, k := range protocol.KnownKinds() {
 		assert.True(t, kinds[k], "no transcript has a frame %s", k)

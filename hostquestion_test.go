@@ -10,6 +10,8 @@ import (
 
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/stream"
+	gotool "github.com/understudy-run/understudy/session/tool"
 )
 
 // What an MCP server on the network asks the user reaches the callback, and the answer the server's tool.
@@ -43,6 +45,29 @@ func TestElicitationIsAnswered(t *testing.T) {
 			assert.False(t, e.IsError)
 			assert.Equal(t, tt.want, e.Result)
 		})
+	}
+}
+
+// What is said about single tools of an MCP server in this program counts before a rule that allows them.
+func TestToolsOfAnMCPServerHavePermissionsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true)
+	own := gotool.NewServer("own", "1")
+	for _, name := range []string{"open", "asked", "closed"} {
+		gotool.Add(own, name, "Answers.", func(context.Context, struct{}) (string, error) { return "from " + name, nil })
+	}
+	r.spec.MCPServers = map[string]session.MCPServer{"own": {Host: own, Tools: []session.MCPTool{
+		{Name: "asked", Permission: session.MCPToolAsk}, {Name: "closed", Permission: session.MCPToolDeny},
+	}}}
+	r.spec.AllowedTools = []string{"mcp__own"}
+	r.spec.PermissionPrompts = session.PromptsNone
+	r.boot()
+	for name, runs := range map[string]bool{"mcp__own__open": true, "mcp__own__asked": false, "mcp__own__closed": false} {
+		summary, err := stream.Collect(r.Query(r.within(), call(name, map[string]any{})))
+		require.NoError(t, err)
+		require.Len(t, summary.Tools, 1)
+		require.NotNil(t, summary.Tools[0].Result, name)
+		assert.Equal(t, !runs, summary.Tools[0].Result.IsError, "%s: %s", name, summary.Tools[0].Result.Raw())
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
 // TestRequests sends what a running CLI can be asked, by the methods that there are for it and by name.
@@ -94,7 +95,72 @@ func everyRequest(r *rig) {
 	require.ErrorAs(r, err, &refused)
 	assert.Equal(r, protocol.ErrorCodeUnsupported, refused.Code)
 
+	screens(r)
 	sendEvery(r)
+}
+
+// screens asks for what a CLI in a terminal shows. The simulation answers, and knows nothing.
+func screens(r *rig) {
+	ctx := r.within()
+	version, err := r.BinaryVersion(ctx)
+	require.NoError(r, err)
+	assert.Equal(r, sessiontest.CLIVersion, version)
+	cost, err := r.CostText(ctx)
+	require.NoError(r, err)
+	status, err := r.Status(ctx)
+	require.NoError(r, err)
+	plan, err := r.Plan(ctx)
+	require.NoError(r, err)
+	assert.False(r, plan.Exists)
+	memory, err := r.Memory(ctx)
+	require.NoError(r, err)
+	skills, err := r.Skills(ctx)
+	require.NoError(r, err)
+	assert.Empty(r, skills.Skills)
+	sandbox, err := r.Sandbox(ctx)
+	require.NoError(r, err)
+	assert.False(r, sandbox.Enabled)
+	export, err := r.Export(ctx)
+	require.NoError(r, err)
+	diff, err := r.WorkspaceDiff(ctx)
+	require.NoError(r, err)
+	_, err = r.FileSuggestions(ctx, "te")
+	require.NoError(r, err)
+	hooks, err := r.HooksListing(ctx)
+	require.NoError(r, err)
+	assert.Empty(r, hooks.Hooks)
+	styles, err := r.ReloadOutputStyles(ctx)
+	require.NoError(r, err)
+	require.NoError(r, r.SetMCPPermissionMode(ctx, "nobody", protocol.ModeDefault))
+	require.NoError(r, r.SetMCPPermissionMode(ctx, "nobody", ""))
+	if !r.real {
+		return
+	}
+	assert.Contains(r, cost, "$0.0050")
+	assert.NotEmpty(r, status.Sections)
+	assert.NotEmpty(r, memory.Files)
+	assert.True(r, sandbox.Supported)
+	assert.Contains(r, export.Text, "echo: hello")
+	assert.Equal(r, "no-repository", diff.NoDiffReason)
+	assert.NotEmpty(r, hooks.EventCatalog)
+	assert.Contains(r, styles, "default")
+	title, err := r.GenerateTitle(ctx, "what it is about")
+	require.NoError(r, err)
+	assert.Empty(r, title, "the model's answer is none")
+	_, err = r.SetMCPServers(ctx, map[string]session.MCPServer{"asker": askingServer(r.T)})
+	require.NoError(r, err)
+	called, err := r.MCPCall(ctx, "mcp__asker__greet", map[string]any{})
+	require.NoError(r, err)
+	require.Len(r, called.Content, 1)
+	assert.JSONEq(r, `{"type":"text","text":"hello"}`, string(called.Content[0]))
+	require.NoError(r, r.MCPClearAuth(ctx, "asker"))
+	var refused *protocol.ControlError
+	require.ErrorAs(r, second(r.MCPAuthenticate(ctx, "asker")), &refused)
+	require.ErrorAs(r, r.MCPOAuthCallback(ctx, "asker", "http://127.0.0.1/"), &refused)
+	require.ErrorAs(r, r.UpdateSettings(ctx, "localSettings", map[string]any{"outputStyle": "default"}), &refused)
+	sub := filepath.Join(r.work, "repository")
+	require.NoError(r, os.MkdirAll(filepath.Join(sub, ".git"), 0o700))
+	require.NoError(r, r.RegisterRepoRoot(ctx, sub))
 }
 
 // asked is a request to the CLI, and what its refusal says; empty: it is no refusal.

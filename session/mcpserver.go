@@ -40,7 +40,8 @@ type MCPServer struct {
 	// AlwaysLoad true puts all tools into the prompt, and waits for the server at the start; false has all of them
 	// looked up when they are needed. nil: the CLI decides.
 	AlwaysLoad *bool `json:"always_load,omitzero"`
-	// Tools are what is said about single tools of an sse, http or in_process server. A rule of DisallowedTools counts before it.
+	// Tools tighten what rules and mode say about single tools of an in_process server. For those of others DisallowedTools does:
+	// CLI 2.1.330 takes this for them as well, and does not heed it.
 	Tools []MCPTool `json:"tools,omitzero"`
 	// Host is a server in this program: see package session/tool.
 	Host MCPHost `json:"-"`
@@ -50,9 +51,18 @@ type MCPServer struct {
 type MCPTool struct {
 	// Name is its name at the server, without mcp__SERVER__.
 	Name string `json:"name,omitzero"`
-	// Permission is allow, ask or deny.
-	Permission string `json:"permission,omitzero"`
+	// Permission is MCPToolAsk or MCPToolDeny.
+	Permission MCPToolPermission `json:"permission,omitzero"`
 }
+
+// MCPToolPermission is what is said about one tool.
+type MCPToolPermission string
+
+// What can be said about a tool. To allow one is a rule's business: the CLI does not heed it here.
+const (
+	MCPToolAsk  MCPToolPermission = "ask"  // it is asked about, although a rule or the mode allows it
+	MCPToolDeny MCPToolPermission = "deny" // it is denied, although one allows it
+)
 
 // MCPHost is an MCP server in this program.
 type MCPHost interface {
@@ -99,13 +109,13 @@ func (s MCPServer) problems(name string, add func(option string, value any, expe
 	only("url", s.URL != "", MCPSSE, MCPHTTP)
 	only("headers", s.Headers != nil, MCPSSE, MCPHTTP)
 	only("Host", s.Host != nil, MCPInProcess)
-	only("tools", s.Tools != nil, MCPSSE, MCPHTTP, MCPInProcess)
+	only("tools", s.Tools != nil, MCPInProcess)
 	for i, tool := range s.Tools {
 		if tool.Name == "" {
 			add(fmt.Sprintf("%s.tools[%d].name", at, i), `""`, "the tool's name at the server")
 		}
-		if !slices.Contains([]string{"allow", "ask", "deny"}, tool.Permission) {
-			add(fmt.Sprintf("%s.tools[%d].permission", at, i), tool.Permission, "allow, ask or deny")
+		if tool.Permission != MCPToolAsk && tool.Permission != MCPToolDeny {
+			add(fmt.Sprintf("%s.tools[%d].permission", at, i), tool.Permission, "ask or deny")
 		}
 	}
 	switch kind {
@@ -144,7 +154,7 @@ func (s MCPServer) wire(name string) protocol.MCPServerConfig {
 
 func (s MCPServer) policies() (all []protocol.MCPToolPolicy) {
 	for _, tool := range s.Tools {
-		all = append(all, protocol.MCPToolPolicy{Name: tool.Name, PermissionPolicy: "always_" + tool.Permission})
+		all = append(all, protocol.MCPToolPolicy{Name: tool.Name, PermissionPolicy: "always_" + string(tool.Permission)})
 	}
 	return all
 }

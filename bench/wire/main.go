@@ -124,6 +124,7 @@ func compare(pairs, rounds int, only string) error {
 	}
 	results := make(map[string][]report)
 	stopped := make(map[string]report)
+	sdks := slices.Clip(contenders)
 	if only == "" || only == "lines" {
 		contenders = append(contenders, limits...)
 	}
@@ -136,10 +137,6 @@ func compare(pairs, rounds int, only string) error {
 			}
 			results[c.name] = append(results[c.name], r)
 		}
-	}
-	sdks := contenders[:len(contenders)-len(limits)]
-	if only != "" {
-		sdks = contenders
 	}
 	for _, c := range sdks {
 		r, err := run(c, 4*pairs, true) // more than anybody takes in that second
@@ -165,7 +162,7 @@ func compare(pairs, rounds int, only string) error {
 		fmt.Printf("| %s | %.0f | %.1f µs | %.0f MB | %s | %d |\n", c.name, r.rate(), r.CPU/float64(max(1, r.Messages))*1e6, r.PeakMB, allocs, r.Lost)
 	}
 	fmt.Println("\nA consumer that stops reading, and interrupts after a second:\n\n| | interrupt answered after | peak memory | the turn's end |\n|---|---|---|---|")
-	for _, c := range contenders {
+	for _, c := range sdks {
 		r := stopped[c.name]
 		answered := fmt.Sprintf("%.1f ms", r.InterruptMS)
 		if r.InterruptMS < 0 {

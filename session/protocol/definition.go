@@ -37,8 +37,8 @@ type MCPServerConfig struct {
 	Tools      []MCPToolPolicy   `json:"tools,omitempty"`
 }
 
-// MCPToolPolicy is what the host says about one tool of an MCP server: it can tighten what rules and mode allow, and loosen what
-// they would ask about.
+// MCPToolPolicy is what the host says about one tool of an MCP server. CLI 2.1.330 heeds always_ask and always_deny, of servers in
+// the host alone.
 type MCPToolPolicy struct {
 	Name             string `json:"name"`
 	PermissionPolicy string `json:"permission_policy,omitempty"`  // always_allow, always_ask, always_deny

@@ -100,9 +100,7 @@ func TestEachDeedIsRecordedWithWhoDidIt(t *testing.T) {
 					if deed.body != "" {
 						r.Header.Set("Content-Type", "application/json")
 					}
-					for key, values := range way.header {
-						r.Header[key] = values
-					}
+					maps.Copy(r.Header, way.header)
 					response, err := server.Client().Do(r)
 					require.NoError(t, err)
 					_, _ = io.Copy(io.Discard, response.Body) // of a query that panicked it is cut

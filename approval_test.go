@@ -17,6 +17,7 @@ import (
 func both(t *testing.T, scenarios map[string]func(*rig)) {
 	for name, run := range scenarios {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for cli, realCLI := range map[string]bool{"sim": false, "real": true} {
 				t.Run(cli, func(t *testing.T) {
 					t.Parallel()
@@ -29,6 +30,7 @@ func both(t *testing.T, scenarios map[string]func(*rig)) {
 
 // TestApprovals has people answer what the CLI asks.
 func TestApprovals(t *testing.T) {
+	t.Parallel()
 	both(t, map[string]func(*rig){
 		"answered in every way":                 approvalsAnswered,
 		"withdrawn by a crash":                  approvalWithdrawnByCrash,

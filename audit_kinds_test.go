@@ -17,6 +17,7 @@ import (
 // TestEveryKind runs a session through everything that a log has records of, and holds each record against its schema.
 // What it cannot bring about itself, other tests do: a full disk, losses and removed segments in audit.
 func TestEveryKind(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, false)
 	r.options.Configuration = understudy.Configuration{Path: "/etc/understudy.yaml", SHA256: "0123"}
 	r.options.Findings = []audit.Lint{{Rule: "sandbox", Severity: "warning", Message: "there is none", Session: "worker"}}

@@ -20,6 +20,7 @@ import (
 // TestWriteAhead has each kind of tool run in each permission mode on the real CLI. The intent is in the log on disk
 // when the tool's effect can be seen; and when the log is gone in the middle of a turn, no tool runs any more.
 func TestWriteAhead(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []protocol.PermissionMode{
 		protocol.ModeDefault, protocol.ModeAcceptEdits, protocol.ModeBypassPermissions, protocol.ModeDontAsk,
 	} {
@@ -178,6 +179,7 @@ func (r *rig) onCreate(look func() int, name string) <-chan int {
 
 // TestWitness has the real CLI report its tools to the witness, which finds the same in the log.
 func TestWitness(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, true)
 	r.options.Audit.Witness = true
 	r.spec.AllowedTools, r.spec.DisallowedTools = []string{"Bash", "Write", "Task", "Agent"}, []string{"Bash(rm:*)"}

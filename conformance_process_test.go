@@ -141,6 +141,7 @@ func badStarts(r *rig) {
 // before anybody looked. No trace of it leads back to the CLI, but the kernel gives it to the nearest subreaper: a program
 // that is one, as the understudy command is, ends it when it ends itself.
 func TestWhatLeftEverythingIsEnded(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(orphanVariable) == "" {
 		for _, name := range []string{"sim", "real"} {
 			t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 // TestConformance plays each scenario to the simulated CLI and to the real one, with the same expectations: what the tests on
 // the simulation show is what the real CLI does. Where there is no real CLI its half is skipped, with the reason.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for _, scenario := range []struct {
 		name string
 		run  func(*rig)

@@ -21,6 +21,7 @@ import (
 // a restart on request brings the session back with its conversation
 // On: simulated
 func TestTheBinaryGoesAwayBetweenRestarts(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(string) error{
 		"removed": os.Remove,
 		"replaced": func(path string) error {
@@ -60,6 +61,7 @@ func TestTheBinaryGoesAwayBetweenRestarts(t *testing.T) {
 // Outcome: the session works; its conversation is lost with its process, which is said, and the next one begins a new one
 // On: simulated, real
 func TestAHomeThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	both(t, map[string]func(*rig){"no directory at all": func(r *rig) {
 		r.spec.Env = with(with(r.spec.Env, "HOME", "/dev/null/home"), "CLAUDE_CONFIG_DIR", "/dev/null/home/.claude")
 		r.boot()
@@ -76,6 +78,7 @@ func TestAHomeThatCannotBeWritten(t *testing.T) {
 // goes on with the conversation
 // On: simulated
 func TestAStdoutThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ prompt, want string }{
 		"a line of 64 MiB": {"[[hugeline:67108864]]", "line longer than 16777216 bytes"},
 		"half a line":      {"[[torn]]", "unexpected EOF"},
@@ -100,6 +103,7 @@ func TestAStdoutThatCannotBeRead(t *testing.T) {
 // Outcome: it is ended, and the error says so
 // On: process
 func TestACLIThatClosesItsStdout(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, false)
 	script := filepath.Join(t.TempDir(), "claude")
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nexec >&-\nexec sleep 600\n"), 0o700))
@@ -116,6 +120,7 @@ func TestACLIThatClosesItsStdout(t *testing.T) {
 // Outcome: the stop is soon; nothing is left of the CLI, and a spawned session is not there
 // On: simulated, real
 func TestStopWhileTheCLIComesUp(t *testing.T) {
+	t.Parallel()
 	both(t, map[string]func(*rig){"stop": func(r *rig) {
 		if !r.real {
 			r.spec.Env = with(r.spec.Env, "UNDERSTUDY_SIM_STARTUP", "slow:10s")
@@ -140,6 +145,7 @@ func TestStopWhileTheCLIComesUp(t *testing.T) {
 // Outcome: the session works on and says what is not on disk; the record that is there stays whole; when there is room it is written
 // On: simulated
 func TestAFullDiskForState(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, false)
 	state := filepath.Join(r.options.DataDir, "state")
 	require.NoError(t, os.Mkdir(state, 0o700))

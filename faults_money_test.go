@@ -20,6 +20,7 @@ import (
 // 80 % and at 100 % the audit log is told; the next runtime still refuses
 // On: simulated
 func TestASharedBudgetWithTenSessions(t *testing.T) {
+	t.Parallel()
 	const sessions, price, limit = 10, 0.005, 0.1
 	var options understudy.Options
 	begin := func(o *understudy.Options, s session.Options) {
@@ -100,6 +101,7 @@ func TestASharedBudgetWithTenSessions(t *testing.T) {
 // Outcome: the runtime does not start; all mistakes are named at once
 // On: memory
 func TestASessionOfABudgetThatIsNotThere(t *testing.T) {
+	t.Parallel()
 	o := understudy.Options{
 		Budgets:  []session.BudgetSpec{{Name: "team", LimitUSD: 1}, {Name: "team", LimitUSD: -1}},
 		Sessions: []understudy.SessionSpec{{Name: "a", Options: session.Options{Budgets: []string{"taem"}}}},

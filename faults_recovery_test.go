@@ -44,6 +44,7 @@ func asks(t *testing.T, rt *understudy.Runtime, name, prompt string) session.Ans
 // request, and those of which a secret was not kept, it does not start without being told how
 // On: simulated
 func TestSpawnedSessionsComeBack(t *testing.T) {
+	t.Parallel()
 	var first understudy.Options
 	var plain session.Options
 	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) { first, plain = *o, s })
@@ -97,6 +98,7 @@ func TestSpawnedSessionsComeBack(t *testing.T) {
 // Outcome: the runtime starts; each is set aside and said so in the audit log; a session begins a new conversation
 // On: simulated
 func TestDamagedStateIsSetAsideAndSaid(t *testing.T) {
+	t.Parallel()
 	var first understudy.Options
 	begin := func(o *understudy.Options, s session.Options) {
 		if first.DataDir == "" {
@@ -132,6 +134,7 @@ func TestDamagedStateIsSetAsideAndSaid(t *testing.T) {
 // Outcome: the runtime does not start, and the error names the directory
 // On: memory
 func TestADataDirectoryThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err := understudy.Start(t.Context(), understudy.Options{DataDir: filepath.Join(file, "data")})
@@ -144,6 +147,7 @@ func TestADataDirectoryThatCannotBeWritten(t *testing.T) {
 // Outcome: the session works on; it says what is not on disk, and that it is again
 // On: simulated
 func TestStateThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	var first understudy.Options
 	var options session.Options
 	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) { first, options = *o, s })

@@ -17,6 +17,7 @@ import (
 // Outcome: each request ends, with or without an error; afterwards there is one process at most, and a restart brings the session back
 // On: simulated
 func TestRestartsAndStopsAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) {
 		s.Env = with(s.Env, "UNDERSTUDY_SIM_STARTUP", "slow:100ms")
 		o.Sessions = []understudy.SessionSpec{{Name: "a", Options: s}}

@@ -69,6 +69,7 @@ func (r *rig) up() {
 // Outcome: the session, its conversation, its counts and its records are those of any other
 // On: simulated, real
 func TestWarmStart(t *testing.T) {
+	t.Parallel()
 	both(t, map[string]func(*rig){"taken, killed, resumed": func(r *rig) {
 		t := r.T
 		tools, starts := make(chan string, 10), make(chan string, 10)
@@ -138,6 +139,7 @@ func TestWarmStart(t *testing.T) {
 // Outcome: another one waits in its place; a session that comes meanwhile starts a process of its own
 // On: simulated
 func TestAWarmProcessIsKilled(t *testing.T) {
+	t.Parallel()
 	r := warmRig(t, false, 1)
 	r.up()
 	killed := 0
@@ -163,6 +165,7 @@ func TestAWarmProcessIsKilled(t *testing.T) {
 // Outcome: it starts one of its own, and whoever asked for it sees nothing of that
 // On: simulated
 func TestAWarmProcessDiesWhileItIsTaken(t *testing.T) {
+	t.Parallel()
 	r := warmRig(t, false, 1)
 	r.up()
 	pid := r.warmedUp(1)[0]
@@ -179,6 +182,7 @@ func TestAWarmProcessDiesWhileItIsTaken(t *testing.T) {
 // Outcome: they are thrown away; the session starts a process of its own, and others wait that have seen the change
 // On: simulated
 func TestAWarmProcessThatIsOutOfDate(t *testing.T) {
+	t.Parallel()
 	r := warmRig(t, false, 2)
 	instructions := filepath.Join(r.work, "CLAUDE.md")
 	require.NoError(t, os.WriteFile(instructions, []byte("Be brief."), 0o600))
@@ -200,6 +204,7 @@ func TestAWarmProcessThatIsOutOfDate(t *testing.T) {
 // Outcome: those that wait make room, never the other way round, and come back when there is room again
 // On: simulated
 func TestWarmProcessesMakeRoom(t *testing.T) {
+	t.Parallel()
 	r := warmRig(t, false, 2)
 	r.options.Limits.MaxProcesses = 2
 	r.up()
@@ -225,6 +230,7 @@ func TestWarmProcessesMakeRoom(t *testing.T) {
 // Outcome: those of a template that is as it was go on waiting, others are ended; after a drain none waits
 // On: simulated
 func TestTemplatesChange(t *testing.T) {
+	t.Parallel()
 	r := warmRig(t, false, 1)
 	other := r.spec
 	other.Model = "haiku"

@@ -16,6 +16,7 @@ import (
 )
 
 func TestGroupsCountTogetherAndAreParkedAlone(t *testing.T) {
+	t.Parallel()
 	path, args, env := sessiontest.CLI(t)
 	options := session.Options{CWD: t.TempDir(), Env: env}
 	events := make(chan supervisor.Event, 1000)

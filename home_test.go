@@ -98,6 +98,7 @@ func TestWithoutPersistenceNothingStays(t *testing.T) {
 
 // TestAnAgentCannotUseTheEndpoint has a tool, as the same user, ask the program that holds its session.
 func TestAnAgentCannotUseTheEndpoint(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, true)
 	events := make(chan session.ToolEvent, 10)
 	r.spec.ToolCallback = func(e session.ToolEvent) { events <- e }

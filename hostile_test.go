@@ -18,6 +18,7 @@ import (
 // it works, also where CLAUDE.md is handed over. The same files work where the workspace is trusted, so that this test tests
 // something.
 func TestAHostileRepositoryRunsNothing(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*rig){
 		"default":   func(*rig) {},
 		"CLAUDE.md": func(r *rig) { r.spec.ClaudeMD = []string{"CLAUDE.md"} },

@@ -19,6 +19,7 @@ import (
 // TestJoining begins sessions with a conversation that another one had, in each way that there is. Whatever they began with, from
 // then on it is their own: a restart resumes it, under its id, and neither goes back nor copies once more.
 func TestJoining(t *testing.T) {
+	t.Parallel()
 	const own = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
 	type trunk struct {
 		id, file    string
@@ -126,6 +127,7 @@ func TestJoining(t *testing.T) {
 // TestJoiningNothing: a conversation that is not there is an error at the start, and no new conversation begins in its place; only
 // continue and from_pr begin one.
 func TestJoiningNothing(t *testing.T) {
+	t.Parallel()
 	const nobody = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
 	r := newRig(t, true)
 	var err error

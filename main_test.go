@@ -1,7 +1,10 @@
 package understudy_test
 
 import (
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/understudy-run/understudy/session/sessiontest"
@@ -16,5 +19,21 @@ func TestMain(m *testing.M) {
 		serveProbe(word)
 		return
 	}
-	sessiontest.Main(m)
+	sessiontest.Main(sessiontest.NothingLeft(sideBySide{m}))
+}
+
+// sideBySide runs twice as many tests at a time as there are processors, unless -parallel says how many: most of a test's time here
+// is waiting for a CLI.
+type sideBySide struct{ tests *testing.M }
+
+func (s sideBySide) Run() int {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err) // it is a number
+		}
+	}
+	return s.tests.Run()
 }

@@ -97,7 +97,7 @@ func TestMeasureSessions(t *testing.T) {
 	r.boot()
 	side := 2 * runtime.GOMAXPROCS(0) // as many as come up at a time by default
 	both := func(name string, one func(i int)) time.Duration {
-		began := time.Now()
+		before, began := cpuTime(t), time.Now()
 		next := make(chan int, count)
 		for i := range count {
 			next <- i
@@ -112,8 +112,10 @@ func TestMeasureSessions(t *testing.T) {
 			})
 		}
 		all.Wait()
-		took := time.Since(began)
-		fmt.Printf("| %d %s | %.1f s | %.2f ms each |\n", count, name, took.Seconds(), took.Seconds()*1000/float64(count))
+		took, cpu := time.Since(began), cpuTime(t)
+		each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(count) }
+		fmt.Printf("| %d %s | %.1f s | %.2f ms each | processor time, ms each: %.2f here, %.2f in their processes |\n", count, name, took.Seconds(), each(took),
+			each(cpu[0]-before[0]), each(cpu[1]-before[1]))
 		return took
 	}
 	loop := both("processes in a plain loop", func(int) { bareTurn(t, r) })
@@ -157,6 +159,16 @@ func TestMeasureSessions(t *testing.T) {
 	}
 	after := used()
 	fmt.Printf("| memory of an idle session without its CLI | %.1f kB | %.1f kB after a turn |\n", float64(fresh-before)/idle/1000, float64(after-before)/idle/1000)
+}
+
+// cpuTime is what this process has used, and what those have that it has waited for.
+func cpuTime(t *testing.T) (used [2]time.Duration) {
+	for i, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		require.NoError(t, syscall.Getrusage(who, &u))
+		used[i] = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return used
 }
 
 // bareTurn starts the CLI, sends one prompt, and ends it, without any of ours around it.

@@ -20,6 +20,7 @@ var _ metrics.Fleet = (*understudy.Runtime)(nil)
 
 // TestMetricsOfARuntime scrapes a runtime whose sessions have worked, asked and crashed.
 func TestMetricsOfARuntime(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, false)
 	collector := metrics.NewCollector(metrics.Options{Version: "v1"})
 	r.options.OnEvent, r.options.OnMoment = collector.OnEvent, collector.OnMoment
@@ -105,6 +106,7 @@ func TestMetricsOfARuntime(t *testing.T) {
 
 // TestHooksThatPanicAreNobodysEnd has the embedder's hook panic at each moment.
 func TestHooksThatPanicAreNobodysEnd(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, false)
 	r.options.OnMoment = func(session.Moment) { panic("a hook's") }
 	r.boot()

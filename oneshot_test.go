@@ -35,6 +35,7 @@ func ExampleQuery() {
 
 // However the loop is left, nothing is left of the session.
 func TestQueryLeavesNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, false)
 	// Pids are those of this machine then, so that they can be looked for.
 	r.spec.Containment.Without = []process.Layer{process.LayerPIDNamespace}

@@ -159,6 +159,7 @@ func TestEveryOptionIsTested(t *testing.T) {
 
 // TestAnUnknownFlagEndsTheCLI is why the processes of TestOptions show that their flags are known.
 func TestAnUnknownFlagEndsTheCLI(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, true)
 	r.spec.ExtraArgs = map[string]*string{"no-such-flag": new("x")}
 	rt, err := understudy.Start(r.within(), r.options)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestPoolGrowsQueuesRefusesAndShrinks(t *testing.T) {
+	t.Parallel()
 	path, args, env := sessiontest.CLI(t)
 	rt, err := understudy.Start(t.Context(), understudy.Options{
 		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args},
@@ -74,6 +75,7 @@ func TestPoolGrowsQueuesRefusesAndShrinks(t *testing.T) {
 
 // Sessions that are all alike cannot have one conversation; they can each begin with a copy of one.
 func TestAPoolHasNoConversationInCommon(t *testing.T) {
+	t.Parallel()
 	path, args, env := sessiontest.CLI(t)
 	start := func(n int, o session.Options) error {
 		o.CWD, o.Env = t.TempDir(), env

@@ -88,6 +88,7 @@ func (r *rig) tries(uses []use) {
 // TestPermissionModes has tools tried that each mode of the guide must allow, and such that it must deny, by the profile that
 // stands for the mode, and by the mode alone where the guide has a session with it.
 func TestPermissionModes(t *testing.T) {
+	t.Parallel()
 	rows := map[string]struct {
 		spec func(*rig)
 		uses func(*rig) []use
@@ -257,6 +258,7 @@ func TestPermissionModes(t *testing.T) {
 // TestFileToolsStayInside has file tools try what lies outside of the working directories, directly and by a link that the
 // repository brought.
 func TestFileToolsStayInside(t *testing.T) {
+	t.Parallel()
 	for name, confine := range map[string]*bool{"default": nil, "switched off": new(false)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

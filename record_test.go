@@ -19,6 +19,7 @@ import (
 // Every decision of a supervisor is in the audit log: about a session that crashes until it is parked and is
 // brought back by an operator, and about the log itself, whose own end it tells of when it is back.
 func TestAuditLogHasWhatSupervisorsDid(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	one := supervisor.Intensity{MaxRestarts: 1, Within: time.Hour}
 	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) {
@@ -83,6 +84,7 @@ func TestAuditLogHasWhatSupervisorsDid(t *testing.T) {
 
 // Run shuts the tree down when its context ends.
 func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	rt, options := startRuntime(t, understudy.Options{})
 	s, err := rt.Spawn(t.Context(), "a", options)
 	require.NoError(t, err)

@@ -41,6 +41,7 @@ func altered(o session.Options, change func(*session.Options)) session.Options {
 
 // TestReloadLeavesAloneWhatIsTheSame changes one session in the middle of a turn, removes one, adds one.
 func TestReloadLeavesAloneWhatIsTheSame(t *testing.T) {
+	t.Parallel()
 	r := fleetRig(t, "same", "other", "gone")
 	same, other, gone := r.named("same"), r.named("other"), r.named("gone")
 	pid, conversation := same.Info().PID, other.Info().SessionID
@@ -127,6 +128,7 @@ func TestReloadLeavesAloneWhatIsTheSame(t *testing.T) {
 
 // TestReloadIsRefusedAsAWhole has one thing wrong beside many that are right.
 func TestReloadIsRefusedAsAWhole(t *testing.T) {
+	t.Parallel()
 	r := fleetRig(t, "a")
 	before := r.named("a").Info().PID
 	good := understudy.SessionSpec{Name: "new", Options: r.spec}
@@ -149,6 +151,7 @@ func TestReloadIsRefusedAsAWhole(t *testing.T) {
 // TestReloadThatIsCutHalfWay has the runtime drained while a session ends its turn for a reload: what did not happen is said,
 // and the session is stopped.
 func TestReloadThatIsCutHalfWay(t *testing.T) {
+	t.Parallel()
 	r := fleetRig(t, "a", "b")
 	a := r.named("a")
 	command, entered, open := r.gate("turn")

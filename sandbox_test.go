@@ -20,6 +20,7 @@ import (
 
 // TestTheSandboxHolds has commands try what the sandbox of a profile is for.
 func TestTheSandboxHolds(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, true)
 	needSandbox(r)
 	home := r.spec.Env["HOME"]
@@ -49,6 +50,7 @@ func TestTheSandboxHolds(t *testing.T) {
 
 // TestASandboxThatCannotBeHad has none of the tools on the PATH of the session: nothing runs, and the error says what to do.
 func TestASandboxThatCannotBeHad(t *testing.T) {
+	t.Parallel()
 	bare := t.TempDir()
 	for name, test := range map[string]struct {
 		with []string // programs on the PATH

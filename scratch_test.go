@@ -46,6 +46,7 @@ func TestSessionsDoNotShareTemporaryFiles(t *testing.T) {
 // TestTemporaryFilesOfAKilledRuntimeAreRemoved finds what a runtime that could not clear away has left, and something that is
 // not its own.
 func TestTemporaryFilesOfAKilledRuntimeAreRemoved(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, false)
 	left := filepath.Join(t.TempDir(), "understudy-1234")
 	require.NoError(t, os.MkdirAll(filepath.Join(left, "deep"), 0o700))

@@ -17,6 +17,7 @@ import (
 // TestSettingsAreNotInArguments has settings with a secret, in a file and as values and of the policy tier. They count, and nobody
 // but the CLI gets to see them.
 func TestSettingsAreNotInArguments(t *testing.T) {
+	t.Parallel()
 	for name, realCLI := range map[string]bool{"real": true, "simulated": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,7 @@ import (
 
 // TestToolsInGo has the agent call functions of this program.
 func TestToolsInGo(t *testing.T) {
+	t.Parallel()
 	both(t, map[string]func(*rig){"calc": toolsInGo})
 }
 

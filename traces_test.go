@@ -13,6 +13,7 @@ import (
 
 // TestTracesOfARuntime follows a query of a caller who has a trace: a tool, a crash, and what comes after it.
 func TestTracesOfARuntime(t *testing.T) {
+	t.Parallel()
 	exporter := tracetest.NewInMemoryExporter()
 	provider := sdk.NewTracerProvider(sdk.WithSyncer(exporter))
 	r := newRig(t, false)

@@ -26,6 +26,7 @@ import (
 
 // TestRequests sends what a running CLI can be asked, by the methods that there are for it and by name.
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	both(t, map[string]func(*rig){
 		"every request is answered":           everyRequest,
 		"what was changed is changed again":   changedAgain,
@@ -361,6 +362,7 @@ func requestsEnd(r *rig) {
 
 // TestHooks has the CLI call functions of this program.
 func TestHooks(t *testing.T) {
+	t.Parallel()
 	both(t, map[string]func(*rig){
 		"they decide about tools":          hooksDecide,
 		"one that fails denies":            hooksFail,

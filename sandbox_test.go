@@ -41,7 +41,8 @@ func TestTheSandboxHolds(t *testing.T) {
 		{"reach the host", bash("curl -sS -m 5 http://" + listener.Addr().String()), false},
 		{"reach it past the proxy", bash("env -u http_proxy -u HTTP_PROXY -u ALL_PROXY -u all_proxy curl --noproxy '*' -sS -m 5 http://" + listener.Addr().String()), false},
 		{"leave the sandbox", tool("echo x > "+home+"/outside", `,"dangerouslyDisableSandbox":true`), false},
-		{"see the CLI", bash("test -n \"$CLAUDE_PID\" && kill -0 $CLAUDE_PID"), false},
+		// The number may be another's in there: of one that has not the CLI's first argument.
+		{"see the CLI", bash("test \"$(tr '\\0' ' ' < /proc/$CLAUDE_PID/cmdline | cut -d' ' -f2)\" = --print || ls /no/such/file"), false}, // a test that fails is no error to it
 	})
 	assert.True(t, exists(filepath.Join(r.work, "inside")))
 	assert.False(t, exists(filepath.Join(home, "outside")))

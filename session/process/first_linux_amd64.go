@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -30,15 +30,13 @@ const (
 	imageAt  = 0x400000   // where the file is loaded
 	orderAt  = 0x10000000 // where the order is read to
 	maxOrder = 8 << 20    // the kernel takes no more than 6 MiB of arguments and environment
-	// firstImageFD is from where on the file has its descriptor: below are those that the first process gets.
-	firstImageFD = 64
 )
 
-// firstImage is the file, made at the first use: a descriptor that stays open.
-var firstImage = sync.OnceValues(func() (string, error) {
+// firstImage is the descriptor of the file, which is made at the first use and stays open.
+var firstImage = sync.OnceValues(func() (int, error) {
 	pidfd, err := unix.PidfdOpen(unix.Getpid(), 0)
 	if err != nil { // it makes one of the CLI
-		return "", fmt.Errorf("pidfd: %w", err)
+		return -1, fmt.Errorf("pidfd: %w", err)
 	}
 	_ = unix.Close(pidfd)
 	fd, err := unix.MemfdCreate(initName, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
@@ -46,21 +44,20 @@ var firstImage = sync.OnceValues(func() (string, error) {
 		fd, err = unix.MemfdCreate(initName, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
-		return "", fmt.Errorf("file in memory: %w", err)
+		return -1, fmt.Errorf("file in memory: %w", err)
 	}
-	defer func() { _ = unix.Close(fd) }() // it has a copy
 	image := elfImage(firstCode())
-	if n, err := unix.Write(fd, image); err != nil || n < len(image) {
-		return "", fmt.Errorf("file in memory: %d of %d bytes: %w", n, len(image), err)
+	n, err := unix.Write(fd, image)
+	if err == nil && n < len(image) {
+		err = io.ErrShortWrite
 	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
-		return "", fmt.Errorf("seal the file in memory: %w", err)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
 	}
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, firstImageFD)
 	if err != nil {
-		return "", fmt.Errorf("file in memory: %w", err)
+		return -1, errors.Join(fmt.Errorf("file in memory: %w", err), unix.Close(fd))
 	}
-	return "/proc/self/fd/" + strconv.Itoa(high), nil
+	return fd, nil
 })
 
 // firstCode is the code, copied.
@@ -218,10 +215,10 @@ func firstOrder(order initOrder) ([]byte, error) {
 		{careless, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)}},
 		{careless, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_NAME, text(initName)}}, // what ps shows
 	}
-	for fd := initSocket; fd < initFiles+order.Files; fd++ {
+	for fd := initSocket; fd <= initFiles+order.Files; fd++ { // the last is the program itself
 		setup = append(setup, call{stepOrder, unix.SYS_FCNTL, [6]uint64{uint64(fd), unix.F_SETFD, unix.FD_CLOEXEC}})
 	}
-	// What this program was started with, and nobody else closes.
+	// That, and what this program was started with and nobody else closes.
 	setup = append(setup, call{careless, unix.SYS_CLOSE_RANGE, [6]uint64{uint64(initFiles + order.Files), 0xffffffff, 0}})
 	// /proc shows the namespace's own processes. Mounts of the host go on appearing; none made in here leave.
 	none, proc := text("none"), text("proc")

@@ -39,6 +39,12 @@ func eachFirst(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
+func small(t *testing.T) bool {
+	ns, err := pidNamespace()
+	require.NoError(t, err)
+	return ns.small
+}
+
 // shell runs a script in place of the CLI, to its end.
 func shell(t *testing.T, script string, change func(*Launch)) (out string, exit Exit) {
 	t.Helper()
@@ -88,6 +94,18 @@ func TestTheFirstProcessOfANamespace(t *testing.T) {
 		t.Run("a key in a pipe", func(t *testing.T) {
 			out, _ := shell(t, "cat <&3; ls /proc/self/fd | wc -l", func(l *Launch) { l.APIKey, l.APIKeyFD = "the-key", true })
 			assert.Equal(t, "the-key5\n", out, "0 to 3, and the directory that is read")
+		})
+		t.Run("with descriptors of any number", func(t *testing.T) {
+			for n := range 24 { // what is moved out of the way must not come to lie on what is executed
+				f, err := os.Open(os.DevNull)
+				require.NoError(t, err)
+				defer f.Close()
+				if n > 0 && !small(t) {
+					break // it is executed by its name
+				}
+				_, exit := shell(t, "exit 7", nil)
+				require.Equal(t, 7, exit.Code, "%d more: %v", n, exit)
+			}
 		})
 		t.Run("signals", func(t *testing.T) {
 			for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1} {

@@ -132,13 +132,25 @@ func (c *child) startInit(order initOrder, attr *syscall.ProcAttr, h *holding) e
 			sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN} // for the mount of /proc
 		}
 	}
-	program, env, body, err := order.encode(h.ns.small)
+	n, fd := null.Fd(), theirs.Fd()
+	files := append([]uintptr{n, n, n, fd}, attr.Files...)
+	program, env := "/proc/self/exe", []string{initVariable + "=1", "GOMAXPROCS=1"}
+	if h.ns.small {
+		image, err := firstImage()
+		if err != nil {
+			_ = ours.Close()
+			return err
+		}
+		// By the number that it has there: no other is safe from what comes from here.
+		program, env = "/proc/self/fd/"+strconv.Itoa(len(files)), nil
+		files = append(files, uintptr(image))
+	}
+	body, err := order.encode(h.ns.small)
 	if err != nil {
 		_ = ours.Close()
 		return err
 	}
-	n, fd := null.Fd(), theirs.Fd()
-	first := &syscall.ProcAttr{Env: append(env, h.env...), Files: append([]uintptr{n, n, n, fd}, attr.Files...), Sys: sys}
+	first := &syscall.ProcAttr{Env: append(env, h.env...), Files: files, Sys: sys}
 	if err := c.fork(program, []string{initName}, first, h); err != nil {
 		_ = ours.Close()
 		return err
@@ -162,16 +174,13 @@ func (c *child) startInit(order initOrder, attr *syscall.ProcAttr, h *holding) e
 // initLink is the runtime's end of the socket to the first process of a namespace.
 type initLink struct{ f *os.File }
 
-// encode says what is executed as the first process, with which environment, and what is written to it.
-func (o initOrder) encode(small bool) (program string, env []string, body []byte, err error) {
+// encode is what is written to the first process.
+func (o initOrder) encode(small bool) ([]byte, error) {
 	if small {
-		if program, err = firstImage(); err == nil {
-			body, err = firstOrder(o)
-		}
-		return program, nil, body, err
+		return firstOrder(o)
 	}
-	body, err = json.Marshal(o)
-	return "/proc/self/exe", []string{initVariable + "=1", "GOMAXPROCS=1"}, append(binary.LittleEndian.AppendUint32(nil, uint32(len(body))), body...), err
+	body, err := json.Marshal(o)
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(body))), body...), err
 }
 
 func (l *initLink) order(body []byte) error {

@@ -50,8 +50,10 @@ func TestElicitationIsAnswered(t *testing.T) {
 
 // What is said about single tools of an MCP server in this program counts before a rule that allows them.
 func TestToolsOfAnMCPServerHavePermissionsOfTheirOwn(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, true)
+	both(t, map[string]func(*rig){"ask and deny": toolsWithPermissions})
+}
+
+func toolsWithPermissions(r *rig) {
 	own := gotool.NewServer("own", "1")
 	for _, name := range []string{"open", "asked", "closed"} {
 		gotool.Add(own, name, "Answers.", func(context.Context, struct{}) (string, error) { return "from " + name, nil })
@@ -64,10 +66,10 @@ func TestToolsOfAnMCPServerHavePermissionsOfTheirOwn(t *testing.T) {
 	r.boot()
 	for name, runs := range map[string]bool{"mcp__own__open": true, "mcp__own__asked": false, "mcp__own__closed": false} {
 		summary, err := stream.Collect(r.Query(r.within(), call(name, map[string]any{})))
-		require.NoError(t, err)
-		require.Len(t, summary.Tools, 1)
-		require.NotNil(t, summary.Tools[0].Result, name)
-		assert.Equal(t, !runs, summary.Tools[0].Result.IsError, "%s: %s", name, summary.Tools[0].Result.Raw())
+		require.NoError(r, err)
+		require.Len(r, summary.Tools, 1)
+		require.NotNil(r, summary.Tools[0].Result, name)
+		assert.Equal(r, !runs, summary.Tools[0].Result.IsError, "%s: %s", name, summary.Tools[0].Result.Raw())
 	}
 }
 

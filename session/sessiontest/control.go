@@ -14,19 +14,25 @@ func newUUID() string { return uuid.NewString() }
 
 // controlRequest has the fields of all control requests that the simulation acts on.
 type controlRequest struct {
-	Subtype     string          `json:"subtype"`
-	Hooks       json.RawMessage `json:"hooks"`
-	Settings    json.RawMessage `json:"settings"`
-	Managed     json.RawMessage `json:"managedSettings"`
-	MCPServers  json.RawMessage `json:"mcpServers"`
-	SDKServers  []string        `json:"sdkMcpServers"`
-	Suggestions bool            `json:"promptSuggestions"`
-	Mode        string          `json:"mode"`
-	Model       *string         `json:"model"`
-	CancelQueue bool            `json:"cancel_queued"`
-	Servers     map[string]any  `json:"servers"`
-	ServerName  string          `json:"serverName"`
-	TaskID      string          `json:"task_id"`
+	Subtype    string          `json:"subtype"`
+	Hooks      json.RawMessage `json:"hooks"`
+	Settings   json.RawMessage `json:"settings"`
+	Managed    json.RawMessage `json:"managedSettings"`
+	MCPServers json.RawMessage `json:"mcpServers"`
+	SDKServers []string        `json:"sdkMcpServers"`
+	SDKConfigs map[string]struct {
+		Tools []struct {
+			Name   string `json:"name"`
+			Policy string `json:"permission_policy"`
+		} `json:"tools"`
+	} `json:"sdkMcpServerConfigs"`
+	Suggestions bool           `json:"promptSuggestions"`
+	Mode        string         `json:"mode"`
+	Model       *string        `json:"model"`
+	CancelQueue bool           `json:"cancel_queued"`
+	Servers     map[string]any `json:"servers"`
+	ServerName  string         `json:"serverName"`
+	TaskID      string         `json:"task_id"`
 }
 
 // control answers a control request, at any time: in a turn, too.
@@ -134,6 +140,12 @@ func (s *simulation) initialize(id string, r controlRequest) {
 	}
 	s.hooks, s.suggesting = hooks, r.Suggestions
 	s.connect(r.SDKServers)
+	s.policies = map[string]string{}
+	for name, config := range r.SDKConfigs {
+		for _, tool := range config.Tools {
+			s.policies[(&mcpServer{name: name}).wireName(tool.Name)] = tool.Policy
+		}
+	}
 	payload := frame{
 		"commands":                []any{frame{"name": "context", "description": "Show what fills the context", "argumentHint": ""}},
 		"agents":                  []any{frame{"name": "general-purpose", "description": "Works on a task of several steps"}},

@@ -84,6 +84,7 @@ type simulation struct {
 	hooks       map[string][]hookMatcher
 	requests    map[string]*request // our unanswered questions to the host
 	servers     []*mcpServer        // in the host
+	policies    map[string]string   // of their tools, by the name that the model uses
 	rpcs        int                 // calls to them, so far
 	suggesting  bool                // what the user may say next
 	queue       []work

@@ -161,8 +161,11 @@ func (s *simulation) permit(use *toolUse, hook hookOutcome) (meta frame, out too
 		promptTool: s.inv.promptTool, promptsNone: s.inv.promptsNone,
 	}
 	v := p.decide(use.name, s.absolute(use.input))
+	own := s.policies[use.name]
 	switch {
-	case v.decision != "deny" && (use.ask || hook.ask):
+	case own == "always_deny":
+		v = verdict{decision: "deny", reason: "rule", message: "Permission to use " + use.name + " has been denied."}
+	case v.decision != "deny" && (use.ask || hook.ask || own == "always_ask"):
 		v = p.ask(use.name, subjectsOf(use.name, use.input))
 	case v.asked && hook.allow:
 		v = verdict{decision: "allow", reason: "hook"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/understudy-run/understudy/actor"
@@ -17,11 +18,15 @@ import (
 	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
-// DebugHandler shows the tree over HTTP, below /debug/understudy/, and /livez, /readyz at its root. It is
-// read-only. Mount it behind whatever keeps strangers out of the rest of the service. For one that acts
-// too, give Backend to debug.Handler.
-func (rt *Runtime) DebugHandler() http.Handler {
-	return debug.Handler(rt.Backend(nil), debug.Options{Logger: rt.log})
+// DebugHandler shows the tree over HTTP, below /debug/understudy/, and /livez, /readyz at its root; http.StripPrefix mounts it
+// below anything. With the zero Options it is read-only, and serves the machine itself: Authorize is the hook for a service's own
+// authentication, Actions has it act too. Sessions can be spawned through it with their defaults only: give Backend to debug.Handler for
+// more. A Logger that is not set is the runtime's.
+func (rt *Runtime) DebugHandler(o debug.Options) http.Handler {
+	if reflect.ValueOf(o.Logger).IsZero() {
+		o.Logger = rt.log
+	}
+	return debug.Handler(rt.Backend(nil), o)
 }
 
 // ParseSession makes options for a session from key=value pairs, as `understudy spawn -o` sends them.

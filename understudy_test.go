@@ -2,6 +2,7 @@ package understudy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/sessiontest"
+	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
 // startRuntime starts a runtime on the simulated CLI and shuts it down with the test.
@@ -144,7 +146,7 @@ func TestDebugHandlerOnlyShows(t *testing.T) {
 	rt, options := startRuntime(t, understudy.Options{})
 	_, err := rt.Spawn(t.Context(), "a", options)
 	require.NoError(t, err)
-	server := httptest.NewServer(rt.DebugHandler())
+	server := httptest.NewServer(rt.DebugHandler(debug.Options{}))
 	defer server.Close()
 	for path, want := range map[string]int{
 		"/debug/understudy/": 200, "/debug/understudy/tree": 200, "/debug/understudy/sessions/a": 200,
@@ -159,6 +161,36 @@ func TestDebugHandlerOnlyShows(t *testing.T) {
 	require.NoError(t, err)
 	assert.NoError(t, response.Body.Close())
 	assert.Contains(t, []int{http.StatusForbidden, http.StatusUnauthorized}, response.StatusCode)
+}
+
+// TestDebugHandlerWithAServicesOwnAuthentication has it act for those whom the service knows, below a path of the service's.
+func TestDebugHandlerWithAServicesOwnAuthentication(t *testing.T) {
+	t.Parallel()
+	rt, options := startRuntime(t, understudy.Options{})
+	s, err := rt.Spawn(t.Context(), "a", options)
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle("/ops/", http.StripPrefix("/ops", rt.DebugHandler(debug.Options{Actions: true, Authorize: func(r *http.Request, access debug.Access) (string, error) {
+		if user := r.Header.Get("X-User"); user == "alice" || access == debug.Look {
+			return user, nil
+		}
+		return "", errors.New("alice may")
+	}})))
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	stop := func(user string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/ops/debug/understudy/sessions/a/stop", nil)
+		require.NoError(t, err)
+		request.Header.Set("X-User", user)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		assert.NoError(t, response.Body.Close())
+		return response.StatusCode
+	}
+	assert.Equal(t, http.StatusForbidden, stop("mallory"))
+	assert.Equal(t, session.Idle, s.Info().State)
+	assert.Equal(t, http.StatusNoContent, stop("alice"))
+	assert.Equal(t, session.Stopped, s.Info().State)
 }
 
 // Two processes on one conversation would each write a history of its own: the second session is refused, by what the options say and

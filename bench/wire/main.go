@@ -106,6 +106,8 @@ func compare(pairs, rounds int, only string) error {
 	}
 	contenders := []contender{
 		{name: "Understudy", argv: []string{self}, env: []string{roleVariable + "=understudy"}},
+		// A program that may have more garbage, or has more of a heap, collects less often.
+		{name: "Understudy, GOGC=400", argv: []string{self}, env: []string{roleVariable + "=understudy", "GOGC=400"}},
 		{name: "severity1 (Go)", argv: []string{self}, env: []string{roleVariable + "=severity1"}},
 	}
 	if script, err := typescript(); err != nil {

@@ -41,12 +41,12 @@ func TestMeasureStarts(t *testing.T) {
 	r.options.Warm = []understudy.WarmSpec{{Template: "worker", Options: r.spec, Count: 1}}
 	r.boot()
 	r.mustAsk("first") // so that there is a conversation to be resumed
-	var bare, ready, crash, warm []time.Duration
+	var bare, resumed, ready, crash, warm []time.Duration
 	plain := r.spec
 	plain.Title = "no process waits for this one"
 	var helper string
 	for i := range rounds {
-		bare = append(bare, bareStart(t, r))
+		bare = append(bare, bareStart(t, r, false))
 		name := "w" + strconv.Itoa(i)
 		began := time.Now()
 		s, err := r.rt.Spawn(r.within(), name, plain)
@@ -63,6 +63,7 @@ func TestMeasureStarts(t *testing.T) {
 		require.NoError(t, r.rt.Remove(r.within(), name))
 		r.warmedUp(1) // what comes up in its place must not meet what is measured next
 
+		resumed = append(resumed, bareStart(t, r, true))
 		generation := r.Info().Generation
 		began = time.Now()
 		signal(t, r.Session, syscall.SIGKILL)
@@ -75,7 +76,7 @@ func TestMeasureStarts(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		d    []time.Duration
-	}{{"bare start to answered initialize", bare}, {"start to ready", ready}, {"crash to ready (resumed)", crash}, {"warm start to ready", warm}} {
+	}{{"bare start to answered initialize", bare}, {"the same with a conversation to resume", resumed}, {"start to ready", ready}, {"crash to ready (resumed)", crash}, {"warm start to ready", warm}} {
 		slices.Sort(row.d)
 		ms := func(d time.Duration) string { return strconv.FormatFloat(float64(d.Microseconds())/1000, 'g', 3, 64) }
 		over := row.d[len(row.d)/2] - bare[len(bare)/2]
@@ -213,10 +214,13 @@ func bareTurn(t *testing.T, r *rig) {
 }
 
 // bareStart starts the CLI as a session would, without any of ours around it.
-func bareStart(t *testing.T, r *rig) time.Duration {
+func bareStart(t *testing.T, r *rig, resume bool) time.Duration {
 	t.Helper()
 	launch := r.Launch()
-	launch.SessionID, launch.Resume, launch.Marker = "", false, ""
+	launch.SessionID, launch.Resume, launch.Marker = "", resume, ""
+	if resume {
+		launch.SessionID = r.Info().SessionID
+	}
 	args, err := launch.Argv()
 	require.NoError(t, err)
 	env, err := launch.Environ(os.Environ())

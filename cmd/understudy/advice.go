@@ -66,10 +66,18 @@ func have(names []string) string {
 
 // completeSession lets a shell complete the name of a running daemon's session as the first argument.
 func completeSession(at *place) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := sessionNames(at)
+	return func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		return names(cmd, args, text)
+	}
+}
+
+// sessionNames completes the names of the sessions that run.
+func sessionNames(at *place) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		tree, err := at.client().Tree(cmd.Context())
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,12 +29,17 @@ type filterFlags struct {
 	filter                           audit.Filter
 }
 
-func (f *filterFlags) register(cmd *cobra.Command) {
+// outcomes are those that a record may have.
+var outcomes = []string{
+	string(audit.OK), string(audit.Failed), string(audit.Allow), string(audit.Deny), string(audit.Timeout), string(audit.Killed), string(audit.Unknown),
+}
+
+func (f *filterFlags) register(cmd *cobra.Command, at *place) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.sessions, "session", nil, "of these sessions (repeatable, or with commas; so the following)")
 	flags.StringSliceVar(&f.kinds, "kind", nil, "of these kinds, such as tool.intent; tool. stands for all that begin so")
 	flags.StringSliceVar(&f.tools, "tool", nil, "of these tools")
-	flags.StringSliceVar(&f.outcomes, "outcome", nil, "with these outcomes: ok, error, allow, deny, timeout, killed, unknown")
+	flags.StringSliceVar(&f.outcomes, "outcome", nil, "with these outcomes: "+strings.Join(outcomes, ", "))
 	flags.IntVar(&f.filter.Turn, "turn", 0, "of this turn")
 	flags.StringVar(&f.filter.ToolUse, "tool-use", "", "of this tool use, and of a subagent it started")
 	flags.StringVar(&f.since, "since", "", "from this time on: 2025-11-05T08:30:00Z, 2025-11-05, or 24h ago")
@@ -40,6 +47,19 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.filter.Text, "text", "", "with this text somewhere in the record's JSON")
 	flags.Uint64Var(&f.filter.After, "after", 0, "behind the record of this number")
 	flags.IntVarP(&f.filter.Limit, "limit", "n", 0, "no more than so many, the oldest (0: all)")
+	var kinds []string
+	for _, kind := range audit.Kinds() {
+		kinds = append(kinds, string(kind))
+	}
+	for name, complete := range map[string]cobra.CompletionFunc{
+		"session": sessionNames(at),
+		"kind":    cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp),
+		"outcome": cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp),
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
 }
 
 func (f *filterFlags) build(now time.Time) (audit.Filter, error) {
@@ -53,6 +73,9 @@ func (f *filterFlags) build(now time.Time) (audit.Filter, error) {
 		filter.Kinds = append(filter.Kinds, kinds...)
 	}
 	for _, name := range f.outcomes {
+		if !slices.Contains(outcomes, name) {
+			return filter, usageError(fmt.Errorf("--outcome %q: expected %s", name, alternatives(outcomes)))
+		}
 		filter.Outcomes = append(filter.Outcomes, audit.Outcome(name))
 	}
 	if filter.Limit < 0 {

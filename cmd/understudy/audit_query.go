@@ -42,7 +42,7 @@ func newAuditQuery(log *auditLog) *cobra.Command {
 			})
 		},
 	}
-	f.register(cmd)
+	f.register(cmd, log.at)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as they are in the log, one a line")
 	return cmd
 }
@@ -73,7 +73,7 @@ object a line:
 			})
 		},
 	}
-	f.register(cmd)
+	f.register(cmd, log.at)
 	cmd.Flags().StringVar(&name, "format", string(audit.JSONL), "jsonl, cloudevents, ocsf or otlp")
 	return cmd
 }

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 		serveProbe(word)
 		return
 	}
-	sessiontest.Main(sideBySide{m})
+	sessiontest.Main(sessiontest.NothingLeft(sideBySide{m}))
 }
 
 // sideBySide runs twice as many tests at a time as there are processors, unless -parallel says how many: most of a test's time here

@@ -281,6 +281,9 @@ func askingServer(t *testing.T) session.MCPServer {
 	t.Cleanup(func() {
 		host.CloseClientConnections() // the CLI is ended after this, and listens to the server until then
 		host.Close()
+		for s := range server.Sessions() { // the CLI that was killed did not end its own
+			_ = s.Close() // it has no connection to tell of
+		}
 	})
 	return session.MCPServer{Type: session.MCPHTTP, URL: host.URL}
 }

@@ -222,11 +222,16 @@ func firstOrder(order initOrder) ([]byte, error) {
 	setup = append(setup, call{careless, unix.SYS_CLOSE_RANGE, [6]uint64{uint64(initFiles + order.Files), 0xffffffff, 0}})
 	// /proc shows the namespace's own processes. Mounts of the host go on appearing; none made in here leave.
 	none, proc := text("none"), text("proc")
+	var inherited unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &inherited); err != nil {
+		return nil, err
+	}
+	core := min(inherited.Max, 1)
 	setup = append(setup,
 		call{stepMounts, unix.SYS_MOUNT, [6]uint64{none, text("/"), 0, unix.MS_REC | unix.MS_SLAVE, 0}},
 		call{stepMounts, unix.SYS_MOUNT, [6]uint64{proc, text("/proc"), proc, unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, 0}},
-		call{careless, unix.SYS_UMASK, [6]uint64{0o077}},                                       // what the agent makes is its user's alone
-		call{stepLimits, unix.SYS_PRLIMIT64, [6]uint64{0, unix.RLIMIT_CORE, o.words(0, 0), 0}}, // a core file would hold the key
+		call{careless, unix.SYS_UMASK, [6]uint64{0o077}},                                             // what the agent makes is its user's alone
+		call{stepLimits, unix.SYS_PRLIMIT64, [6]uint64{0, unix.RLIMIT_CORE, o.words(core, core), 0}}, // see leaveNoCore
 	)
 	if n := order.Processes; n > 0 {
 		setup = append(setup, call{stepLimits, unix.SYS_PRLIMIT64, [6]uint64{0, unix.RLIMIT_NPROC, o.words(n, n), 0}})

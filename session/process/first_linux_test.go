@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -79,10 +80,10 @@ func TestTheFirstProcessOfANamespace(t *testing.T) {
 		})
 		t.Run("what is inherited", func(t *testing.T) {
 			dir := t.TempDir()
-			out, _ := shell(t, `exec 2>&1; pwd; umask; ulimit -c; echo "$ONE" "${UNDERSTUDY_INIT-none}"; echo $(ls /proc/self/fd); ps -o pid= -o pgid= -p $$ | tr -s ' '; grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2; cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l`,
+			out, _ := shell(t, `exec 2>&1; pwd; umask; ulimit -c; echo "$ONE" "${UNDERSTUDY_INIT-none}"; echo $(ls /proc/self/fd); ps -o pid= -o pgid= -p $$ | tr -s ' '; grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2; cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l; grep 'core file' /proc/self/limits | tr -s ' '`,
 				func(l *Launch) { l.Dir, l.Env = dir, map[string]string{"ONE": "one two"} })
 			lines := strings.Split(strings.TrimSpace(out), "\n")
-			require.Len(t, lines, 10, out)
+			require.Len(t, lines, 11, out)
 			assert.Equal(t, []string{dir, "0077", "0", "one two none", "0 1 2 3"}, lines[:5], "3 is ls itself at work")
 			group := strings.Fields(lines[5])
 			require.Len(t, group, 2)
@@ -96,6 +97,10 @@ func TestTheFirstProcessOfANamespace(t *testing.T) {
 			count, err := strconv.Atoi(lines[9])
 			require.NoError(t, err)
 			assert.LessOrEqual(t, count, 5, "its own processes only")
+			var own unix.Rlimit
+			require.NoError(t, unix.Getrlimit(unix.RLIMIT_CORE, &own))
+			core := min(own.Max, 1) // byte: with 0 a program that the kernel hands dumps to would get one
+			assert.Equal(t, fmt.Sprintf("Max core file size %d %d bytes", core, core), strings.TrimSpace(lines[10]))
 		})
 		t.Run("a key in a pipe", func(t *testing.T) {
 			out, _ := shell(t, "cat <&3; ls /proc/self/fd | wc -l", func(l *Launch) { l.APIKey, l.APIKeyFD = "the-key", true })

@@ -96,7 +96,9 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 			alive.leave()
 			return launched{err: err}
 		}
-		p, err := process.Start(spec, process.Options{OnStderr: func(line string) { (*ear.Load())(line) }, Ledger: session.spec.Ledger})
+		p, err := process.Start(spec, process.Options{
+			OnStderr: func(line string) { (*ear.Load())(line) }, Ledger: session.spec.Ledger, AtEnd: release,
+		})
 		if err != nil {
 			release()
 			alive.leave()
@@ -106,7 +108,6 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		room.taken()
 		go func() { // ends with the process
 			<-p.Done()
-			release()
 			alive.leave()
 			room.leave()
 		}()

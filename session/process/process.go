@@ -158,6 +158,9 @@ func (p *Process) hold(errPipe *outPipe, errEnd <-chan struct{}) {
 	untrack(p)
 	p.noteEnd()
 	p.child.release()
+	if p.opts.AtEnd != nil {
+		p.opts.AtEnd()
+	}
 	close(p.done)
 }
 

@@ -287,6 +287,27 @@ func TestACrashSweepsTheTools(t *testing.T) {
 	assert.Equal(t, tools[0], p.Swept().Killed[0].PID)
 }
 
+// TestAtEnd has what was there for the CLI removed when nothing can need it any more, and nobody told before.
+func TestAtEnd(t *testing.T) {
+	var p *Process
+	told := make(chan bool, 2)
+	p = begin(t, launch(t, "echo"), Options{AtEnd: func() {
+		select {
+		case <-p.Done():
+			told <- false
+		default:
+			told <- !alive(p.PID())
+		}
+	}})
+	_, err := io.WriteString(p.Stdin(), "hello\n")
+	require.NoError(t, err)
+	require.Equal(t, "hello", line(t, p))
+	p.CloseStdin()
+	await(t, "done", p.Done())
+	require.Len(t, told, 1, "before Done")
+	assert.True(t, <-told)
+}
+
 func TestKill(t *testing.T) {
 	p := begin(t, launch(t, "stubborn"), Options{})
 	require.Equal(t, "ready", line(t, p))

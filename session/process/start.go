@@ -33,6 +33,9 @@ type Options struct {
 	Ledger *Ledger
 	// Parent is the environment that Launch.Environ inherits from. nil means os.Environ().
 	Parent []string
+	// AtEnd, if not nil, is called once when the CLI and all that it started have ended, before Done is closed: to remove what was
+	// there for them. It is not called when Start fails, and must not wait for the process.
+	AtEnd func()
 }
 
 func (o Options) filled() Options {

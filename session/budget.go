@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,7 +76,9 @@ func (b book) spent() float64 {
 	for _, s := range b.Sessions {
 		sum += s.Last - s.Base
 	}
-	return sum
+	// To a billionth of a dollar: the sum of floats depends on their order, which is another each time, and what is exhausted must
+	// not be nearly so a moment later.
+	return math.Round(sum*1e9) / 1e9
 }
 
 // BudgetState is a budget at a moment.

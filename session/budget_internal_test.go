@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -217,4 +218,15 @@ func TestABudgetIsSetWhileItRuns(t *testing.T) {
 	assert.ErrorContains(t, b.Set(BudgetSpec{Name: "team", LimitUSD: -1}), "limit_usd")
 	assert.ErrorContains(t, b.Set(BudgetSpec{Name: "other", LimitUSD: 1}), "cannot become")
 	assert.InDelta(t, 24, b.State().LimitUSD, 1e-9)
+}
+
+// TestWhatIsSpentDoesNotDependOnTheOrder sums what twenty sessions have spent, which a map has in another order each time.
+func TestWhatIsSpentDoesNotDependOnTheOrder(t *testing.T) {
+	b := book{Sessions: make(map[string]share)}
+	for i := range 20 {
+		b.Sessions[strconv.Itoa(i)] = share{Base: float64(i) / 3, Last: float64(i)/3 + 0.005}
+	}
+	for range 1000 {
+		require.InDelta(t, 0.1, b.spent(), 0)
+	}
 }

@@ -371,12 +371,12 @@ func TestTimersDieWithTheActorAndStayStopped(t *testing.T) {
 			c.After(time.Hour, mark)
 			return 0
 		})
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) // of the bubble, as all sleeps here: no time passes
 		synctest.Wait()
 		assert.Equal(t, []time.Duration{time.Second, 2 * time.Second}, at)
 		ref.Stop(nil)
 		<-ref.Done()
-		time.Sleep(2 * time.Hour)
+		time.Sleep(2 * time.Hour) // of the bubble
 		assert.Len(t, at, 2)
 	})
 }

@@ -68,6 +68,7 @@ func TestAbandonedErrandHoldsNobodyUp(t *testing.T) {
 		s := actor.NewSystem(actor.Options{})
 		ref := spawn(t, s, "a", &probe{})
 		kept, left := newErrand(nil), newErrand(nil)
+		// Sleeps of the bubble: no time passes.
 		kept.run = func(ctx context.Context) string { <-ctx.Done(); time.Sleep(time.Second); return "kept" }
 		left.run = func(context.Context) string { time.Sleep(time.Hour); return "left" }
 		ask(t, ref, func(c *actor.Context[message]) int {

@@ -25,14 +25,14 @@ func TestRulesThatFit(t *testing.T) {
 		{"Bash", map[string]any{"command": "npm test"}, []string{"Bash(npm test *)", "Bash(npm run *)"}, []string{"Bash(npm test *)"}},
 		{"Bash", map[string]any{"command": "ls"}, []string{"Bash", "Bash(*)", "Bash(ls)"}, []string{"Bash", "Bash(*)", "Bash(ls)"}},
 		{"Bash", map[string]any{"command": "timeout 5 rm x"}, []string{"Bash(rm:*)", "Bash(curl:*)", "Read"}, []string{"Bash(rm:*)", "Bash(curl:*)"}}, // none by its text
-		{"Read", map[string]any{"file_path": "/work/src/a.go"}, []string{"Read(src/**)", "Read(/src/**)", "Read(doc/**)", "Read(//work/**)", "Read(*.go)"},
-			[]string{"Read(src/**)", "Read(/src/**)", "Read(//work/**)", "Read(*.go)"}},
+		{"Read", map[string]any{"file_path": "/repo/src/a.go"}, []string{"Read(src/**)", "Read(/src/**)", "Read(doc/**)", "Read(//repo/**)", "Read(*.go)"},
+			[]string{"Read(src/**)", "Read(/src/**)", "Read(//repo/**)", "Read(*.go)"}},
 		{"Read", map[string]any{"file_path": "/home/me/.ssh/id"}, []string{"Read(~/.ssh/**)", "Read(~/.aws/**)"}, []string{"Read(~/.ssh/**)"}},
 		{"Read", map[string]any{"file_path": "src/a.go"}, []string{"Read(src/a.go)", "Read(src/b.go)"}, []string{"Read(src/a.go)"}},
-		{"Read", map[string]any{"file_path": "/work/deep/secret/x"}, []string{"Read(secret)", "Read(other)"}, []string{"Read(secret)"}},
-		{"Grep", map[string]any{"path": "/work/src"}, []string{"Read(src/**)", "Read(/src)", "Grep"}, []string{"Read(/src)", "Grep"}},
-		{"Write", map[string]any{"file_path": "/work/src/a"}, []string{"Edit", "Edit(src/**)", "Write(src/**)", "Write(*)"}, []string{"Edit(src/**)", "Write(*)"}},
-		{"NotebookEdit", map[string]any{"notebook_path": "/work/n.ipynb"}, []string{"Edit(*.ipynb)", "NotebookEdit"}, []string{"Edit(*.ipynb)", "NotebookEdit"}},
+		{"Read", map[string]any{"file_path": "/repo/deep/secret/x"}, []string{"Read(secret)", "Read(other)"}, []string{"Read(secret)"}},
+		{"Grep", map[string]any{"path": "/repo/src"}, []string{"Read(src/**)", "Read(/src)", "Grep"}, []string{"Read(/src)", "Grep"}},
+		{"Write", map[string]any{"file_path": "/repo/src/a"}, []string{"Edit", "Edit(src/**)", "Write(src/**)", "Write(*)"}, []string{"Edit(src/**)", "Write(*)"}},
+		{"NotebookEdit", map[string]any{"notebook_path": "/repo/n.ipynb"}, []string{"Edit(*.ipynb)", "NotebookEdit"}, []string{"Edit(*.ipynb)", "NotebookEdit"}},
 		{"Agent", map[string]any{}, []string{"Task", "Bash"}, []string{"Task"}},
 		{"Task", map[string]any{}, []string{"Agent"}, []string{"Agent"}},
 		{"mcp__hub__get", map[string]any{}, []string{"mcp__hub", "mcp__hub__*", "mcp__hub__get", "mcp__hub__g*", "mcp__hub__put", "mcp__other"},
@@ -45,7 +45,7 @@ func TestRulesThatFit(t *testing.T) {
 	} {
 		input, err := json.Marshal(test.input)
 		require.NoError(t, err)
-		got, _ := rulesFor(test.rules, test.tool, input, "/work")
+		got, _ := rulesFor(test.rules, test.tool, input, "/repo")
 		assert.Equal(t, test.want, got, "%s %s", test.tool, input)
 	}
 }

@@ -16,9 +16,9 @@ func TestCtrlCTwiceDetaches(t *testing.T) {
 		a := &attachment{name: "one", screen: newConversation(&out, "one")}
 		assert.False(t, a.interrupted(t.Context()))
 		assert.Contains(t, out.String(), "Ctrl-C again detaches")
-		time.Sleep(againWithin)
+		time.Sleep(againWithin) // of the bubble: no time passes
 		assert.False(t, a.interrupted(t.Context()), "that was too late")
-		time.Sleep(againWithin - time.Millisecond)
+		time.Sleep(againWithin - time.Millisecond) // of the bubble
 		assert.True(t, a.interrupted(t.Context()))
 	})
 }

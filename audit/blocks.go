@@ -32,6 +32,7 @@ type block struct {
 	begin  int64
 	data   []byte
 	frames []scanned
+	leaves []format.Hash // theirs
 	// bad is where something is that is no frame; what comes before it is in frames. Negative if all are.
 	bad int64
 	// parts are the frames' hashes, if the frames are records one after the other.
@@ -80,8 +81,9 @@ func blocks(f io.ReaderAt, at, end int64, size int, sizes []uint64, rest *int64)
 		for range hashers {
 			working.Go(func() { // ends with todo
 				var last format.Head
+				var hasher format.Hasher
 				for b := range todo {
-					last = b.check(last, sizes)
+					last = b.check(&hasher, last, sizes)
 					b.done <- struct{}{}
 				}
 			})
@@ -141,7 +143,7 @@ func wholeFrames(data []byte) (whole int) {
 }
 
 // check looks at each frame and hashes it.
-func (b *block) check(last format.Head, sizes []uint64) format.Head {
+func (b *block) check(h *format.Hasher, last format.Head, sizes []uint64) format.Head {
 	b.frames, b.parts, b.bad = b.frames[:0], b.parts[:0], -1
 	inOrder := true
 	b.plain = true
@@ -153,7 +155,7 @@ func (b *block) check(last format.Head, sizes []uint64) format.Head {
 		}
 		one := scanned{offset: b.begin + int64(at), payload: payload}
 		one.head, one.ok = format.ParseHead(payload, last)
-		one.leaf = format.LeafInFrame(b.data[at : at+size])
+		h.Frame(b.data[at : at+size])
 		switch {
 		case !one.ok:
 			inOrder = false
@@ -166,17 +168,21 @@ func (b *block) check(last format.Head, sizes []uint64) format.Head {
 		b.frames = append(b.frames, one)
 		at += size
 	}
+	b.leaves = h.Leaves(b.leaves[:0])
+	for i := range b.frames {
+		b.frames[i].leaf = b.leaves[i]
+	}
 	b.plain = b.plain && inOrder
 	if inOrder && len(b.frames) > 0 {
-		b.hash(sizes)
+		b.hash(h, sizes)
 	}
 	return last
 }
 
 // hash computes the tree above the records, as far as it is known without what is beside them.
-func (b *block) hash(sizes []uint64) {
+func (b *block) hash(h *format.Hasher, sizes []uint64) {
 	before := b.frames[0].head.Seq - 1 // records
-	rest := b.frames
+	rest := b.leaves
 	for len(rest) > 0 {
 		n := uint64(len(rest))
 		if sizes = after(sizes, before); len(sizes) > 0 {
@@ -186,11 +192,8 @@ func (b *block) hash(sizes []uint64) {
 		if len(b.parts) < cap(b.parts) {
 			p = b.parts[:len(b.parts)+1][len(b.parts)] // its room is used again
 		}
-		p.leaves = p.leaves[:0]
-		for i := range rest[:n] {
-			p.leaves = append(p.leaves, rest[i].leaf)
-		}
-		p.subtrees = format.Subtrees(before, p.leaves, p.subtrees[:0])
+		p.leaves = rest[:n]
+		p.subtrees = h.Subtrees(before, p.leaves, p.subtrees[:0])
 		b.parts = append(b.parts, p)
 		rest, before = rest[n:], before+n
 	}

@@ -93,18 +93,24 @@ func TestBlocksFindWhatAScannerFinds(t *testing.T) {
 func TestSubtreesAreWhatRecordsMakeOneByOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		leaf := func(i int) format.Hash { return format.Hash{byte(i), byte(i >> 8)} }
-		var one, many format.Frontier
+		var one, many, all format.Frontier
+		var hasher format.Hasher
+		stored, storedAll := []format.Hash{}, []format.Hash{}
 		for at := 0; at < 300; {
 			n := rapid.IntRange(1, 70).Draw(t, "run")
 			var leaves []format.Hash
 			for i := range n {
 				leaves = append(leaves, leaf(at+i))
-				one.Add(leaf(at+i), nil)
+				stored = one.Add(leaf(at+i), stored)
 			}
-			for _, s := range format.Subtrees(uint64(at), leaves, nil) {
+			for _, s := range hasher.Subtrees(uint64(at), leaves, nil) {
 				many.AddSubtree(s)
 			}
+			storedAll = all.AddAll(&hasher, leaves, storedAll)
 			at += n
+			if all.Size() != one.Size() || !slices.Equal(all.Nodes(), one.Nodes()) || !slices.Equal(stored, storedAll) {
+				t.Fatalf("after %d records, all at once: %v, want %v", at, all, one)
+			}
 			if one.Size() != many.Size() || !slices.Equal(one.Nodes(), many.Nodes()) {
 				t.Fatalf("after %d records: %v, want %v", at, many, one)
 			}

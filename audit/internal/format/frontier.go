@@ -57,24 +57,49 @@ func (f *Frontier) Add(leaf Hash, stored []Hash) []Hash {
 	return stored
 }
 
+// AddAll is Add for many records: hashing the nodes of a level together is quicker than one after the other.
+func (f *Frontier) AddAll(h *Hasher, leaves []Hash, stored []Hash) []Hash {
+	if len(leaves) == 0 {
+		return stored
+	}
+	before := f.size
+	h.climb(before, leaves, func(level int) Hash { return f.nodes[f.place(level)] })
+	if stored != nil {
+		for i, leaf := range leaves {
+			stored = append(stored, leaf)
+			for n, level := before+uint64(i), 1; n&1 == 1; level++ {
+				n >>= 1
+				stored = append(stored, h.levels[level].node(n))
+			}
+		}
+	}
+	size := before + uint64(len(leaves))
+	h.nodes = h.nodes[:0]
+	for level := bits.Len64(size) - 1; level >= 0; level-- {
+		if n := size >> level; n&1 == 1 { // the node n-1 of this level is there
+			if level < h.climbed && n-1 >= h.levels[level].first {
+				h.nodes = append(h.nodes, h.levels[level].node(n-1))
+			} else {
+				h.nodes = append(h.nodes, f.nodes[f.place(level)])
+			}
+		}
+	}
+	f.size, f.nodes = size, append(f.nodes[:0], h.nodes...)
+	return stored
+}
+
+// place is where the root of a complete subtree of 2^level records is among the nodes.
+func (f *Frontier) place(level int) int { return bits.OnesCount64(f.size >> (level + 1)) }
+
+// Set makes it a copy that is independent, in the room it has.
+func (f *Frontier) Set(other *Frontier) {
+	f.size, f.nodes = other.size, append(f.nodes[:0], other.nodes...)
+}
+
 // Subtree is a complete part of a tree: 2^Level records.
 type Subtree struct {
 	Level int
 	Root  Hash
-}
-
-// Subtrees appends to into the largest complete subtrees that some records have within a tree, in order. before is how
-// many records the tree has before them.
-func Subtrees(before uint64, leaves []Hash, into []Subtree) []Subtree {
-	for i, leaf := range leaves {
-		s := Subtree{0, leaf}
-		for n := before + uint64(i); n&1 == 1 && len(into) > 0 && into[len(into)-1].Level == s.Level; n >>= 1 {
-			s = Subtree{s.Level + 1, tlog.NodeHash(into[len(into)-1].Root, s.Root)}
-			into = into[:len(into)-1]
-		}
-		into = append(into, s)
-	}
-	return into
 }
 
 // AddSubtree appends a subtree as Add would its records one after the other. The tree's size is a multiple of the
@@ -121,13 +146,6 @@ type Leaf struct{ buffer []byte }
 func (l *Leaf) Hash(payload []byte) Hash {
 	l.buffer = append(append(l.buffer[:0], 0), payload...)
 	return sha256.Sum256(l.buffer)
-}
-
-// LeafInFrame is the hash of a frame's payload as a record of the tree. It changes the frame's checksum.
-func LeafInFrame(frame []byte) Hash {
-	// What a record's hash has before its payload stands where the payload is already.
-	frame[HeaderSize-1] = 0
-	return sha256.Sum256(frame[HeaderSize-1 : len(frame)-1])
 }
 
 // ErrMissingHash says that a hash is not stored.

@@ -19,30 +19,37 @@ func write(f file, content []byte, at int64) error {
 // maxSpare bounds the memory that is kept for the next batch.
 const maxSpare = 4 << 20
 
-// batch is a run of records that become durable together.
+// batch is a run of records that become durable together. Its room is the log's, and used again.
 type batch struct {
-	frames   []byte
-	tree     format.Frontier
-	lost     uint64
-	sessions map[string]uint64
-	stored   []format.Hash
-	leaf     *format.Leaf
 	log      *log
+	frames   []byte
+	starts   []int // of the frames
+	lost     uint64
+	seq      uint64 // of the last record
+	sessions map[string]uint64
+	leaves   []format.Hash
+	stored   []format.Hash
+	tree     format.Frontier // after it
 }
 
 func (l *log) begin() *batch {
-	frames := l.spare[:0]
-	l.spare = nil
-	return &batch{
-		frames: frames, tree: l.tree.Clone(), lost: l.lost, leaf: &l.leaf, log: l,
-		sessions: make(map[string]uint64), stored: make([]format.Hash, 0, 16),
+	b := &l.batch
+	if cap(b.frames) > maxSpare {
+		b.frames = nil
 	}
+	if b.sessions == nil {
+		b.log, b.sessions, b.stored = l, make(map[string]uint64), make([]format.Hash, 0, 16)
+	}
+	clear(b.sessions)
+	b.frames, b.starts, b.lost, b.seq = b.frames[:0], b.starts[:0], l.lost, l.tree.Size()
+	return b
 }
 
 // add appends a record that itself announces so many losses.
 func (b *batch) add(e *encoded, lost uint64) {
 	b.lost += lost
-	head := format.Head{V: Version, Seq: b.tree.Size() + 1, Kind: string(e.kind), Session: e.session, Lost: b.lost}
+	b.seq++
+	head := format.Head{V: Version, Seq: b.seq, Kind: string(e.kind), Session: e.session, Lost: b.lost}
 	if e.session != "" {
 		seq, ok := b.sessions[e.session]
 		if !ok {
@@ -51,13 +58,32 @@ func (b *batch) add(e *encoded, lost uint64) {
 		head.SessionSeq = seq + 1
 		b.sessions[e.session] = seq + 1
 	}
-	at := len(b.frames)
+	b.starts = append(b.starts, len(b.frames))
 	b.frames = append(b.frames, 0, 0, 0, 0, 0, 0, 0, 0)
 	b.frames = head.Append(b.frames)
 	b.frames = append(b.frames, e.rest...)
-	format.SealFrame(b.frames[at:])
-	b.stored = b.tree.Add(b.leaf.Hash(b.frames[at+format.HeaderSize:]), b.stored)
 	b.frames = append(b.frames, '\n')
+}
+
+// seal hashes the records, and fills in the frames' headers: in this order, since hashing uses the place of the checksum.
+func (b *batch) seal(h *format.Hasher) {
+	for i := range b.starts {
+		h.Frame(b.frame(i))
+	}
+	b.leaves = h.Leaves(b.leaves[:0])
+	for i := range b.starts {
+		frame := b.frame(i)
+		format.SealFrame(frame[:len(frame)-1])
+	}
+	b.tree.Set(&b.log.tree)
+	b.stored = b.tree.AddAll(h, b.leaves, b.stored[:0])
+}
+
+func (b *batch) frame(i int) []byte {
+	if i+1 < len(b.starts) {
+		return b.frames[b.starts[i]:b.starts[i+1]]
+	}
+	return b.frames[b.starts[i]:]
 }
 
 // commit makes a batch durable. After an error the log must not be used: what a failed write or fsync has
@@ -66,19 +92,16 @@ func (l *log) commit(b *batch) error {
 	if len(b.frames) == 0 {
 		return nil
 	}
+	b.seal(&l.hasher)
 	m := l.memory
 	// What does not get acknowledged has to be recognized by the next opening.
 	if m.size != l.tree.Size() { // the first since the opening
 		m.size, m.root = l.tree.Size(), l.tree.Root()
 	}
 	m.first, m.offset, m.attempted = l.header.First, l.offset, b.frames
-	if err := write(l.segment, b.frames, l.offset); err != nil {
+	if err := l.segment.WriteSynced(b.frames, l.offset); err != nil {
 		m.taint(l.path)
-		return &FileError{l.path, "write", err}
-	}
-	if err := l.segment.Sync(); err != nil {
-		m.taint(l.path)
-		return &FileError{l.path, "sync", err}
+		return &FileError{l.path, "write and sync", err}
 	}
 	// Writing to a file that was removed, or moved away with its directory, works, and nobody finds it there.
 	if err := l.disk.Same(l.segment, l.path); err != nil {
@@ -86,15 +109,12 @@ func (l *log) commit(b *batch) error {
 		return &FileError{l.path, "find what was written", err}
 	}
 	l.offset += int64(len(b.frames))
-	l.tree, l.lost = b.tree, b.lost
+	l.tree, b.tree, l.lost = b.tree, l.tree, b.lost
 	for name, seq := range b.sessions {
 		l.sessions[name] = counter{seq, l.tree.Size()}
 	}
 	m.size, m.root, m.offset, m.attempted = l.tree.Size(), l.tree.Root(), l.offset, nil
 	l.hashes.add(b.stored)
-	if cap(b.frames) <= maxSpare {
-		l.spare = b.frames
-	}
 	return nil
 }
 
@@ -110,13 +130,9 @@ func (l *log) sign() error {
 	if err != nil {
 		return fmt.Errorf("audit log %s: sign checkpoint: %w", l.dir, err)
 	}
-	if err := write(l.signed, signed, l.signedOffset); err != nil {
+	if err := l.signed.WriteSynced(signed, l.signedOffset); err != nil {
 		l.memory.taint(l.signedPath)
-		return &FileError{l.signedPath, "write", err}
-	}
-	if err := l.signed.Sync(); err != nil {
-		l.memory.taint(l.signedPath)
-		return &FileError{l.signedPath, "sync", err}
+		return &FileError{l.signedPath, "write and sync", err}
 	}
 	l.signedOffset += int64(len(signed))
 	l.signedSize, l.signedAt, l.checkpoint = l.tree.Size(), l.now(), signed

@@ -21,9 +21,11 @@ type disk interface {
 	Same(f file, path string) error // errReplaced if the path leads to another file by now
 }
 
-// file is an open file. *os.File is one.
+// file is an open file.
 type file interface {
 	io.WriterAt
+	// WriteSynced writes all of content, and returns when it is as durable as Sync makes it: without an error only if it is.
+	WriteSynced(content []byte, at int64) error
 	io.ReaderAt
 	Stat() (fs.FileInfo, error)
 	Chmod(mode fs.FileMode) error
@@ -48,7 +50,21 @@ func (realDisk) Open(path string, flag int) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return &realFile{File: f}, nil
+}
+
+// realFile is a file of the operating system.
+type realFile struct {
+	*os.File
+	dev, ino uint64 // once they were asked for
+}
+
+// writeThenSync is WriteSynced in two steps.
+func writeThenSync(f file, content []byte, at int64) error {
+	if err := write(f, content, at); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 func (realDisk) Rename(from, to string) error { return os.Rename(from, to) }
@@ -77,14 +93,18 @@ func (realDisk) Lock(f file) error {
 }
 
 func (realDisk) Same(f file, path string) error {
-	var ours, there unix.Stat_t // it is asked before each acknowledgement, so without what os.Lstat allocates
-	if err := unix.Fstat(int(f.Fd()), &ours); err != nil {
-		return os.NewSyscallError("fstat", err)
+	ours, _ := f.(*realFile)
+	var there unix.Stat_t // it is asked before each acknowledgement, so without what os.Lstat allocates
+	if ours.ino == 0 {    // an open file's never changes
+		if err := unix.Fstat(int(f.Fd()), &there); err != nil {
+			return os.NewSyscallError("fstat", err)
+		}
+		ours.dev, ours.ino = uint64(there.Dev), there.Ino
 	}
 	if err := unix.Lstat(path, &there); err != nil {
 		return &fs.PathError{Op: "lstat", Path: path, Err: err}
 	}
-	if ours.Dev != there.Dev || ours.Ino != there.Ino {
+	if ours.dev != uint64(there.Dev) || ours.ino != there.Ino {
 		return errReplaced
 	}
 	return nil
@@ -92,7 +112,7 @@ func (realDisk) Same(f file, path string) error {
 
 // unlock gives up a lock by name and not only by closing the file: a child that the program is forking at this
 // moment has a copy of the descriptor until it executes, and would hold the lock that long.
-func unlock(f file) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+func unlock(f interface{ Fd() uintptr }) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }
 
 // full reports whether there was no room.
 func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

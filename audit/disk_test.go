@@ -166,6 +166,9 @@ func (f *testFile) WriteAt(p []byte, at int64) (int, error) {
 	return n, failure
 }
 
+// WriteSynced is the two steps of which one call makes one: each can fail, and be half done.
+func (f *testFile) WriteSynced(p []byte, at int64) error { return writeThenSync(f, p, at) }
+
 func (f *testFile) ReadAt(p []byte, at int64) (n int, err error) {
 	err = f.disk.do("read", f.name(), func() error {
 		n, err = f.file.ReadAt(p, at)

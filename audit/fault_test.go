@@ -377,7 +377,7 @@ func TestRecordsTheGapWithoutBeingAsked(t *testing.T) {
 	pid := start(t, trail)
 	err := trail.Append(deadline(t), turn(1))
 	require.ErrorIs(t, err, unix.ENOSPC)
-	assert.ErrorContains(t, err, filepath.Join(trail.options.Dir, segment1)+": write: no space left on device (disk full: make room there)")
+	assert.ErrorContains(t, err, filepath.Join(trail.options.Dir, segment1)+": write and sync: no space left on device (disk full: make room there)")
 	mu.Lock()
 	broken = false
 	mu.Unlock()

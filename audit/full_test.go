@@ -72,6 +72,8 @@ func (f *fullFile) WriteAt(p []byte, at int64) (int, error) {
 	return f.file.WriteAt(p, at)
 }
 
+func (f *fullFile) WriteSynced(p []byte, at int64) error { return writeThenSync(f, p, at) }
+
 func TestFull(t *testing.T) {
 	for _, mode := range []Mode{Required, BestEffort} {
 		t.Run(mode.String(), func(t *testing.T) {

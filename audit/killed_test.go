@@ -147,6 +147,8 @@ func (f *killedFile) WriteAt(p []byte, at int64) (int, error) {
 	return half + n, err
 }
 
+func (f *killedFile) WriteSynced(p []byte, at int64) error { return writeThenSync(f, p, at) }
+
 func (f *killedFile) Truncate(size int64) error {
 	f.disk.keep("truncate " + f.name)
 	return f.file.Truncate(size)

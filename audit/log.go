@@ -59,8 +59,9 @@ type log struct {
 	begun  string // why the segment was begun by this opening; empty if it was not
 	hashes *hashes
 	leaf   format.Leaf
-	spare  []byte // for the next batch's frames
-	full   bool   // no room: only last words are taken
+	hasher format.Hasher
+	batch  batch // room for the next
+	full   bool  // no room: only last words are taken
 }
 
 // openLog opens the log of a directory for writing.

@@ -98,6 +98,8 @@ func (f *journalFile) WriteAt(p []byte, at int64) (int, error) {
 	return f.file.WriteAt(p, at)
 }
 
+func (f *journalFile) WriteSynced(p []byte, at int64) error { return writeThenSync(f, p, at) }
+
 func (f *journalFile) Truncate(size int64) error {
 	f.disk.note(diskOp{op: "truncate", file: f.id, at: size})
 	return f.file.Truncate(size)

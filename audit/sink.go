@@ -208,7 +208,15 @@ func (s *sinkRun) save(cursor uint64) error {
 func (t *Trail) progress() (uint64, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.durable, t.grown
+	return t.durable, t.growth()
+}
+
+// growth is a channel that is closed when the log grows. It is called with t.mu held.
+func (t *Trail) growth() <-chan struct{} {
+	if t.grown == nil {
+		t.grown = make(chan struct{})
+	}
+	return t.grown
 }
 
 // pause waits for a change, or for some time if that is not 0. It reports false when ctx has ended.
@@ -260,7 +268,7 @@ func (t *Trail) publish(ctx context.Context, a Anchor) {
 	wait := t.retry
 	for {
 		t.mu.Lock()
-		newest, grown := t.note, t.grown
+		newest, grown := t.note, t.growth()
 		t.mu.Unlock()
 		if bytes.Equal(newest, published) {
 			if !pause(ctx, grown, 0) {

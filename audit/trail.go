@@ -112,7 +112,7 @@ type Trail struct {
 	changed  chan struct{} // closed when up is set
 	durable  uint64
 	signed   uint64
-	grown    chan struct{} // closed when durable or signed grows
+	grown    chan struct{} // closed when durable or signed grows; nil if nobody waits for it
 	note     []byte        // the last checkpoint
 	origin   string
 	broken   bool // the file failed and was not opened again, or is full
@@ -134,7 +134,6 @@ func New(system *actor.System, o Options) *Trail {
 	t := &Trail{
 		system: system, options: o, disk: realDisk{}, retry: time.Second, now: time.Now, levels: leveler{rules: o.Levels},
 		slots: make(chan struct{}, queueSize), starting: make(chan struct{}, 1), changed: make(chan struct{}),
-		grown: make(chan struct{}),
 	}
 	// The log's salt is known when it is open.
 	t.redactor.Store(newRedactor(o.Redact, []byte(rand.Text())))

@@ -502,8 +502,10 @@ func (t *Trail) keep(l *log) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.durable, t.signed, t.note, t.origin = l.tree.Size(), l.signedSize, l.checkpoint, l.keys.signer.Name()
-	close(t.grown)
-	t.grown = make(chan struct{})
+	if t.grown != nil {
+		close(t.grown)
+		t.grown = nil
+	}
 }
 
 // open opens the log and writes what belongs at the beginning.

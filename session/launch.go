@@ -97,7 +97,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 			return launched{err: err}
 		}
 		p, err := process.Start(spec, process.Options{
-			OnStderr: func(line string) { (*ear.Load())(line) }, Ledger: session.spec.Ledger, AtEnd: release,
+			OnStderr: func(line string) { (*ear.Load())(line) }, Ledger: session.spec.Ledger, AtEnd: release, OnStrays: session.strays,
 		})
 		if err != nil {
 			release()

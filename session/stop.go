@@ -66,3 +66,14 @@ func (l *loop) stopLadder(c *actor.Context[message], ladder process.Ladder) {
 		return processGone{}
 	})
 }
+
+// strays is told what was ended that a process of the session had somebody else start.
+func (s *Session) strays(r process.SweepReport) {
+	log := s.spec.Logger.With().Str("session", s.name).Logger()
+	if len(r.Killed) > 0 {
+		log.Warn().Int("killed", len(r.Killed)).Str("first", r.Killed[0].Command).Msg("ended what the CLI had others start")
+	}
+	if r.Err != nil {
+		log.Error().Err(r.Err).Msg("could not end everything that the CLI had others start")
+	}
+}

@@ -41,6 +41,8 @@
 //   - Beneath that, the tree is listed by parenthood and session before each step of the ladder, by pid and start time. After
 //     the exit, what was listed, what carries the marker UNDERSTUDY_SESSION in its environment, and what descends from
 //     either is killed through pidfds until nothing is found twice in a row.
+//     Where there is a pid namespace nothing of that is left to be found: what carries the marker outside of it, as a job that a tool
+//     gave to somebody else, is looked for a moment after the end, for all sessions together (strays_linux.go).
 //   - After a crash the parenthood is gone and the marker is what is left. A tool that has cleared its environment *and* left its
 //     session is found then only with BecomeSubreaper, which a program made for running sessions should call.
 //   - When the runtime itself is killed and there is no namespace, the kernel kills the CLI (parent-death signal); its tools live

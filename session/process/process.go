@@ -40,6 +40,7 @@ type Process struct {
 
 // spawn makes the pipes, starts the child and the goroutines that hold it.
 func spawn(path string, c command, o Options) (*Process, error) {
+	awaitStrays(c.marker)
 	var ours, theirs [3]*os.File
 	closeAll := func(files []*os.File) {
 		for _, f := range files {
@@ -147,7 +148,12 @@ func (p *Process) hold(errPipe *outPipe, errEnd <-chan struct{}) {
 	launchErr := p.recipe.end(p.opts.Ledger)
 	groupErr := p.child.endGroup(p.opts.SweepTimeout)
 	p.settleAdopted() // who was adopted at the exit is known now
-	report := p.sweep(p.opts.SweepTimeout)
+	var report SweepReport
+	if p.sealed() {
+		p.lookForStrays()
+	} else {
+		report = p.sweep(p.opts.SweepTimeout)
+	}
 	report.Err = errors.Join(report.Err, groupErr, launchErr)
 	p.settleAdopted() // and those that ended in between are reaped
 	<-errEnd

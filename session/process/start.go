@@ -33,6 +33,10 @@ type Options struct {
 	Ledger *Ledger
 	// Parent is the environment that Launch.Environ inherits from. nil means os.Environ().
 	Parent []string
+	// OnStrays, if not nil, is told what carried the marker and was not in the CLI's pid namespace, and why it could not be ended. It is
+	// called some moments after Done is closed, and not at all where nothing was found or there was no pid namespace (Swept
+	// has it then). It must return at once.
+	OnStrays func(SweepReport)
 	// AtEnd, if not nil, is called once when the CLI and all that it started have ended, before Done is closed: to remove what was
 	// there for them. It is not called when Start fails, and must not wait for the process.
 	AtEnd func()

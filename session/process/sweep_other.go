@@ -28,6 +28,10 @@ func (p *Process) signalInside(sig syscall.Signal) { p.child.signalGroup(sig) }
 
 func watchAdopted() {}
 
+func (p *Process) lookForStrays() {}
+
+func awaitStrays(string) {}
+
 func (p *Process) settleAdopted() {}
 
 func watchOOM() func() bool { return func() bool { return false } }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,34 @@ func TestSpawnedSessionsComeBack(t *testing.T) {
 	rt = runtimeWith(t, func(o *understudy.Options, _ session.Options) { *o = first })
 	_, err = rt.Session("plain")
 	assert.ErrorIs(t, err, understudy.ErrNoSession, "what was removed stays so")
+}
+
+// Fault: the runtime dies in the moment in which it sends a session's first prompt, before its record says that there is a conversation
+// Outcome: the next one is told so by the CLI, resumes it and says that it was found; the id is the same
+// On: simulated, real
+func TestAConversationThatNoRecordKnowsOfIsResumed(t *testing.T) {
+	t.Parallel()
+	both(t, map[string]func(*rig){"found": func(r *rig) {
+		r.boot()
+		r.mustAsk("remember")
+		id := r.Info().SessionID
+		shutdown(r.T, r.rt)
+		file := filepath.Join(r.options.DataDir, "state", "worker.json")
+		record, err := os.ReadFile(file)
+		require.NoError(r, err)
+		require.Contains(r, string(record), `"begun":true`)
+		require.NoError(r, os.WriteFile(file, []byte(strings.Replace(string(record), `"begun":true`, `"begun":false`, 1)), 0o600))
+		r.options.Respawn = func(_ string, _ session.Options) (session.Options, error) { return r.spec, nil }
+		rt, err := understudy.Start(r.within(), r.options)
+		require.NoError(r, err)
+		r.rt = rt
+		r.Cleanup(func() { shutdown(r.T, rt) })
+		r.Session, err = rt.Session("worker")
+		require.NoError(r, err)
+		assert.Contains(r, r.history(), "remember")
+		assert.Equal(r, id, r.Info().SessionID)
+		assert.Contains(r, notices(r.T, r.options.DataDir), string(session.NoticeConversationFound))
+	}})
 }
 
 // Fault: the records of a session, of the API's limits and of a budget are damaged at the same time

@@ -40,7 +40,9 @@ func TestSessionsDoNotShareTemporaryFiles(t *testing.T) {
 	require.Len(t, entries, 1)
 	led, err := os.Readlink(filepath.Join(r.options.DataDir, "tmp", entries[0].Name()))
 	require.NoError(t, err)
-	assert.Equal(t, other, led)
+	assert.Equal(t, filepath.Dir(other), led, "one for all of the runtime")
+	shutdown(t, r.rt)
+	assert.NoDirExists(t, led)
 }
 
 // TestTemporaryFilesOfAKilledRuntimeAreRemoved finds what a runtime that could not clear away has left, and something that is

@@ -3,8 +3,10 @@ package understudy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/supervisor"
@@ -111,8 +113,11 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 	}
 	defer release()
 	rt.change(m.home, name)
+	stay := m.Leaving()
 	if err := discard(ctx, home, name); err != nil {
-		return err
+		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return errors.Join(err, stay(rest))
 	}
 	m.Closing() // somebody may be about to restart it
 	err = m.Forget()

@@ -45,7 +45,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	}
 	s, err := session.New(rt.system, session.Spec{
 		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Label: label, Runtime: rt.id, OnMoment: rt.moments(),
-		StateDir: stateDir, Ledger: rt.ledger, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
+		StateDir: stateDir, Ledger: rt.ledger, Scratch: rt.scratch, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
 		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned, Warm: rt.warmFor(options, how),
 	})
 	if damaged, ok := errors.AsType[*session.StateError](err); ok {

@@ -40,6 +40,7 @@ type Runtime struct {
 	id       string
 	lock     *dirLock
 	ledger   *process.Ledger // nil without a data directory
+	scratch  *session.Scratch
 	system   *actor.System
 	trail    *audit.Trail    // nil: no audit log
 	witness  *remote.Witness // nil: none is wanted
@@ -128,6 +129,7 @@ func (rt *Runtime) build(ctx context.Context) error {
 			rt.log.Warn().Err(err).Msg("temporary files of an earlier runtime stay")
 		}
 	}
+	rt.scratch = session.NewScratch(rt.options.DataDir)
 	rt.system = actor.NewSystem(actor.Options{Logger: rt.log})
 	root := supervisor.Options{Name: "root", OnEvent: rt.onRootEvent, Logger: rt.log}
 	if dir := rt.auditDir(); dir != "" {

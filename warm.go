@@ -36,7 +36,7 @@ func (rt *Runtime) makeWarm(specs []WarmSpec) (map[string]*session.Warm, error) 
 		}
 		set, err := session.NewWarm(rt.system, session.Spec{
 			Name: w.Template, Options: w.Options, CLI: rt.options.CLI, Path: "root/" + warmChild, Runtime: rt.id,
-			Ledger: rt.ledger, Audit: rt.trail, Env: rt.witnessed(), Governor: rt.governor, Logger: rt.log,
+			Ledger: rt.ledger, Scratch: rt.scratch, Audit: rt.trail, Env: rt.witnessed(), Governor: rt.governor, Logger: rt.log,
 		}, w.Count)
 		if err != nil {
 			problems = append(problems, err)

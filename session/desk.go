@@ -23,6 +23,7 @@ type desk struct {
 	maxQueue int
 	closed   error // why no query is taken: stopped, failed
 	draining error // why none is any more
+	removing bool  // the record is about to be removed
 	drift    Drift
 	looks    map[string]int // frames with unknown fields that were looked at, by kind
 	actor    actor.Ref[message]
@@ -144,6 +145,13 @@ func (d *desk) orphan(holder *loop) {
 	if q != nil {
 		q.stream.close(fmt.Errorf("session %s: %w: its actor was ended during the turn", name, ErrStopped))
 	}
+}
+
+// leaving reports whether the record is about to be removed, so that it need not be written.
+func (d *desk) leaving() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.removing
 }
 
 // update changes the record and the info under the lock. f must be quick.

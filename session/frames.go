@@ -369,17 +369,18 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 			continue
 		}
 		l.getUp()
-		r, _ := l.desk.snapshot()
 		l.setCurrent(q)
-		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
-		if r.Begun && !l.options.Redeliver {
-			l.prompt(c, q)
+		// A process that dies right after the prompt has a conversation to resume.
+		l.desk.update(func(r *record, info *Info) { r.Begun, info.State = true, Busy })
+		if l.options.Redeliver {
+			// Before the prompt is out: a runtime that dies knows what is to be delivered once more.
+			l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
 			return
 		}
-		// Before the prompt is out: a process that dies right after it has a conversation to resume, and a runtime that dies
-		// knows what is to be delivered once more.
-		l.desk.update(func(r *record, _ *Info) { r.Begun = true })
-		l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
+		// A runtime that dies before that is told by the CLI that there is a conversation: see otherLaunch.
+		l.keeper.soon(c, l)
+		l.prompt(c, q)
+		return
 	}
 }
 

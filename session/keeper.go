@@ -17,6 +17,9 @@ type keeper struct {
 // saveAgain is when a record that could not be written is tried again, if nothing has it written before.
 const saveAgain = 5 * time.Second
 
+// saveSoon is how long what can be found out again may wait for what has to be written anyway.
+const saveSoon = 50 * time.Millisecond
+
 // save has the record of the moment written, and then does what needs it on disk. A write that fails is
 // logged and does not hold the session up: what is lost if the runtime dies too is how far it had come.
 func (k *keeper) save(c *actor.Context[message], l *loop, then func(*actor.Context[message])) {
@@ -29,13 +32,24 @@ func (k *keeper) save(c *actor.Context[message], l *loop, then func(*actor.Conte
 	}
 }
 
+// soon has the record written before long, together with what comes until then.
+func (k *keeper) soon(c *actor.Context[message], l *loop) {
+	if !k.failing && l.timers[saveDeadline] == nil {
+		l.after(c, saveDeadline, saveSoon)
+	}
+}
+
 func (k *keeper) start(c *actor.Context[message], l *loop) {
 	k.busy = true
+	l.cancel(saveDeadline) // this is the record of the moment
 	todo := k.next
 	k.next = nil
 	kept, _ := l.desk.snapshot()
 	kept.Queue = l.desk.queued(l.options.Redeliver)
 	store := l.session.store
+	if l.desk.leaving() {
+		store.dir = "" // it is about to be removed
+	}
 	c.Go("save state", func(context.Context) message {
 		err := store.save(kept)
 		return saved{err, func(c *actor.Context[message]) {

@@ -43,6 +43,8 @@ type Spec struct {
 	// Ledger lists on disk what the session's processes start, where nothing better ends it when this program is killed.
 	// nil: nothing does.
 	Ledger *process.Ledger
+	// Scratch makes the directories for the processes' temporary files. nil: one of the session's own does.
+	Scratch *Scratch
 	// Governor holds the session and its siblings to limits; nil: there are none.
 	Governor *Governor
 	// Spawned has the options kept in the record, so that another program can start the session: see Stored.
@@ -330,6 +332,27 @@ func (s *Session) notRunning(err error) error {
 		return fmt.Errorf("session %s: %w", s.name, ErrNotRunning)
 	}
 	return err
+}
+
+// Leaving tells the session that it is being stopped to be forgotten: its record is not written any more. stay takes that back, when
+// it came to nothing.
+func (s *Session) Leaving() (stay func(context.Context) error) {
+	set := func(removing bool) {
+		s.desk.mu.Lock()
+		defer s.desk.mu.Unlock()
+		s.desk.removing = removing
+	}
+	set(true)
+	return func(ctx context.Context) error {
+		set(false)
+		ref := s.desk.current()
+		_, err := actor.Ask(ctx, ref, func(r actor.Reply[struct{}]) message { return keep{r} })
+		if errors.Is(err, actor.ErrStopped) { // nobody else writes it
+			kept, _ := s.desk.snapshot()
+			return s.store.save(kept)
+		}
+		return err
+	}
 }
 
 // Forget removes what StateDir holds of the session, which must not be running. A process whose actor was killed is waited for: another session of that name would begin with the same

@@ -113,7 +113,7 @@ func (s store) save(r record) error {
 	if s.dir == "" {
 		return nil
 	}
-	data, err := json.MarshalIndent(r, "", "  ")
+	data, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("save state of session %s: %w", r.Name, err)
 	}
@@ -136,10 +136,13 @@ func (s store) forget(name string) error {
 
 func replaceFile(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // mode 0600
+	if errors.Is(err, fs.ErrNotExist) {                        // the first there, or somebody has removed it
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		f, err = os.CreateTemp(dir, filepath.Base(path)+".new-*")
+	}
 	if err != nil {
 		return err
 	}

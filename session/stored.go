@@ -19,6 +19,26 @@ type spawned struct {
 	Options Options `json:"options"`
 	Partial bool    `json:"partial,omitempty"` // something was left out
 	Retired bool    `json:"retired,omitempty"` // it was stopped on request, and is to stay so
+
+	encoded []byte // as it is written, every time; nil: it is encoded each time
+}
+
+// spawnedFields is spawned without its methods.
+type spawnedFields spawned
+
+// MarshalJSON implements json.Marshaler.
+func (s *spawned) MarshalJSON() ([]byte, error) {
+	if s.encoded != nil {
+		return s.encoded, nil
+	}
+	return json.Marshal((*spawnedFields)(s))
+}
+
+// encode encodes it once for all: options are most of a record, and stay as they are.
+func (s *spawned) encode() *spawned {
+	s.encoded = nil
+	s.encoded, _ = json.Marshal(s) // what is wrong with it whoever writes the record is told
+	return s
 }
 
 // spawned are the options without what is secret and what is no data.
@@ -46,7 +66,7 @@ func (o Options) spawned() *spawned {
 			s.Options.MCPServers[name], s.Partial = server, true
 		}
 	}
-	return s
+	return s.encode()
 }
 
 // Stored is a session that a directory has a record of.
@@ -96,7 +116,7 @@ func (s *Session) Retire(retired bool) error {
 		if r.Spawned != nil && r.Spawned.Retired != retired {
 			next := *r.Spawned // a record that is being written shares it
 			next.Retired = retired
-			r.Spawned, changed = &next, true
+			r.Spawned, changed = next.encode(), true
 		}
 		kept = *r
 	})

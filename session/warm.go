@@ -444,6 +444,13 @@ func (l *loop) listenTo(heard func(string)) { l.ear.Store(&heard) }
 
 // newSession makes a session of a record.
 func newSession(system *actor.System, spec Spec, kept record) *Session {
+	if spec.Scratch == nil {
+		dataDir := ""
+		if spec.StateDir != "" {
+			dataDir = filepath.Dir(spec.StateDir)
+		}
+		spec.Scratch = NewScratch(dataDir)
+	}
 	s := &Session{name: spec.Name, spec: spec, system: system, store: store{spec.StateDir}}
 	s.desk = &desk{
 		record: kept, maxQueue: spec.Options.MaxQueue, watchers: make(map[*watcher]struct{}), followers: make(map[*follower]struct{}), onMoment: spec.OnMoment, label: spec.Label,

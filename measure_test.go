@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -95,12 +96,13 @@ func TestMeasureSessions(t *testing.T) {
 		t.Skip("set UNDERSTUDY_MEASURE_SESSIONS to a number of sessions")
 	}
 	r := newRig(t, false)
+	r.options.Logger = zerolog.Nop() // as an embedder has it who says nothing
 	r.boot()
 	side := 2 * runtime.GOMAXPROCS(0) // as many as come up at a time by default
-	both := func(name string, one func(i int)) time.Duration {
+	took := func(kind *measuredKind, from, to int) {
 		before, began := cpuTime(t), time.Now()
-		next := make(chan int, count)
-		for i := range count {
+		next := make(chan int, to-from)
+		for i := from; i < to; i++ {
 			next <- i
 		}
 		close(next)
@@ -108,25 +110,20 @@ func TestMeasureSessions(t *testing.T) {
 		for range side {
 			all.Go(func() {
 				for i := range next {
-					one(i)
+					kind.one(i)
 				}
 			})
 		}
 		all.Wait()
-		took, cpu := time.Since(began), cpuTime(t)
-		each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(count) }
-		fmt.Printf("| %d %s | %.1f s | %.2f ms each | processor time, ms each: %.2f here, %.2f in their processes |\n", count, name, took.Seconds(), each(took),
-			each(cpu[0]-before[0]), each(cpu[1]-before[1]))
-		return took
+		kind.took += time.Since(began)
+		for i, after := range cpuTime(t) {
+			kind.cpu[i] += after - before[i]
+		}
 	}
-	loop := both("processes in a plain loop", func(int) { bareTurn(t, r) })
-	for _, c := range []struct {
-		name    string
-		without []process.Layer
-	}{{"sessions", nil}, {"sessions without a pid namespace", []process.Layer{process.LayerPIDNamespace}}} {
+	sessions := func(without ...process.Layer) func(i int) {
 		spec := r.spec
-		spec.Containment.Without = c.without
-		took := both(c.name, func(i int) {
+		spec.Containment.Without = without
+		return func(i int) {
 			name := fmt.Sprint("w", i)
 			s, err := r.rt.Spawn(t.Context(), name, spec)
 			if assert.NoError(t, err) {
@@ -134,8 +131,26 @@ func TestMeasureSessions(t *testing.T) {
 				assert.NoError(t, err)
 				assert.NoError(t, r.rt.Remove(t.Context(), name))
 			}
-		})
-		fmt.Printf("| %s, beside the loop | %.2f | |\n", c.name, float64(took)/float64(loop))
+		}
+	}
+	kinds := []*measuredKind{
+		{name: "processes in a plain loop", one: func(int) { bareTurn(t, r) }},
+		{name: "sessions", one: sessions()},
+		{name: "sessions without a pid namespace", one: sessions(process.LayerPIDNamespace)},
+	}
+	// In turns, so that what else the machine does meets all of them.
+	const turn = 100
+	for from := 0; from < count; from += turn {
+		for _, kind := range kinds {
+			took(kind, from, min(from+turn, count))
+		}
+	}
+	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(count) }
+	fmt.Printf("| %d of each | wall time, ms each | beside the loop | processor time here, ms each | in their processes | all of it beside the loop's |\n|---|---:|---:|---:|---:|---:|\n", count)
+	for _, kind := range kinds {
+		loop := kinds[0]
+		fmt.Printf("| %s | %.2f | %.2f | %.2f | %.2f | %.2f |\n", kind.name, each(kind.took), float64(kind.took)/float64(loop.took),
+			each(kind.cpu[0]), each(kind.cpu[1]), float64(kind.cpu[0]+kind.cpu[1])/float64(loop.cpu[0]+loop.cpu[1]))
 	}
 
 	const idle = 100
@@ -162,6 +177,14 @@ func TestMeasureSessions(t *testing.T) {
 	fmt.Printf("| memory of an idle session without its CLI | %.1f kB | %.1f kB after a turn |\n", float64(fresh-before)/idle/1000, float64(after-before)/idle/1000)
 }
 
+// measuredKind is one way to run a process, and what it took.
+type measuredKind struct {
+	name string
+	one  func(i int)
+	took time.Duration
+	cpu  [2]time.Duration // as cpuTime has it
+}
+
 // cpuTime is what this process has used, and what those have that it has waited for.
 func cpuTime(t *testing.T) (used [2]time.Duration) {
 	for i, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
@@ -180,11 +203,13 @@ func bareTurn(t *testing.T, r *rig) {
 	require.NoError(t, err)
 	env, err := launch.Environ(os.Environ())
 	require.NoError(t, err)
+	prompt := protocol.NewUserText("", "hello")
+	prompt.UUID = uuid.NewString()
 	frames := []protocol.Message{
 		protocol.NewControlRequest("1", &protocol.Initialize{Hooks: map[string][]protocol.HookMatcher{
-			protocol.HookPreToolUse: {{HookCallbackIDs: []string{"x"}, Timeout: 60}},
+			protocol.HookPreToolUse: {{HookCallbackIDs: []string{"x"}, Timeout: 60, OnFailure: protocol.OnFailureBlock}},
 		}}),
-		protocol.NewUserText("", "hello"),
+		prompt, // with an id, as a session has one: it makes the CLI say more
 	}
 	cmd := exec.Command(launch.Path, append(slices.Clone(launch.PrefixArgs), args...)...)
 	cmd.Env, cmd.Dir = env, launch.Dir

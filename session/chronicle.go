@@ -149,6 +149,10 @@ func (l *loop) tellContext(m *protocol.Assistant) {
 	if m.ParentToolUseID != nil || total <= 0 || m.Message.Model == protocol.SyntheticModel {
 		return // a subagent has a context of its own
 	}
+	if total == l.context { // as in all frames of one message
+		return
+	}
+	l.context = total
 	l.desk.update(func(_ *record, info *Info) { info.ContextTokens = total })
 }
 

@@ -19,6 +19,7 @@ func (l *loop) onFrames(c *actor.Context[message], m frames) {
 	for _, next := range m.list {
 		l.onFrame(c, next)
 	}
+	l.handOver(c)
 	done := handled{list: m.list[:0]}
 	if l.current != nil {
 		done.stream = l.current.stream
@@ -112,9 +113,6 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 	case *protocol.Assistant:
 		l.noteRetry(nil)
 		l.tellContext(m)
-		if l.tally == nil {
-			l.tally = make(tally)
-		}
 		l.tally.see(m)
 		for _, block := range m.Message.Content {
 			if use, ok := block.(*protocol.ToolUseBlock); ok {
@@ -201,7 +199,7 @@ func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
 	}
 	before := l.record.Ledger.Spent
 	delta := l.record.Ledger.report(m)
-	l.tally = nil
+	l.tally = tally{}
 	l.desk.update(func(r *record, info *Info) {
 		r.Ledger = l.record.Ledger
 		r.Turns++
@@ -239,7 +237,19 @@ func (l *loop) deliver(c *actor.Context[message], m protocol.Message) {
 	if q == nil || q.overflowed {
 		return
 	}
-	if err := q.stream.push(m); err != nil {
+	l.delivery = append(l.delivery, m)
+}
+
+// handOver gives the stream of the query what is meant for it, all at once.
+func (l *loop) handOver(c *actor.Context[message]) {
+	q := l.current
+	if len(l.delivery) == 0 || q == nil {
+		return
+	}
+	err := q.stream.push(l.delivery...)
+	clear(l.delivery)
+	l.delivery = l.delivery[:0]
+	if err != nil && !q.overflowed {
 		q.overflowed = true
 		l.interruptTurn(c, fmt.Errorf("session %s: %w: %w", l.session.name, ErrSlowConsumer, err), nil)
 	}
@@ -436,6 +446,7 @@ func (l *loop) onPromptKept(c *actor.Context[message], m promptKept) {
 
 // endQuery ends the current query: with nil after a good result.
 func (l *loop) endQuery(c *actor.Context[message], err error) {
+	l.handOver(c)
 	q := l.current
 	if q == nil {
 		return

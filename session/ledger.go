@@ -122,7 +122,7 @@ func (l *ledger) end(clean bool) {
 func (l *ledger) charge(cut tally) float64 {
 	sum := 0.0
 	used := make(map[string]Cost)
-	for _, call := range cut {
+	for _, call := range cut.calls {
 		cost := call.cost
 		cost.USD = l.price(call.model, cost)
 		sum += cost.USD

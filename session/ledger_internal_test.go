@@ -111,7 +111,7 @@ func TestTallyChargesWhatTheFramesShow(t *testing.T) {
 		require.NoError(t, err)
 		return m.(*protocol.Assistant)
 	}
-	seen := make(tally)
+	var seen tally
 	seen.see(frame("1", "claude-haiku-5-5", "hello", 1000, 1))
 	seen.see(frame("1", "claude-haiku-5-5", "hello", 1000, 1)) // another block of the same message
 	seen.see(frame("2", "claude-haiku-5-5", "hello", 1000, 200))
@@ -126,6 +126,6 @@ func TestTallyChargesWhatTheFramesShow(t *testing.T) {
 	// A session that pays half of the list is charged half.
 	half := ledger{Models: map[string]Cost{"claude-haiku-5-5": {InputTokens: 1000, USD: 0.0005}}}
 	assert.InDelta(t, charged/2, half.charge(seen), 1e-9)
-	assert.Zero(t, (&ledger{}).charge(nil))
+	assert.Zero(t, (&ledger{}).charge(tally{}))
 	assert.Greater(t, listPrice("claude-of-tomorrow", Cost{InputTokens: 1000}), listPrice("claude-haiku-5-5", Cost{InputTokens: 1000}))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/session/protocol"
 )
 
 // loop is one incarnation of a session: the actor that owns one CLI process.
@@ -55,7 +56,10 @@ type loop struct {
 	heard   time.Time // when the CLI last said something
 	tools   map[string]*toolUse
 	tally   tally // the model calls since the last result
-	policy  policy
+	context int64 // tokens of it, as last told
+	// delivery is what of the frames at hand is for the current query.
+	delivery []protocol.Message
+	policy   policy
 
 	requests   map[string]*request // ours to the CLI, unanswered
 	questions  map[string]context.CancelFunc

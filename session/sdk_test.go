@@ -142,7 +142,7 @@ func keysOf(typ reflect.Type) []string {
 	for f := range typ.Fields() {
 		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
-		case f.Anonymous && key == "":
+		case f.Anonymous && key == "", f.Tag.Get("wire") == "inline":
 			keys = append(keys, keysOf(f.Type)...)
 		case key != "" && key != "-":
 			keys = append(keys, key)

@@ -49,11 +49,20 @@ func newStream(dir string, limit int64) *stream {
 	return &stream{ready: make(chan struct{}, 1), took: make(chan struct{}, 1), dir: dir, limit: limit}
 }
 
-// push adds a message, and leaves it to the caller to wake the consumer. An error says why there is no room for it: the
+// push adds messages, and leaves it to the caller to wake the consumer. An error says why there is no room for one: the
 // consumer gets what was pushed before.
-func (s *stream) push(m protocol.Message) error {
+func (s *stream) push(messages ...protocol.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, m := range messages {
+		if err := s.add(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stream) add(m protocol.Message) error {
 	if s.closed {
 		return nil // nobody takes it, and nobody misses it
 	}

@@ -8,7 +8,11 @@ import (
 
 // tally is what the frames of a running turn say about its model calls, by message id. Without a result it is all that is
 // known about what the turn has cost.
-type tally map[string]call
+type tally struct {
+	calls map[string]*call
+	last  string // the message that the last frame was of
+	call  *call  // and what is known of it
+}
 
 type call struct {
 	model string
@@ -23,13 +27,29 @@ const bytesPerToken = 4
 const maxTally = 10_000
 
 // see takes an assistant's frame. Several frames share one message and repeat its usage.
-func (t tally) see(m *protocol.Assistant) {
+func (t *tally) see(m *protocol.Assistant) {
 	id := m.Message.ID
-	if id == "" || m.Message.Model == protocol.SyntheticModel || len(t) >= maxTally { // which the CLI wrote itself
+	if id == "" || m.Message.Model == protocol.SyntheticModel { // which the CLI wrote itself
 		return
 	}
-	c := t[id]
-	c.model = m.Message.Model
+	c := t.call
+	if c == nil || id != t.last {
+		if c = t.calls[id]; c == nil {
+			if len(t.calls) >= maxTally {
+				return
+			}
+			if t.calls == nil {
+				t.calls = make(map[string]*call)
+			}
+			c = new(call)
+			id = strings.Clone(id) // it is a part of the frame
+			t.calls[id] = c
+		}
+		t.last, t.call = id, c
+	}
+	if c.model != m.Message.Model {
+		c.model = strings.Clone(m.Message.Model)
+	}
 	for _, block := range m.Message.Content {
 		c.chars += len(block.Raw())
 	}
@@ -39,7 +59,6 @@ func (t tally) see(m *protocol.Assistant) {
 	c.cost.CacheReadTokens = max(c.cost.CacheReadTokens, u.CacheReadInputTokens)
 	c.cost.CacheWriteTokens = max(c.cost.CacheWriteTokens, u.CacheCreationInputTokens)
 	c.cost.OutputTokens = max(c.cost.OutputTokens, int64(c.chars/bytesPerToken))
-	t[id] = c
 }
 
 // price is what a call costs: by the list, and by as much more or less as this session was charged for the model so far.

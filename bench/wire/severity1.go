@@ -45,6 +45,7 @@ func severity1Run() (report, error) {
 	defer client.Disconnect()
 	runtime.ReadMemStats(&before)
 	var begun time.Time
+	stop := os.Getenv(stopVariable) != ""
 	if err := client.Query(ctx, "flood"); err != nil {
 		return r, err
 	}
@@ -72,7 +73,7 @@ func severity1Run() (report, error) {
 			r.End = m.Subtype
 			over = true
 		}
-		if os.Getenv(stopVariable) != "" && r.Messages == 1 {
+		if stop && r.Messages == 1 {
 			time.Sleep(time.Second)
 			asked := time.Now()
 			end, cancel := context.WithTimeout(ctx, 10*time.Second)

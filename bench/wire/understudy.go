@@ -45,6 +45,7 @@ func understudyRun() (report, error) {
 		defer pprof.StopCPUProfile()
 	}
 	var begun time.Time
+	stop := os.Getenv(stopVariable) != ""
 	for m, err := range s.Query(ctx, "flood") {
 		if err != nil {
 			r.End = firstLine(err.Error())
@@ -65,7 +66,7 @@ func understudyRun() (report, error) {
 		case *protocol.Result:
 			r.End = m.Subtype
 		}
-		if os.Getenv(stopVariable) != "" && r.Messages == 1 {
+		if stop && r.Messages == 1 {
 			time.Sleep(time.Second)
 			asked := time.Now()
 			if err := s.Interrupt(ctx); err != nil {

@@ -6,25 +6,30 @@ import "encoding/json"
 // share one Message.ID. It is also how the CLI shows an API failure, with Error set.
 type Assistant struct {
 	wire
-	Message          AssistantMessage `json:"message" wire:"essential"`
-	ParentToolUseID  *string          `json:"parent_tool_use_id"` // the Task call a subagent belongs to; nil for the main conversation
-	SessionID        string           `json:"session_id"`
-	UUID             string           `json:"uuid"`
-	RequestID        string           `json:"request_id,omitempty"` // the API's
-	Timestamp        string           `json:"timestamp,omitempty"`  // RFC 3339
-	Error            string           `json:"error,omitempty"`      // ErrorOverloaded and so on; empty for a real answer
-	APIErrorStatus   *int             `json:"api_error_status,omitempty"`
-	Aborted          bool             `json:"aborted,omitempty"` // cut off by an interrupt
-	Supersedes       []string         `json:"supersedes,omitempty"`
-	AgentID          string           `json:"agent_id,omitempty"`
-	SubagentType     string           `json:"subagent_type,omitempty"`
-	TaskDescription  string           `json:"task_description,omitempty"`
-	UserMessageUUID  string           `json:"user_message_uuid,omitempty"`  // the prompt this answers
-	UserMessageUUIDs []string         `json:"user_message_uuids,omitempty"` // the prompts, if several were merged
-	ResumeReason     string           `json:"resume_reason,omitempty"`
-	ToolUseMeta      []ToolUseMeta    `json:"tool_use_meta,omitempty"`
-	ContextUsage     json.RawMessage  `json:"context_usage,omitempty"` // with context usage switched on
-	UsageReport      json.RawMessage  `json:"usage_report,omitempty"`
+	Message         AssistantMessage  `json:"message" wire:"essential"`
+	ParentToolUseID *string           `json:"parent_tool_use_id"` // the Task call a subagent belongs to; nil for the main conversation
+	SessionID       string            `json:"session_id"`
+	UUID            string            `json:"uuid"`
+	RequestID       string            `json:"request_id,omitempty"` // the API's
+	Timestamp       string            `json:"timestamp,omitempty"`  // RFC 3339
+	Error           string            `json:"error,omitempty"`      // ErrorOverloaded and so on; empty for a real answer
+	AgentID         string            `json:"agent_id,omitempty"`   // of a subagent
+	Details         *AssistantDetails `json:"-" wire:"inline"`      // what few of them say, nil if this one says none of it
+}
+
+// AssistantDetails is what few assistant frames say.
+type AssistantDetails struct {
+	APIErrorStatus   *int            `json:"api_error_status,omitempty"`
+	Aborted          bool            `json:"aborted,omitempty"` // cut off by an interrupt
+	Supersedes       []string        `json:"supersedes,omitempty"`
+	SubagentType     string          `json:"subagent_type,omitempty"`
+	TaskDescription  string          `json:"task_description,omitempty"`
+	UserMessageUUID  string          `json:"user_message_uuid,omitempty"`  // the prompt this answers
+	UserMessageUUIDs []string        `json:"user_message_uuids,omitempty"` // the prompts, if several were merged
+	ResumeReason     string          `json:"resume_reason,omitempty"`
+	ToolUseMeta      []ToolUseMeta   `json:"tool_use_meta,omitempty"`
+	ContextUsage     json.RawMessage `json:"context_usage,omitempty"` // with context usage switched on
+	UsageReport      json.RawMessage `json:"usage_report,omitempty"`
 	// ResumedFromIncompleteThinking: the answer goes on where an earlier process was cut off.
 	ResumedFromIncompleteThinking bool   `json:"resumed_from_incomplete_thinking,omitempty"`
 	IsAPIErrorMessage             bool   `json:"is_api_error_message,omitempty"`
@@ -36,15 +41,19 @@ func (m *Assistant) Text() string { return TextOf(m.Message.Content) }
 
 // AssistantMessage is the API's message as far as it is complete.
 type AssistantMessage struct {
-	wire
-	ID           string         `json:"id"`
-	Role         string         `json:"role"`
-	Model        string         `json:"model"` // SyntheticModel if the CLI wrote the text itself
-	Content      []ContentBlock `json:"content"`
-	StopReason   *string        `json:"stop_reason"` // nil in most frames: the result says why it stopped
-	StopSequence *string        `json:"stop_sequence"`
-	Usage        Usage          `json:"usage"` // as of the message's start, not final
-	// What the API says besides, as it says it.
+	part
+	ID           string          `json:"id"`
+	Role         string          `json:"role"`
+	Model        string          `json:"model"` // SyntheticModel if the CLI wrote the text itself
+	Content      []ContentBlock  `json:"content"`
+	StopReason   *string         `json:"stop_reason"` // nil in most frames: the result says why it stopped
+	StopSequence *string         `json:"stop_sequence"`
+	Usage        Usage           `json:"usage"`           // as of the message's start, not final
+	Details      *MessageDetails `json:"-" wire:"inline"` // what few of them say, nil if this one says none of it
+}
+
+// MessageDetails is what the API says of few messages, as it says it.
+type MessageDetails struct {
 	StopDetails       json.RawMessage `json:"stop_details,omitempty"` // of a refusal
 	Container         json.RawMessage `json:"container,omitempty"`
 	ContextManagement json.RawMessage `json:"context_management,omitempty"`
@@ -84,15 +93,20 @@ const (
 
 // Usage counts tokens.
 type Usage struct {
-	wire
-	InputTokens              int64   `json:"input_tokens"`
-	OutputTokens             int64   `json:"output_tokens"`
-	CacheCreationInputTokens int64   `json:"cache_creation_input_tokens"`
-	CacheReadInputTokens     int64   `json:"cache_read_input_tokens"`
-	ServiceTier              *string `json:"service_tier,omitempty"`
-	Speed                    *string `json:"speed,omitempty"` // standard, fast
-	InferenceGeo             *string `json:"inference_geo,omitempty"`
-	// What the API says besides, as it says it.
+	part
+	InputTokens              int64         `json:"input_tokens"`
+	OutputTokens             int64         `json:"output_tokens"`
+	CacheCreationInputTokens int64         `json:"cache_creation_input_tokens"`
+	CacheReadInputTokens     int64         `json:"cache_read_input_tokens"`
+	Details                  *UsageDetails `json:"-" wire:"inline"` // what not all of them say, nil if this one says none of it
+}
+
+// UsageDetails is what the API says besides the counts.
+type UsageDetails struct {
+	ServiceTier  *string `json:"service_tier,omitempty"`
+	Speed        *string `json:"speed,omitempty"` // standard, fast
+	InferenceGeo *string `json:"inference_geo,omitempty"`
+	// As the API says it.
 	ServerToolUse       json.RawMessage `json:"server_tool_use,omitempty"` // web_search_requests, web_fetch_requests
 	CacheCreation       json.RawMessage `json:"cache_creation,omitempty"`  // by lifetime
 	OutputTokensDetails json.RawMessage `json:"output_tokens_details,omitempty"`

@@ -20,7 +20,7 @@ type ContentBlock interface {
 
 // TextBlock is text of the model or of the user.
 type TextBlock struct {
-	wire
+	part
 	Text         string          `json:"text"`
 	Citations    json.RawMessage `json:"citations,omitempty"` // as the API has them
 	CacheControl json.RawMessage `json:"cache_control,omitempty"`

@@ -171,7 +171,9 @@ func NewRequest(subtype string, fields any) (*UnknownRequest, error) {
 			return nil, fmt.Errorf("make control request %s: fields are %s, want an object", subtype, describe(raw))
 		}
 	}
-	return &UnknownRequest{wire: wire{raw: raw}, Subtype: subtype}, nil
+	r := &UnknownRequest{Subtype: subtype}
+	r.hold(raw)
+	return r, nil
 }
 
 func (*Initialize) isControlBody()           {}

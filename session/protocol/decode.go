@@ -50,7 +50,7 @@ const maxExcerpt = 120
 func Decode(line []byte) (Message, error) {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
-	*d = decoder{scanner: scanner{b: bytes.Clone(line)}}
+	d.begin(bytes.Clone(line))
 	m := d.message()
 	if d.msg != "" {
 		return nil, d.error()
@@ -69,6 +69,15 @@ type decoder struct {
 	redo   bool   // the guess at a value's kind was wrong
 	blocks int    // nesting of content blocks
 	look   *inspection
+	shared bool // strings are parts of the line
+	orders hotOrders
+}
+
+// begin makes a kept decoder ready for a line of its own, which nobody changes any more.
+func (d *decoder) begin(line []byte) {
+	d.scanner = scanner{b: line}
+	d.reason, d.odd, d.redo, d.blocks, d.look = "", false, false, 0, nil
+	d.shared = len(line) <= maxShared
 }
 
 func (d *decoder) error() error {
@@ -111,7 +120,7 @@ func (d *decoder) message() Message {
 	}
 	m := v.Interface().(Message)
 	if d.odd {
-		*m.(interface{ strange() *bool }).strange() = true
+		*m.strange() = true
 	}
 	return m
 }
@@ -119,8 +128,7 @@ func (d *decoder) message() Message {
 // HasUnknownFields says whether a decoded message has keys that no typed field covers, itself or in what it holds. It costs
 // nothing; UnknownFields says which. It may be true of a frame that has an unusual order of keys, and none of them unknown.
 func HasUnknownFields(m Message) bool {
-	s, ok := m.(interface{ strange() *bool })
-	return ok && *s.strange()
+	return m != nil && *m.strange()
 }
 
 // messagePlan chooses by the first keys of an object when they say it, which
@@ -248,22 +256,18 @@ func (d *decoder) object(p *plan, v reflect.Value, guess bool) bool {
 	if !d.enter() {
 		return false
 	}
-	var touched, good uint64
+	var touched uint64
 	for first := true; d.more(first, '}'); first = false {
 		k, ok := d.key()
 		if !ok {
 			return false
 		}
 		if f := p.find(k); f != nil {
-			fv := v.Field(f.index)
-			if touched&f.bit != 0 {
-				fv.SetZero()
-				good &^= f.bit
+			if touched&f.bit != 0 && !f.value(v).IsZero() {
+				f.place(v).SetZero()
 			}
 			touched |= f.bit
-			if d.field(f, fv) {
-				good |= f.bit
-			}
+			d.member(f, v)
 			if d.msg != "" {
 				return false
 			}
@@ -305,6 +309,14 @@ func (d *decoder) object(p *plan, v reflect.Value, guess bool) bool {
 	}
 	v.Addr().Interface().(holder).hold(d.b[start:d.i:d.i])
 	return true
+}
+
+// member reads the value under the cursor into a field of the struct v.
+func (d *decoder) member(f *field, v reflect.Value) bool {
+	if f.group >= 0 && d.at() == 'n' { // nothing to make a place for
+		return d.literal("null")
+	}
+	return d.field(f, f.place(v))
 }
 
 // field reads the value under the cursor into a field. It returns false, with

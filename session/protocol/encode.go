@@ -92,7 +92,7 @@ func (e *encoder) fresh(dst []byte, p *plan, v reflect.Value) []byte {
 	}
 	for i := range p.fields {
 		f := &p.fields[i]
-		fv := v.Field(f.index)
+		fv := f.value(v)
 		if isEmpty(fv) {
 			if f.essential {
 				e.fail(fmt.Errorf("%s is empty", f.name))
@@ -141,7 +141,7 @@ func (e *encoder) merged(dst []byte, p *plan, v reflect.Value, raw []byte) []byt
 		}
 		keep := f == nil
 		if f != nil {
-			fv := v.Field(f.index)
+			fv := f.value(v)
 			keep = f.unchanged(fv, val)
 			if !keep && f.omitEmpty && isEmpty(fv) {
 				return
@@ -154,11 +154,11 @@ func (e *encoder) merged(dst []byte, p *plan, v reflect.Value, raw []byte) []byt
 			dst = appendOneLine(dst, val)
 			return
 		}
-		dst = e.value(dst, f, v.Field(f.index))
+		dst = e.value(dst, f, f.value(v))
 	})
 	for i := range p.fields {
 		f := &p.fields[i]
-		fv := v.Field(f.index)
+		fv := f.value(v)
 		if present&f.bit != 0 || fv.IsZero() || f.omitEmpty && isEmpty(fv) {
 			continue
 		}

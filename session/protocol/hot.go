@@ -1,30 +1,65 @@
 package protocol
 
 import (
-	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"reflect"
+	"slices"
+	"unsafe"
 )
 
 // Two kinds of frames come by the thousand: answers and pieces of them. They are read here as their plans would read them, but
-// into one piece of memory each, and without a search for the keys that all of them have. What is unusual (a wrong type, a key that
-// stands there twice or in another spelling) is left to the plans.
+// into one piece of memory each, and in one pass that knows what comes next: the CLI writes no white space, and its keys come in the
+// order in which they came the last time. What is unusual (a wrong type, a key that stands there twice or in another spelling, white
+// space) is left to the plans.
 
-var (
-	assistantHead   = []byte(`{"type":"assistant",`)
-	streamEventHead = []byte(`{"type":"stream_event",`)
-	textBlockHead   = []byte(`{"type":"text",`)
-	blocksEnd       = []byte(`]`)
+const (
+	assistantHead   = `{"type":"assistant",`
+	streamEventHead = `{"type":"stream_event",`
+	textBlocksHead  = `[{"type":"text",`
+	deltaHead       = `{"type":"content_block_delta","index":`
+	deltaMiddle     = `,"delta":{"type":`
 )
 
-var hotPlans struct{ assistant, message, usage, text, event *plan }
+// hotKeys are the keys of a struct that is read here.
+type hotKeys struct {
+	written []string // as they stand in the line, with the colon
+	fields  []*field // of the plan; nil for those that are read here
+}
+
+// The keys of hot frames, in about the order in which CLI 2.1.330 and the API write them. Those of the plan come behind them.
+var assistantKeys, messageKeys, textKeys, usageKeys, eventKeys hotKeys
 
 func init() {
-	hotPlans.assistant = planOf(reflect.TypeFor[Assistant]())
-	hotPlans.message = planOf(reflect.TypeFor[AssistantMessage]())
-	hotPlans.usage = planOf(reflect.TypeFor[Usage]())
-	hotPlans.text = planOf(reflect.TypeFor[TextBlock]())
-	hotPlans.event = planOf(reflect.TypeFor[StreamEvent]())
+	assistantKeys = hotKeysOf(reflect.TypeFor[Assistant](), "type", "message", "parent_tool_use_id", "session_id", "uuid", "timestamp", "request_id")
+	messageKeys = hotKeysOf(reflect.TypeFor[AssistantMessage](), "type", "model", "id", "role", "content", "stop_reason", "stop_sequence", "usage")
+	textKeys = hotKeysOf(reflect.TypeFor[TextBlock](), "type", "text")
+	usageKeys = hotKeysOf(reflect.TypeFor[Usage](), "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+	eventKeys = hotKeysOf(reflect.TypeFor[StreamEvent](), "type", "event", "session_id", "parent_tool_use_id", "uuid", "api_message_id")
 }
+
+func hotKeysOf(t reflect.Type, names ...string) (k hotKeys) {
+	p := planOf(t)
+	for _, name := range names {
+		k.written, k.fields = append(k.written, `"`+name+`":`), append(k.fields, nil)
+	}
+	for i := range p.fields {
+		if f := &p.fields[i]; !slices.Contains(names, f.name) {
+			k.written, k.fields = append(k.written, `"`+f.name+`":`), append(k.fields, f)
+		}
+	}
+	if len(k.written) > maxHotKeys {
+		panic("protocol: " + t.String() + " has more keys than are remembered")
+	}
+	return k
+}
+
+const maxHotKeys = 32
+
+// hotOrder remembers which key came behind which, as its number plus one, by the number of the one before plus one. Zero: the next one.
+type hotOrder [maxHotKeys + 2]uint8
+
+type hotOrders struct{ assistant, message, text, usage, event hotOrder }
 
 // hotAssistant is an answer together with what most of them hold.
 type hotAssistant struct {
@@ -41,11 +76,11 @@ func (d *decoder) hot() Message {
 	start := d.mark()
 	var m Message
 	ok := false
-	switch rest := d.b[d.i:]; {
-	case bytes.HasPrefix(rest, assistantHead):
+	switch {
+	case d.has(assistantHead):
 		frame := new(hotAssistant)
 		m, ok = &frame.Assistant, d.hotAssistant(frame)
-	case bytes.HasPrefix(rest, streamEventHead):
+	case d.has(streamEventHead):
 		event := new(StreamEvent)
 		m, ok = event, d.hotEvent(event)
 	default:
@@ -59,6 +94,20 @@ func (d *decoder) hot() Message {
 	return nil
 }
 
+// has reports whether the line goes on with a word.
+func (d *decoder) has(word string) bool {
+	return len(d.b)-d.i >= len(word) && string(d.b[d.i:d.i+len(word)]) == word
+}
+
+// pass passes a word.
+func (d *decoder) pass(word string) bool {
+	if !d.has(word) {
+		return false
+	}
+	d.i += len(word)
+	return true
+}
+
 // once takes down that a key was seen, and reports whether it is the first time.
 func once(seen *uint64, key int) bool {
 	bit := uint64(1) << key
@@ -67,145 +116,149 @@ func once(seen *uint64, key int) bool {
 	return !again
 }
 
-// The keys of hot frames in the order in which CLI 2.1.330 and the API write them, as they stand in the line. Another order, white space
-// and further keys cost a search each, and nothing else.
-var (
-	assistantKeys = hotKeys("type", "message", "parent_tool_use_id", "session_id", "uuid", "timestamp", "request_id")
-	messageKeys   = hotKeys("model", "id", "type", "role", "content", "stop_reason", "stop_sequence", "usage")
-	textKeys      = hotKeys("type", "text")
-	usageKeys     = hotKeys("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
-	eventKeys     = hotKeys("type", "event", "session_id", "parent_tool_use_id", "uuid")
+// What hotKey returns besides the number of a key.
+const (
+	hotFirst   = -1         // what is handed to it before the first
+	hotOther   = maxHotKeys // a key that is not known; the cursor is on it
+	hotEnd     = -2         // the object is over
+	hotUnusual = -3
 )
 
-// A hotKey is a key as it stands in the line.
-type hotKey struct{ name, written string }
-
-func hotKeys(names ...string) (keys []hotKey) {
-	for _, name := range names {
-		keys = append(keys, hotKey{name, `"` + name + `":`})
+// hotKey passes the next key of an object, and what stands before it, and says which it is. The cursor is on the object's brace, or behind
+// the value of the last key.
+func (d *decoder) hotKey(keys *hotKeys, order *hotOrder, last int) int {
+	rest := d.b[d.i:]
+	if len(rest) == 0 {
+		return hotUnusual
 	}
-	return keys
-}
-
-// hotKey passes the next key and says which it is: the one that comes after the last, most often. It returns -1, and the key, if it is
-// none of them.
-func (d *decoder) hotKey(keys []hotKey, next *int) (at int, k span, ok bool) {
-	for i := *next; i < len(keys) && i < *next+2; i++ { // one may be missing
-		if w := keys[i].written; len(d.b)-d.i > len(w) && string(d.b[d.i:d.i+len(w)]) == w {
-			d.i += len(w)
-			d.space()
-			*next = i + 1
-			return i, k, true
+	before := byte(',')
+	if last == hotFirst {
+		before = '{'
+	}
+	if rest[0] != before {
+		if rest[0] == '}' && last != hotFirst {
+			d.leave()
+			return hotEnd
+		}
+		return hotUnusual
+	}
+	guess := last + 1
+	if known := order[guess]; known != 0 {
+		guess = int(known) - 1
+	}
+	if guess < len(keys.written) {
+		if w := keys.written[guess]; len(rest) > len(w) && string(rest[1:1+len(w)]) == w {
+			d.i += 1 + len(w)
+			if last == hotFirst {
+				d.depth++
+			}
+			return guess
 		}
 	}
-	if k, ok = d.key(); !ok || k.escaped {
-		return -1, k, false
+	if last == hotFirst {
+		d.depth++
 	}
-	for i := range keys {
-		if keys[i].name == string(k.b) {
-			*next = i + 1
-			return i, k, true
+	d.i++
+	for i, w := range keys.written {
+		if d.pass(w) {
+			order[last+1] = uint8(i) + 1
+			return i
 		}
 	}
-	return -1, k, true
+	return hotOther
 }
 
 func (d *decoder) hotAssistant(to *hotAssistant) bool {
 	start := d.i
-	if !d.enter() {
-		return false
-	}
-	var seen, cold uint64
-	next := 0
-	for first := true; d.more(first, '}'); first = false {
-		at, k, ok := d.hotKey(assistantKeys, &next)
-		if !ok {
-			return false
-		}
-		switch at {
+	var seen uint64
+	for key := hotFirst; ; {
+		next := d.hotKey(&assistantKeys, &d.orders.assistant, key)
+		ok := next == hotOther || next >= 0 && once(&seen, next)
+		switch next {
 		case 0: // type
-			ok = once(&seen, 0) && d.hotWord("assistant")
+			ok = ok && d.pass(`"assistant"`)
 		case 1: // message
-			ok = once(&seen, 1) && d.at() == '{' && d.hotMessage(to)
+			ok = ok && d.hotMessage(to)
 		case 2: // parent_tool_use_id
-			ok = once(&seen, 2) && d.hotOptional(&to.ParentToolUseID)
+			ok = ok && d.hotOptional(&to.ParentToolUseID)
 		case 3: // session_id
-			ok = once(&seen, 3) && d.hotString(&to.SessionID)
+			ok = ok && d.hotString(&to.SessionID)
 		case 4: // uuid
-			ok = once(&seen, 4) && d.hotString(&to.UUID)
+			ok = ok && d.hotString(&to.UUID)
 		case 5: // timestamp
-			ok = once(&seen, 5) && d.hotString(&to.Timestamp)
+			ok = ok && d.hotString(&to.Timestamp)
 		case 6: // request_id
-			ok = once(&seen, 6) && d.hotString(&to.RequestID)
+			ok = ok && d.hotString(&to.RequestID)
+		case hotEnd:
+			to.hold(d.b[start:d.i])
+			to.odd = d.odd
+			return !once(&seen, 1) // without a message it is no answer
 		default:
-			ok = d.cold(hotPlans.assistant, &to.Assistant, k, &cold)
+			ok = d.cold(&assistantKeys, next, ok, &to.Assistant)
 		}
 		if !ok {
 			return false
 		}
+		key = next
 	}
-	to.raw = d.b[start:d.i:d.i]
-	to.odd = d.odd
-	return d.msg == "" && !once(&seen, 1) // without a message it is no answer
 }
 
 func (d *decoder) hotMessage(to *hotAssistant) bool {
 	start := d.i
-	if !d.enter() {
-		return false
-	}
 	m := &to.Message
-	var seen, cold uint64
-	next := 0
-	for first := true; d.more(first, '}'); first = false {
-		at, k, ok := d.hotKey(messageKeys, &next)
-		if !ok {
-			return false
-		}
-		switch at {
-		case 2: // type
-			ok = d.skip()
-		case 1: // id
-			ok = once(&seen, 0) && d.hotString(&m.ID)
+	var seen uint64
+	for key := hotFirst; ; {
+		next := d.hotKey(&messageKeys, &d.orders.message, key)
+		ok := next == hotOther || next >= 0 && once(&seen, next)
+		switch next {
+		case 0: // type
+			ok = ok && d.skip()
+		case 1: // model
+			ok = ok && d.hotString(&m.Model)
+		case 2: // id
+			ok = ok && d.hotString(&m.ID)
 		case 3: // role
-			ok = once(&seen, 1) && d.hotString(&m.Role)
-		case 0: // model
-			ok = once(&seen, 2) && d.hotString(&m.Model)
+			ok = ok && d.hotString(&m.Role)
 		case 4: // content
-			ok = once(&seen, 3) && d.at() == '[' && d.hotContent(to)
+			ok = ok && d.hotContent(to)
 		case 5: // stop_reason
-			ok = once(&seen, 4) && d.hotOptional(&m.StopReason)
+			ok = ok && d.hotOptional(&m.StopReason)
 		case 6: // stop_sequence
-			ok = once(&seen, 5) && d.hotOptional(&m.StopSequence)
+			ok = ok && d.hotOptional(&m.StopSequence)
 		case 7: // usage
-			ok = once(&seen, 6) && d.at() == '{' && d.hotUsage(&m.Usage)
+			ok = ok && d.hotUsage(&m.Usage)
+		case hotEnd:
+			m.hold(d.b[start:d.i])
+			return true
 		default:
-			ok = d.cold(hotPlans.message, m, k, &cold)
+			ok = d.cold(&messageKeys, next, ok, m)
 		}
 		if !ok {
 			return false
 		}
+		key = next
 	}
-	m.raw = d.b[start:d.i:d.i]
-	return d.msg == ""
 }
 
 // hotContent reads blocks: a text alone, or any.
 func (d *decoder) hotContent(to *hotAssistant) bool {
 	start := d.mark()
-	if !d.enter() {
+	if d.has(textBlocksHead) {
+		d.enter()
+		if d.hotText(&to.text) && d.has("]") {
+			d.leave()
+			to.blocks[0] = &to.text
+			to.Message.Content = to.blocks[:]
+			return true
+		}
+		if d.msg != "" {
+			return false
+		}
+		d.back(start)
+	}
+	if d.at() != '[' {
 		return false
 	}
-	if bytes.HasPrefix(d.b[d.i:], textBlockHead) && d.hotText(&to.text) && bytes.HasPrefix(d.b[d.i:], blocksEnd) {
-		d.leave()
-		to.blocks[0] = &to.text
-		to.Message.Content = to.blocks[:]
-		return true
-	}
-	if d.msg != "" {
-		return false
-	}
-	d.back(start)
 	var ok bool
 	to.Message.Content, ok = d.blockList()
 	return ok
@@ -213,126 +266,145 @@ func (d *decoder) hotContent(to *hotAssistant) bool {
 
 func (d *decoder) hotText(to *TextBlock) bool {
 	start := d.i
-	if !d.enter() {
-		return false
-	}
-	var seen, cold uint64
-	next := 0
-	for first := true; d.more(first, '}'); first = false {
-		at, k, ok := d.hotKey(textKeys, &next)
-		if !ok {
-			return false
-		}
-		switch at {
+	var seen uint64
+	for key := hotFirst; ; {
+		next := d.hotKey(&textKeys, &d.orders.text, key)
+		ok := next == hotOther || next >= 0 && once(&seen, next)
+		switch next {
 		case 0: // type
-			ok = d.hotWord("text")
+			ok = ok && d.pass(`"text"`)
 		case 1: // text
-			ok = once(&seen, 0) && d.hotString(&to.Text)
+			ok = ok && d.hotString(&to.Text)
+		case hotEnd:
+			to.hold(d.b[start:d.i])
+			return true
 		default:
-			ok = d.cold(hotPlans.text, to, k, &cold)
+			ok = d.cold(&textKeys, next, ok, to)
 		}
 		if !ok {
 			return false
 		}
+		key = next
 	}
-	to.raw = d.b[start:d.i:d.i]
-	return d.msg == ""
 }
 
 func (d *decoder) hotUsage(to *Usage) bool {
 	start := d.i
-	if !d.enter() {
-		return false
-	}
-	var seen, cold uint64
-	next := 0
-	for first := true; d.more(first, '}'); first = false {
-		at, k, ok := d.hotKey(usageKeys, &next)
-		if !ok {
-			return false
-		}
-		switch at {
+	var seen uint64
+	for key := hotFirst; ; {
+		next := d.hotKey(&usageKeys, &d.orders.usage, key)
+		ok := next == hotOther || next >= 0 && once(&seen, next)
+		switch next {
 		case 0: // input_tokens
-			ok = once(&seen, 0) && d.hotCount(&to.InputTokens)
-		case 3: // output_tokens
-			ok = once(&seen, 1) && d.hotCount(&to.OutputTokens)
+			ok = ok && d.hotCount(&to.InputTokens)
 		case 1: // cache_creation_input_tokens
-			ok = once(&seen, 2) && d.hotCount(&to.CacheCreationInputTokens)
+			ok = ok && d.hotCount(&to.CacheCreationInputTokens)
 		case 2: // cache_read_input_tokens
-			ok = once(&seen, 3) && d.hotCount(&to.CacheReadInputTokens)
+			ok = ok && d.hotCount(&to.CacheReadInputTokens)
+		case 3: // output_tokens
+			ok = ok && d.hotCount(&to.OutputTokens)
+		case hotEnd:
+			to.hold(d.b[start:d.i])
+			return true
 		default:
-			ok = d.cold(hotPlans.usage, to, k, &cold)
+			ok = d.cold(&usageKeys, next, ok, to)
 		}
 		if !ok {
 			return false
 		}
+		key = next
 	}
-	to.raw = d.b[start:d.i:d.i]
-	return d.msg == ""
 }
 
 func (d *decoder) hotEvent(to *StreamEvent) bool {
 	start := d.i
-	if !d.enter() {
-		return false
-	}
-	var seen, cold uint64
-	next := 0
-	for first := true; d.more(first, '}'); first = false {
-		at, k, ok := d.hotKey(eventKeys, &next)
-		if !ok {
-			return false
-		}
-		switch at {
+	var seen uint64
+	for key := hotFirst; ; {
+		next := d.hotKey(&eventKeys, &d.orders.event, key)
+		ok := next == hotOther || next >= 0 && once(&seen, next)
+		switch next {
 		case 0: // type
-			ok = once(&seen, 0) && d.hotWord("stream_event")
+			ok = ok && d.pass(`"stream_event"`)
 		case 1: // event
 			from := d.i
-			ok = once(&seen, 1) && d.at() == '{' && d.skip()
+			ok = ok && d.at() == '{' && d.hotDelta()
 			to.Event = d.b[from:d.i:d.i]
-		case 3: // parent_tool_use_id
-			ok = once(&seen, 2) && d.hotOptional(&to.ParentToolUseID)
 		case 2: // session_id
-			ok = once(&seen, 3) && d.hotString(&to.SessionID)
+			ok = ok && d.hotString(&to.SessionID)
+		case 3: // parent_tool_use_id
+			ok = ok && d.hotOptional(&to.ParentToolUseID)
 		case 4: // uuid
-			ok = once(&seen, 4) && d.hotString(&to.UUID)
+			ok = ok && d.hotString(&to.UUID)
+		case 5: // api_message_id
+			ok = ok && d.hotString(&to.APIMessageID)
+		case hotEnd:
+			to.hold(d.b[start:d.i])
+			to.odd = d.odd
+			return true
 		default:
-			ok = d.cold(hotPlans.event, to, k, &cold)
+			ok = d.cold(&eventKeys, next, ok, to)
 		}
 		if !ok {
 			return false
 		}
+		key = next
 	}
-	to.raw = d.b[start:d.i:d.i]
-	to.odd = d.odd
-	return d.msg == ""
+}
+
+// hotDelta passes an event: a piece of a block, as the API writes it, or any.
+func (d *decoder) hotDelta() bool {
+	start := d.i
+	var s string
+	if d.pass(deltaHead) && d.digits() && d.pass(deltaMiddle) &&
+		d.hotString(&s) && d.pass(",") && d.hotString(&s) && d.pass(":") && d.hotString(&s) && d.pass("}}") {
+		return true
+	}
+	d.i, d.msg, d.off = start, "", 0
+	return d.skip()
 }
 
 // cold reads the value of a key that is not among the usual ones, by the struct's plan.
-func (d *decoder) cold(p *plan, to any, k span, seen *uint64) bool {
-	f := p.find(k)
-	if f == nil {
+func (d *decoder) cold(keys *hotKeys, key int, first bool, to any) bool {
+	switch {
+	case !first || key == hotUnusual:
+		return false
+	case key == hotOther:
+		if d.at() != '"' {
+			return false
+		}
+		k, ok := d.str()
+		if !ok || k.escaped || d.at() != ':' {
+			return false
+		}
+		d.i++
 		d.unknown(k)
 		return d.skip()
 	}
-	if !once(seen, f.pos) {
-		return false
-	}
-	return d.field(f, reflect.ValueOf(to).Elem().Field(f.index)) || d.msg == ""
+	d.space()
+	return d.member(keys.fields[key], reflect.ValueOf(to).Elem()) || d.msg == ""
 }
 
-// hotWord passes a string that is known beforehand.
-func (d *decoder) hotWord(word string) bool {
-	if d.at() != '"' {
-		return false
-	}
-	v, ok := d.str()
-	return ok && v.is(word)
-}
-
+// hotString reads a string.
 func (d *decoder) hotString(to *string) bool {
 	if d.at() != '"' {
 		return false
+	}
+	b, start := d.b, d.i+1
+	for i := start; d.shared && i+8 <= len(b); i += 8 {
+		// As in str, but bytes above 0x7f are left to it as well.
+		x := binary.LittleEndian.Uint64(b[i:])
+		q := x ^ ('"' * ones)
+		e := x ^ ('\\' * ones)
+		m := ((q-ones)&^q | (e-ones)&^e | (x-0x20*ones)&^x | x) & highs
+		if m == 0 {
+			continue
+		}
+		if i += bits.TrailingZeros64(m) >> 3; b[i] != '"' {
+			break
+		}
+		*to = unsafe.String(&b[start], i-start) // see text
+		d.i = i + 1
+		return true
 	}
 	v, ok := d.str()
 	if ok {
@@ -342,8 +414,8 @@ func (d *decoder) hotString(to *string) bool {
 }
 
 func (d *decoder) hotOptional(to **string) bool {
-	if d.at() == 'n' {
-		return d.literal("null")
+	if d.pass("null") {
+		return true
 	}
 	s := new(string)
 	*to = s
@@ -360,9 +432,5 @@ func (d *decoder) hotCount(to *int64) bool {
 	if digits := d.i - from; digits == 0 || digits > 18 || digits > 1 && d.b[from] == '0' {
 		return false
 	}
-	switch d.at() {
-	case ',', '}', ' ', '\n', '\r', '\t': // it was all of the number
-		return true
-	}
-	return false
+	return true // what comes behind it is looked at there
 }

@@ -12,6 +12,7 @@ import (
 //sumtype:decl
 type Message interface {
 	isMessage()
+	strange() *bool
 	// Raw returns the line the message was decoded from, without white space around
 	// it, and nil for a message built in Go. Later edits do not show in it. It must not be modified.
 	Raw() json.RawMessage
@@ -45,7 +46,7 @@ func SessionOf(m Message) string {
 	}
 	v = v.Elem()
 	if f := planOf(v.Type()).session; f != nil {
-		return v.Field(f.index).String()
+		return f.value(v).String()
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 // The codec reads and writes structs after a plan made once per type from the
@@ -20,21 +21,32 @@ import (
 //	           control request) becomes its Unknown kind, with the reason
 //	failsafe   a flag that reads as true when it has the wrong type
 //	object     an empty value is written as {} instead of null
+//	inline     a pointer to a struct whose keys stand among those of the struct around it: rare ones. It
+//	           is nil as long as none of them has a value
 
 // wire is embedded in every struct of the format and holds the bytes it was read
 // from. Copying a struct copies the reference, so that a block moved to another
 // message takes its unknown keys along.
 type wire struct {
-	raw json.RawMessage
+	part
 	odd bool // of a message: it has keys without a field
 }
 
+func (w *wire) strange() *bool { return &w.odd }
+
+// part is wire in structs that are parts of the messages which come by the thousand.
+type part struct{ raw string }
+
 // Raw returns the JSON this value was decoded from, and nil for a value that was
 // built in Go. Later edits do not show in it. It must not be modified: the strings of the message are parts of it.
-func (w wire) Raw() json.RawMessage { return w.raw }
+func (p part) Raw() json.RawMessage {
+	if p.raw == "" {
+		return nil
+	}
+	return unsafe.Slice(unsafe.StringData(p.raw), len(p.raw))
+}
 
-func (w *wire) hold(raw json.RawMessage) { w.raw = raw }
-func (w *wire) strange() *bool           { return &w.odd }
+func (p *part) hold(raw json.RawMessage) { p.raw = unsafe.String(unsafe.SliceData(raw), len(raw)) }
 
 type holder interface {
 	Raw() json.RawMessage
@@ -63,7 +75,9 @@ type plan struct {
 
 type field struct {
 	name      string
-	index     int // in the struct
+	index     int // in the struct, or in its group
+	group     int // the index of the inline pointer that it is behind, -1 for none
+	zero      reflect.Value
 	pos       int // in the plan
 	codec     *codec
 	bit       uint64
@@ -155,9 +169,24 @@ func buildPlan(t reflect.Type) *plan {
 		p.consts = kindOfRequest(r)
 	}
 	_, p.checks = zero.(checker)
+	p.add(t, -1)
+	for i := range p.fields {
+		if f := &p.fields[i]; f.name == "session_id" && f.group < 0 && t.Field(f.index).Type.Kind() == reflect.String {
+			p.session = f
+		}
+	}
+	return p
+}
+
+// add puts the fields of a struct into the plan, or those of one of its groups.
+func (p *plan) add(t reflect.Type, group int) {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		tag := sf.Tag.Get("json")
+		if sf.Tag.Get("wire") == "inline" {
+			p.add(sf.Type.Elem(), i)
+			continue
+		}
 		if !sf.IsExported() || tag == "-" {
 			continue
 		}
@@ -166,7 +195,7 @@ func buildPlan(t reflect.Type) *plan {
 			panic(fmt.Sprintf("protocol: %s.%s has no json name", t, sf.Name))
 		}
 		f := field{
-			name: name, index: i, pos: len(p.fields), codec: codecOf(sf.Type), bit: 1 << len(p.fields),
+			name: name, index: i, group: group, zero: reflect.Zero(sf.Type), pos: len(p.fields), codec: codecOf(sf.Type), bit: 1 << len(p.fields),
 			omitEmpty: rest == "omitempty" || rest == "omitzero",
 		}
 		switch w := sf.Tag.Get("wire"); w {
@@ -181,6 +210,9 @@ func buildPlan(t reflect.Type) *plan {
 		default:
 			panic(fmt.Sprintf("protocol: %s.%s: unknown wire tag %q", t, sf.Name, w))
 		}
+		if group >= 0 && (f.essential || !f.omitEmpty) {
+			panic(fmt.Sprintf("protocol: %s.%s is behind a pointer: it has to be one that may be missing", t, sf.Name))
+		}
 		if len(p.fields) == 64 {
 			panic(fmt.Sprintf("protocol: %s has more than 64 fields", t))
 		}
@@ -189,12 +221,29 @@ func buildPlan(t reflect.Type) *plan {
 		p.fields = append(p.fields, f)
 		p.table[h] = uint8(len(p.fields))
 	}
-	for i := range p.fields {
-		if f := &p.fields[i]; f.name == "session_id" && t.Field(f.index).Type.Kind() == reflect.String {
-			p.session = f
+}
+
+// value is the field's value in a struct of the plan's type, which may not be set.
+func (f *field) value(v reflect.Value) reflect.Value {
+	if f.group >= 0 {
+		if v = v.Field(f.group); v.IsNil() {
+			return f.zero
 		}
+		v = v.Elem()
 	}
-	return p
+	return v.Field(f.index)
+}
+
+// place is where the field's value goes.
+func (f *field) place(v reflect.Value) reflect.Value {
+	if f.group >= 0 {
+		group := v.Field(f.group)
+		if group.IsNil() {
+			group.Set(reflect.New(group.Type().Elem()))
+		}
+		v = group.Elem()
+	}
+	return v.Field(f.index)
 }
 
 var (

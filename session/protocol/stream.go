@@ -11,12 +11,17 @@ import (
 // last delta and its stop event.
 type StreamEvent struct {
 	wire
-	Event            json.RawMessage `json:"event"` // the API's event; see Parse
-	ParentToolUseID  *string         `json:"parent_tool_use_id"`
-	SessionID        string          `json:"session_id"`
-	UUID             string          `json:"uuid"`
+	Event           json.RawMessage     `json:"event"` // the API's event; see Parse
+	ParentToolUseID *string             `json:"parent_tool_use_id"`
+	SessionID       string              `json:"session_id"`
+	UUID            string              `json:"uuid"`
+	APIMessageID    string              `json:"api_message_id,omitempty"`
+	Details         *StreamEventDetails `json:"-" wire:"inline"` // what few of them say, nil if this one says none of it
+}
+
+// StreamEventDetails is what few stream events say: the first of a message, as a rule.
+type StreamEventDetails struct {
 	TTFTMS           *float64        `json:"ttft_ms,omitempty"` // milliseconds to the first token
-	APIMessageID     string          `json:"api_message_id,omitempty"`
 	UserMessageUUID  string          `json:"user_message_uuid,omitempty"`
 	UserMessageUUIDs []string        `json:"user_message_uuids,omitempty"`
 	ResumeReason     string          `json:"resume_reason,omitempty"`
@@ -143,7 +148,7 @@ func (s *scanner) written(kind, key string) (span, bool) {
 
 // shared is a string of the event: part of the frame's line as its other strings are, unless the event is somebody else's.
 func (m *StreamEvent) shared(v span) string {
-	line, event := uintptr(unsafe.Pointer(unsafe.SliceData(m.raw))), uintptr(unsafe.Pointer(unsafe.SliceData(m.Event)))
+	line, event := uintptr(unsafe.Pointer(unsafe.StringData(m.raw))), uintptr(unsafe.Pointer(unsafe.SliceData(m.Event)))
 	own := event >= line && event < line+uintptr(len(m.raw))
 	if !own || len(m.raw) > maxShared || v.escaped || v.high && !utf8.Valid(v.b) {
 		return string(v.bytes())

@@ -49,6 +49,7 @@ const shutdownMargin = 20 * time.Second
 
 func (d *daemon) run(ctx context.Context) error {
 	unix.Umask(0o077) // what sessions and the log make is this user's alone
+	relax(os.Getenv)
 	drained := make(chan struct{})
 	hangups := make(chan struct{}, 1)
 	stop, hurry, kill, release := signalled(ctx, drained, hangups)

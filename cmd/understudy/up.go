@@ -29,7 +29,9 @@ it started, and the daemon exits. A second signal cuts the drain, a third kills.
 SIGHUP reads the file again, as understudy reload does, unless it is ignored: under
 nohup it stays so.
 
-The log goes to stderr, for people on a terminal and as JSON elsewhere.`,
+The log goes to stderr, for people on a terminal and as JSON elsewhere.
+
+Garbage is collected as with GOGC=400, unless GOGC is set; GOMEMLIMIT is heeded.`,
 		Args:       takes(),
 		SuggestFor: []string{"run", "start", "serve", "daemon"},
 		RunE: func(cmd *cobra.Command, _ []string) error {

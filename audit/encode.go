@@ -221,6 +221,9 @@ func clean(raw []byte, red *redactor, n *tally) []byte {
 	if !utf8.Valid(raw) {
 		raw = bytes.ToValidUTF8(raw, []byte("\ufffd"))
 	}
+	if isCompact(raw) {
+		return red.json(raw, n)
+	}
 	n.compact.Reset()
 	if err := json.Compact(&n.compact, raw); err != nil {
 		out := append([]byte(`{"malformed":true,"text":`), quote(red.text(string(raw), n))...)

@@ -27,7 +27,7 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 	session := m != nil && m.path == path
 	if session {
 		m.Supervised(e)
-		if pool, err := rt.Pool(m.home.name); err == nil && pool.home == m.home && e.Kind == supervisor.ChildStarted {
+		if pool := rt.poolOf(m.home); pool != nil && e.Kind == supervisor.ChildStarted {
 			pool.up(e.Child)
 		}
 	} else { // a group: what becomes of it becomes of its sessions

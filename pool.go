@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -76,8 +77,9 @@ type Pool struct {
 	home    *branch
 	mu      sync.Mutex
 	spec    PoolSpec
-	workers []*worker      // the first Min come up with the pool's supervisor
-	waiting []chan *worker // oldest first; a closed one was given nothing: look again
+	workers []*worker // the first Min come up with the pool's supervisor
+	waiting []*waiter // oldest first
+	waited  uint64    // how many have been in it
 	closed  bool
 }
 
@@ -87,6 +89,7 @@ type worker struct {
 	spec    supervisor.ChildSpec
 	busy    bool
 	old     bool        // of options that the pool does not have any more: it goes when it is free
+	left    bool        // it was to go, and could not be removed: it goes when the pool's supervisor is up
 	rest    *time.Timer // ends it when it was idle for long
 }
 
@@ -108,6 +111,47 @@ func (rt *Runtime) Pool(name string) (*Pool, error) {
 	return p, nil
 }
 
+// Pools says how busy the pools are, by name.
+func (rt *Runtime) Pools() []session.PoolState {
+	rt.mu.Lock()
+	pools := slices.Collect(maps.Values(rt.pools))
+	rt.mu.Unlock()
+	all := make([]session.PoolState, 0, len(pools))
+	for _, p := range pools {
+		all = append(all, p.State())
+	}
+	slices.SortFunc(all, func(a, b session.PoolState) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// State says how busy the pool is.
+func (p *Pool) State() session.PoolState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state := session.PoolState{
+		Name: p.name, Sessions: len(p.workers), Min: p.spec.Min, Max: p.spec.Max, Waiting: len(p.waiting), MaxQueue: p.spec.MaxQueue,
+	}
+	for _, w := range p.workers {
+		switch now := w.session.Info().State; {
+		case now == session.Failed, now == session.Stopped:
+			state.Failed++
+		case w.busy, now == session.Busy:
+			state.Busy++
+		}
+	}
+	return state
+}
+
+// poolOf is the pool whose sessions are below a branch; nil if it is no pool's.
+func (rt *Runtime) poolOf(b *branch) *Pool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if p := rt.pools[b.name]; p != nil && p.home == b {
+		return p
+	}
+	return nil
+}
+
 // addPool starts a pool's supervisor and its first sessions, without waiting for these to be ready.
 func (rt *Runtime) addPool(ctx context.Context, spec PoolSpec) error {
 	spec = spec.withDefaults()
@@ -127,7 +171,11 @@ func (rt *Runtime) addPool(ctx context.Context, spec PoolSpec) error {
 	err := rt.supervisorOf(rt.sessions).AddChild(ctx, supervisor.ChildSpec{
 		ID: spec.Name, Kind: supervisor.Supervised, RetryStart: true,
 		Start: func(ctx context.Context) (actor.PID, error) {
-			return rt.start(ctx, p.home, supervisor.Options{Independent: true, Intensity: &intensity, Children: p.startAgain()})
+			pid, err := rt.start(ctx, p.home, supervisor.Options{Independent: true, Intensity: &intensity, Children: p.startAgain()})
+			if err == nil {
+				go p.settle() // ends with what is to be removed and started
+			}
+			return pid, err
 		},
 		Intensity: &intensity, OnExhausted: supervisor.Fail, Backoff: &backoff,
 	})
@@ -177,13 +225,16 @@ func (p *Pool) Query(ctx context.Context, prompt string) iter.Seq2[protocol.Mess
 // QueryPrompt is Query with a prompt that has images and documents, or an id of the caller's.
 func (p *Pool) QueryPrompt(ctx context.Context, prompt session.Prompt) iter.Seq2[protocol.Message, error] {
 	return func(yield func(protocol.Message, error) bool) {
-		for again := true; again; {
-			w, err := p.acquire(ctx)
+		var place *waiter
+		for {
+			w, err := p.acquire(ctx, &place)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			again = p.query(ctx, w, prompt, yield)
+			if again := p.query(ctx, w, prompt, yield); !again {
+				return
+			}
 		}
 	}
 }
@@ -217,101 +268,7 @@ func (p *Pool) fit(w *worker) bool {
 	return slices.Contains(p.workers, w) && state != session.Failed && state != session.Stopped
 }
 
-// acquire takes a session that has nothing to do.
-func (p *Pool) acquire(ctx context.Context) (*worker, error) {
-	for {
-		p.mu.Lock()
-		if p.closed {
-			p.mu.Unlock()
-			return nil, fmt.Errorf("pool %s: %w", p.name, session.ErrStopped)
-		}
-		if w := p.idle(); w != nil {
-			w.busy = true
-			p.mu.Unlock()
-			return w, nil
-		}
-		if home := p.rt.supervisorOf(p.home); home != nil && home.PID().Alive() && p.staying() < p.spec.Max {
-			return p.grow(ctx, home) // unlocks
-		}
-		if w := p.asked(); w != nil {
-			w.busy = true
-			p.mu.Unlock()
-			return w, nil
-		}
-		if p.allFailed() {
-			p.mu.Unlock()
-			return nil, fmt.Errorf("pool %s: %w: every session of it", p.name, session.ErrFailed)
-		}
-		if len(p.waiting) >= p.spec.MaxQueue {
-			err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.name, ErrBusy, len(p.workers), len(p.waiting))
-			p.mu.Unlock()
-			return nil, err
-		}
-		turn := make(chan *worker, 1)
-		p.waiting = append(p.waiting, turn)
-		p.mu.Unlock()
-		select {
-		case w := <-turn:
-			if w != nil {
-				return w, nil
-			}
-		case <-ctx.Done():
-			p.leave(turn)
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// leave takes a waiter off the queue, and passes on what it may have been given meanwhile.
-func (p *Pool) leave(turn chan *worker) {
-	p.mu.Lock()
-	p.waiting = slices.DeleteFunc(p.waiting, func(c chan *worker) bool { return c == turn })
-	p.mu.Unlock()
-	select {
-	case w := <-turn:
-		if w != nil {
-			p.release(w)
-		}
-	default:
-	}
-}
-
-// idle is a session that can take a prompt at once, or as soon as it is back; nil if there is none.
-func (p *Pool) idle() *worker {
-	var coming *worker
-	for _, w := range p.workers {
-		if w.busy {
-			continue
-		}
-		switch w.session.Info().State {
-		case session.Idle:
-			w.rouse()
-			return w
-		case session.Starting, session.Restarting:
-			if coming == nil {
-				coming = w
-			}
-		}
-	}
-	return coming
-}
-
-// asked is a session that somebody has asked by its name, past the pool, which would not learn when it is done:
-// its own queue is the one to wait in. nil if there is none.
-func (p *Pool) asked() *worker {
-	for _, w := range p.workers {
-		if !w.busy && w.session.Info().State == session.Busy {
-			return w
-		}
-	}
-	return nil
-}
-
-func (p *Pool) allFailed() bool {
-	return !slices.ContainsFunc(p.workers, p.fit)
-}
-
-// grow starts one more session and waits for it. It is called with p.mu held, and releases it.
+// grow starts one more session and waits for it; nil if somebody ends it meanwhile. It is called with p.mu held, and releases it.
 func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, error) {
 	w, err := p.next()
 	if err != nil {
@@ -323,6 +280,9 @@ func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, 
 	p.mu.Unlock()
 	if _, err := home.StartChild(ctx, w.spec); err != nil {
 		p.drop(w)
+		if errors.Is(err, supervisor.ErrTerminated) || errors.Is(err, supervisor.ErrStopping) { // it was ended under our hands
+			return nil, nil
+		}
 		return nil, err
 	}
 	return w, nil
@@ -332,20 +292,20 @@ func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, 
 func (p *Pool) release(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.fit(w) { // those who wait are to look for themselves, whether there is another
-		w.busy = false
-		p.wake()
-		return
-	}
 	if w.old || p.staying() > p.spec.Max {
 		w.old = true
 		go p.replace([]*worker{w}, 0) // ends with the session, which is in no turn
 		return
 	}
+	if !p.fit(w) { // those who wait are to look for themselves, whether there is another
+		w.busy = false
+		p.wake()
+		return
+	}
 	if len(p.waiting) > 0 {
 		next := p.waiting[0]
 		p.waiting = slices.Delete(p.waiting, 0, 1)
-		next <- w
+		next.turn <- w
 		return
 	}
 	w.busy = false
@@ -362,7 +322,7 @@ func (p *Pool) up(name string) {
 	for _, w := range p.workers {
 		if w.session.Name() == name && !w.busy && len(p.waiting) > 0 {
 			w.busy = true
-			p.waiting[0] <- w
+			p.waiting[0].turn <- w
 			p.waiting = slices.Delete(p.waiting, 0, 1)
 		}
 	}
@@ -380,25 +340,56 @@ func (p *Pool) retire(w *worker) {
 	p.drop(w)
 }
 
-// drop removes a session from the pool and from the tree.
+// drop removes a session from the pool and from the tree. While the pool's supervisor comes up it takes no orders: then the session
+// goes when that is up.
 func (p *Pool) drop(w *worker) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := p.rt.Remove(ctx, w.session.Name()); err != nil && !errors.Is(err, ErrNoSession) {
+	before := p.rt.supervisorOf(p.home)
+	err := p.rt.remove(ctx, w.session)
+	if errors.Is(err, supervisor.ErrStarting) || errors.Is(err, supervisor.ErrStopping) || errors.Is(err, actor.ErrStopped) {
+		p.mu.Lock()
+		w.old, w.busy, w.left = true, true, true
+		p.mu.Unlock()
+		if p.rt.supervisorOf(p.home) != before { // it is up by now, and may have settled already
+			p.settle()
+		}
+		return
+	}
+	if err != nil && !errors.Is(err, ErrNoSession) {
 		p.rt.log.Error().Err(err).Str("pool", p.name).Msg("session could not be removed")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
-	p.wake() // there may be room for another one now
+	p.without(w.session)
 }
 
-// wake has everybody who waits look again. p.mu is held.
-func (p *Pool) wake() {
-	for _, turn := range p.waiting {
-		close(turn)
+// settle does what could not be done while the pool's supervisor came up.
+func (p *Pool) settle() {
+	p.mu.Lock()
+	var left []*worker
+	for _, w := range p.workers {
+		if w.left {
+			w.left = false
+			left = append(left, w)
+		}
 	}
-	p.waiting = nil
+	p.mu.Unlock()
+	for _, w := range left {
+		p.drop(w)
+	}
+	p.fill()
+}
+
+// without leaves a session out that is gone.
+func (p *Pool) without(s *session.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers = slices.DeleteFunc(p.workers, func(w *worker) bool {
+		if w.session == s {
+			w.rouse()
+		}
+		return w.session == s
+	})
+	p.wake() // there may be room for another one now
 }
 
 // startAgain gives the children that the pool's supervisor comes up with, the first ones, and forgets those that the pool had grown,

@@ -19,9 +19,10 @@ import (
 // liveRig is a runtime on the simulated CLI that is reloaded.
 type liveRig struct {
 	*testing.T
-	rt   *understudy.Runtime
-	like session.Options
-	spec understudy.ReloadSpec
+	rt     *understudy.Runtime
+	policy understudy.SupervisorOptions
+	like   session.Options
+	spec   understudy.ReloadSpec
 }
 
 func newLiveRig(t *testing.T, change func(r *liveRig)) *liveRig {
@@ -30,7 +31,7 @@ func newLiveRig(t *testing.T, change func(r *liveRig)) *liveRig {
 	change(r)
 	var err error
 	r.rt, err = understudy.Start(t.Context(), understudy.Options{
-		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args},
+		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args}, Supervisor: r.policy,
 		Sessions: r.spec.Sessions, Groups: r.spec.Groups, Pools: r.spec.Pools, Budgets: r.spec.Budgets, Limits: r.spec.Limits,
 	})
 	require.NoError(t, err)
@@ -231,6 +232,86 @@ func TestReloadOfPools(t *testing.T) {
 	assert.ErrorIs(t, err, session.ErrStopped)
 	assert.Empty(t, r.rt.Sessions())
 	assert.Empty(t, r.tree())
+}
+
+// poolNode is what the tree says of a pool, nil if there is none.
+func poolNode(n debug.Node, name string) *debug.Pool {
+	if n.Name == name {
+		return n.Pool
+	}
+	for _, child := range n.Children {
+		if found := poolNode(child, name); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// TestWhoWaitsInAPoolIsNotTurnedAway makes the queue shorter than it is.
+func TestWhoWaitsInAPoolIsNotTurnedAway(t *testing.T) {
+	t.Parallel()
+	r := newLiveRig(t, func(r *liveRig) {
+		r.spec.Pools = []understudy.PoolSpec{{Name: "workers", Options: r.like, MaxQueue: 2}}
+	})
+	pool, err := r.rt.Pool("workers")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	hold, release := context.WithCancel(ctx)
+	held := make(chan error, 1)
+	go func() { // ends with its turn
+		_, err := session.Collect(pool.Query(hold, "[[hang]]"))
+		held <- err
+	}()
+	require.Eventually(t, func() bool { s, err := r.rt.Session("workers-1"); return err == nil && s.Info().State == session.Busy }, patience, time.Millisecond)
+	answers := make(chan error, 2)
+	for range cap(answers) {
+		go func() { // ends with its turn
+			_, err := session.Collect(pool.Query(ctx, "x"))
+			answers <- err
+		}()
+	}
+	require.Eventually(t, func() bool { return pool.State().Waiting == 2 }, patience, time.Millisecond)
+	assert.Equal(t, []session.PoolState{{Name: "workers", Sessions: 1, Busy: 1, Min: 1, Max: 1, Waiting: 2, MaxQueue: 2}}, r.rt.Pools())
+	tree, err := r.rt.Tree(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, &debug.Pool{Sessions: 1, Busy: 1, Min: 1, Max: 1, Waiting: 2, MaxQueue: 2}, poolNode(tree, "workers"))
+	r.spec.Pools[0].MaxQueue = 0
+	r.reload()
+	_, err = session.Collect(pool.Query(ctx, "x"))
+	assert.ErrorIs(t, err, understudy.ErrBusy)
+	release()
+	assert.ErrorIs(t, <-held, context.Canceled)
+	for range cap(answers) {
+		assert.NoError(t, <-answers)
+	}
+}
+
+// TestRemovedFromAPool takes sessions of a pool away by their names: they come again, or make room for others.
+func TestRemovedFromAPool(t *testing.T) {
+	t.Parallel()
+	r := newLiveRig(t, func(r *liveRig) {
+		r.spec.Pools = []understudy.PoolSpec{{Name: "workers", Options: r.like, Min: 2, Max: 2}}
+	})
+	pool, err := r.rt.Pool("workers")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.Eventually(t, func() bool { // until then the supervisor of the pool is still starting
+		tree, err := r.rt.Tree(ctx)
+		require.NoError(t, err)
+		sessions := tree.Sessions()
+		return len(sessions) == 2 && sessions[0].State == "idle" && sessions[1].State == "idle" && poolNode(tree, "workers").Failed == 0
+	}, patience, time.Millisecond)
+	for range 3 {
+		for _, name := range []string{"workers-1", "workers-2"} {
+			require.NoError(t, r.rt.Remove(ctx, name))
+		}
+	}
+	assert.ElementsMatch(t, []string{"workers", "workers/workers-1", "workers/workers-2"}, r.tree())
+	_, err = session.Collect(pool.Query(ctx, "hello"))
+	assert.NoError(t, err)
+	assert.ErrorIs(t, r.rt.Remove(ctx, "workers-3"), understudy.ErrNoSession)
 }
 
 // TestReloadOfBudgetsAndLimits lets a session go on whose budget was spent, and has one that needs a new budget.

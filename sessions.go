@@ -97,9 +97,31 @@ func (rt *Runtime) homeOf(m *member) (*supervisor.Supervisor, error) {
 	return nil, fmt.Errorf("session %s: its group %s: %w", m.Name(), m.home.name, supervisor.ErrStarting)
 }
 
-// Remove stops a session and forgets it, its state on disk included.
+// Remove stops a session and forgets it, its state on disk included. A pool that it is one of starts another in its place when it has
+// fewer than its minimum, or needs more.
 func (rt *Runtime) Remove(ctx context.Context, name string) error {
 	m, err := rt.member(name)
+	if err != nil {
+		return err
+	}
+	if err := rt.remove(ctx, m.Session); err != nil {
+		return err
+	}
+	if pool := rt.poolOf(m.home); pool != nil {
+		pool.without(m.Session)
+		pool.fill()
+	}
+	return nil
+}
+
+// remove is Remove for this session, and no other one of its name.
+func (rt *Runtime) remove(ctx context.Context, s *session.Session) error {
+	release, err := rt.alone(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer release()
+	m, err := rt.member(s.Name())
 	if err != nil {
 		return err
 	}
@@ -107,20 +129,15 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	release, err := rt.alone(ctx, m.Session)
-	if err != nil {
-		return err
-	}
-	defer release()
-	rt.change(m.home, name)
-	stay := m.Leaving()
-	if err := discard(ctx, home, name); err != nil {
+	rt.change(m.home, s.Name())
+	stay := s.Leaving()
+	if err := discard(ctx, home, s.Name()); err != nil {
 		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		return errors.Join(err, stay(rest))
 	}
-	m.Closing() // somebody may be about to restart it
-	err = m.Forget()
-	rt.forget(m.Session) // last: until then nobody else has its name
+	s.Closing() // somebody may be about to restart it
+	err = s.Forget()
+	rt.forget(s) // last: until then nobody else has its name
 	return err
 }

@@ -53,8 +53,14 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 		node.Children = append(node.Children, rt.node(child))
 	}
 	rt.mu.Lock()
-	m := rt.known[n.Name]
+	m, pool := rt.known[n.Name], rt.pools[n.Name]
 	rt.mu.Unlock()
+	if pool != nil && pool.home.path == n.Path {
+		state := pool.State()
+		node.Pool = &debug.Pool{
+			Sessions: state.Sessions, Busy: state.Busy, Failed: state.Failed, Min: state.Min, Max: state.Max, Waiting: state.Waiting, MaxQueue: state.MaxQueue,
+		}
+	}
 	if m != nil && m.path == n.Path {
 		addSession(&node, n, m.Info())
 		node.Drift = driftOf(m.Drift())

@@ -39,6 +39,7 @@ type Fleet interface {
 	Sessions() []*session.Session
 	Approvals() []session.Approval
 	Budgets() []session.BudgetState
+	Pools() []session.PoolState
 	Audit() *audit.Trail // nil: there is none
 }
 

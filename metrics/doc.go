@@ -68,6 +68,9 @@
 //	understudy_subprocess_cpu_seconds_total{child}                 as far as scrapes saw it: a process's last seconds are missing
 //	understudy_permission_pending, understudy_permission_oldest_seconds
 //	understudy_budget_limit_usd{budget}, understudy_budget_spent_usd{budget}, understudy_budget_used_ratio{budget}
+//	understudy_pool_sessions{pool,state}                           state: busy, free, failed (parked or stopped)
+//	understudy_pool_sessions_max{pool}
+//	understudy_pool_queue_prompts{pool}, understudy_pool_queue_capacity_prompts{pool}
 //	understudy_audit_open                                          0: no record can be written
 //	understudy_audit_queue_records, understudy_audit_queue_capacity_records
 //	understudy_audit_durable_sequence, understudy_audit_signed_sequence, understudy_audit_sink_delivered_sequence{sink}

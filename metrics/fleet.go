@@ -17,6 +17,7 @@ type fleetGauges struct {
 	processes, memory, cpu                                     *prometheus.Desc
 	pending, oldest                                            *prometheus.Desc
 	limit, spent, ratio                                        *prometheus.Desc
+	pooled, poolMax, poolQueue, poolRoom                       *prometheus.Desc
 
 	burnt *burnt
 }
@@ -38,6 +39,10 @@ func newFleetGauges() fleetGauges {
 		limit:     desc("budget_limit_usd", "The limit of a shared budget in US dollars.", "budget"),
 		spent:     desc("budget_spent_usd", "What of it is spent in its present window.", "budget"),
 		ratio:     desc("budget_used_ratio", "What is spent over the limit.", "budget"),
+		pooled:    desc("pool_sessions", "Sessions of a pool: busy, failed (parked or stopped), free (all others).", "pool", "state"),
+		poolMax:   desc("pool_sessions_max", "How many sessions a pool may have.", "pool"),
+		poolQueue: desc("pool_queue_prompts", "Prompts that wait for a session of a pool.", "pool"),
+		poolRoom:  desc("pool_queue_capacity_prompts", "How many may wait: more are refused.", "pool"),
 		burnt:     &burnt{seen: make(map[*session.Session]cpuSeen), total: make(map[string]float64)},
 	}
 }
@@ -45,7 +50,7 @@ func newFleetGauges() fleetGauges {
 func (g *fleetGauges) describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		g.sessions, g.queue, g.budget, g.context, g.unsaved, g.refusing, g.drift, g.processes, g.memory, g.cpu, g.pending, g.oldest,
-		g.limit, g.spent, g.ratio,
+		g.limit, g.spent, g.ratio, g.pooled, g.poolMax, g.poolQueue, g.poolRoom,
 	} {
 		descs <- d
 	}
@@ -154,6 +159,14 @@ func (g *fleetGauges) shared(send func(*prometheus.Desc, float64, ...string), fl
 		send(g.limit, b.LimitUSD, b.Name)
 		send(g.spent, b.SpentUSD, b.Name)
 		send(g.ratio, b.SpentUSD/b.LimitUSD, b.Name)
+	}
+	for _, p := range fleet.Pools() {
+		send(g.pooled, float64(p.Busy), p.Name, "busy")
+		send(g.pooled, float64(p.Failed), p.Name, "failed")
+		send(g.pooled, float64(p.Sessions-p.Busy-p.Failed), p.Name, "free")
+		send(g.poolMax, float64(p.Max), p.Name)
+		send(g.poolQueue, float64(p.Waiting), p.Name)
+		send(g.poolRoom, float64(p.MaxQueue), p.Name)
 	}
 }
 

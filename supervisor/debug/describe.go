@@ -155,9 +155,11 @@ func restarts(n Node) string {
 	}
 }
 
-// doing is the tool that a session is using, or why it begins no turn.
+// doing is the tool that a session is using, or why it begins no turn, and how much of a pool is in use.
 func doing(n Node) string {
 	switch {
+	case n.Pool != nil:
+		return fmt.Sprintf("%d of %d busy, up to %d", n.Pool.Busy, n.Pool.Sessions, n.Pool.Max)
 	case n.SessionFields == nil:
 		return ""
 	case n.Tool == "" && n.Refusing != "":
@@ -168,9 +170,11 @@ func doing(n Node) string {
 	return strings.TrimSpace(n.Tool + " " + n.ToolArg)
 }
 
-// waiting is how many queries, and messages of other kinds, wait for a node.
+// waiting is how many queries, and messages of other kinds, wait for a node; of a pool, how many of those that may.
 func waiting(n Node) string {
 	switch {
+	case n.Pool != nil:
+		return fmt.Sprintf("%d/%d", n.Pool.Waiting, n.Pool.MaxQueue)
 	case n.SessionFields != nil && n.Mailbox > 0:
 		return fmt.Sprintf("%d +%d", n.Queue, n.Mailbox)
 	case n.SessionFields != nil:

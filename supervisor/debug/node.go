@@ -25,6 +25,9 @@ type Node struct {
 	Strategy  string     `json:"strategy,omitempty"`
 	Intensity *Intensity `json:"intensity,omitempty"` // also of a session, which has its own
 
+	// Pool is how busy the sessions below are, if they are a pool.
+	Pool *Pool `json:"pool,omitempty"`
+
 	// SharedBudgets are those that sessions have together; of the root only.
 	SharedBudgets []Budget `json:"shared_budgets,omitempty"`
 
@@ -94,6 +97,17 @@ type Usage struct {
 	Processes  int     `json:"processes"`
 	RSSBytes   int64   `json:"rss_bytes"`
 	CPUSeconds float64 `json:"cpu_seconds"` // since the CLI was started, with what has ended below it
+}
+
+// Pool is the load of sessions that are all alike.
+type Pool struct {
+	Sessions int `json:"sessions"` // that there are
+	Busy     int `json:"busy"`     // of these, in a turn
+	Failed   int `json:"failed"`   // of these, parked or stopped
+	Min      int `json:"min"`
+	Max      int `json:"max"`
+	Waiting  int `json:"waiting"` // queries in the queue, which takes MaxQueue
+	MaxQueue int `json:"max_queue"`
 }
 
 // Exit is the last end of a process or actor that nobody asked for.

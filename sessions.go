@@ -104,14 +104,13 @@ func (rt *Runtime) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := rt.remove(ctx, m.Session); err != nil {
-		return err
-	}
-	if pool := rt.poolOf(m.home); pool != nil {
+	err = rt.remove(ctx, m.Session)
+	now, gone := rt.member(name)
+	if pool := rt.poolOf(m.home); pool != nil && (gone != nil || now != m) {
 		pool.without(m.Session)
 		pool.fill()
 	}
-	return nil
+	return err
 }
 
 // remove is Remove for this session, and no other one of its name.

@@ -162,7 +162,9 @@ func outOfMemory(r *rig) {
 		}
 	}
 	require.FileExists(r, procs, "the session's group: %s", groups)
-	hog := exec.Command("/bin/sh", "-c", `echo $$ > "$0" && exec tail /dev/zero`, procs)
+	// Four of them: the kernel counts in thousandths of the limit, rounded down, and a CLI that was halted right at its start has so
+	// little of its own that a single one, which has all that there is, would be chosen.
+	hog := exec.Command("/bin/sh", "-c", `echo $$ > "$0" && for i in 1 2 3 4; do tail /dev/zero & done; wait`, procs)
 	require.NoError(r, hog.Start())
 	gone := make(chan struct{})
 	go func() { // ends with the session's group

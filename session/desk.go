@@ -104,17 +104,15 @@ func (d *desk) withdraw(q *query) (actor.Ref[message], bool) {
 	return d.actor, true
 }
 
-// close refuses queries from now on, and ends those that wait, with that error.
-func (d *desk) close(err error) {
+// close refuses queries from now on, and returns those that wait, which the caller ends with that error.
+func (d *desk) close(err error) []*query {
 	d.mu.Lock()
 	d.closed = err
 	waiting := d.queue
 	d.queue = nil
 	d.info.Queue = 0
 	d.mu.Unlock()
-	for _, q := range waiting {
-		q.stream.close(err)
-	}
+	return waiting
 }
 
 // open takes queries again. It returns why none were taken.

@@ -139,16 +139,16 @@ const maxAttempts = 2
 func (l *loop) release(q *query, crash *CrashError) {
 	switch {
 	case crash == nil:
-		q.stream.close(fmt.Errorf("session %s: %w", l.session.name, ErrStopped))
+		l.session.ended(q, fmt.Errorf("session %s: %w", l.session.name, ErrStopped))
 	case q.taken && !l.options.Redeliver, q.cause != nil, q.attempts >= maxAttempts, crash.Permanent(), q.gone.Load():
-		q.stream.close(crash)
+		l.session.ended(q, crash)
 	default:
 		if q.taken {
 			q.crash = crash
 		}
 		q.sent, q.taken = false, false
 		if err := l.desk.putBack(q); err != nil {
-			q.stream.close(err)
+			l.session.ended(q, err)
 		}
 	}
 }

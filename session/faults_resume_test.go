@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,31 +83,45 @@ func TestKillsFromOutsideDoNotSpeakAgainstAConversation(t *testing.T) {
 // Outcome: the next runtime runs all three, in order, under their uuids; nobody waits for them, and watchers see them
 // On: simulated
 func TestWhatWasQueuedRunsAgain(t *testing.T) {
-	_, next, moments := cutOff(t, true)
+	_, next, moments := cutOff(t, true, "[[sleep:400ms]] running")
 	require.Eventually(t, func() bool { return next.Info().Turns == 4 }, time.Minute, time.Millisecond, "%+v", next.Info())
 	history := next.mustAsk("[[history]]").Text
 	assert.Equal(t, "history: first | [[sleep:400ms]] running | waiting 1 | waiting 2", history)
 	assert.Zero(t, noticed(moments)[string(session.NoticeQueueLost)])
 }
 
+// Fault: the runtime ends with a prompt running, which the model had begun to answer, in a session that delivers again
+// Outcome: the CLI does not run it again, and that is said; what waited runs
+// On: simulated
+func TestAPromptThatTheCLIDoesNotRunAgainIsSaidToBeLost(t *testing.T) {
+	_, next, moments := cutOff(t, true, `[[tool:Bash {"command":"exec tail -f /dev/null"}]]`)
+	require.Eventually(t, func() bool { return next.Info().Turns == 3 }, time.Minute, time.Millisecond, "%+v", next.Info())
+	history := next.mustAsk("[[history]]").Text
+	assert.Contains(t, history, "waiting 1 | waiting 2")
+	assert.Equal(t, 1, noticed(moments)[string(session.NoticeQueueLost)])
+}
+
 // Fault: the runtime ends with a prompt running and two waiting, in a session that does not deliver again
 // Outcome: none of them runs, and the next runtime says how many there were
 // On: simulated
 func TestWhatWasQueuedIsSaidToBeLost(t *testing.T) {
-	_, next, moments := cutOff(t, false)
+	_, next, moments := cutOff(t, false, "[[sleep:400ms]] running")
 	assert.Equal(t, 1, noticed(moments)[string(session.NoticeQueueLost)])
 	assert.NotContains(t, next.mustAsk("[[history]]").Text, "waiting")
 }
 
 // cutOff has a session's actor killed without a word, as the end of its runtime would, and starts it from what is on disk.
-func cutOff(t *testing.T, redeliver bool) (before, after *bench, moments chan session.Moment) {
+func cutOff(t *testing.T, redeliver bool, running string) (before, after *bench, moments chan session.Moment) {
 	t.Helper()
 	sp := spec(t, "a")
 	sp.Options.Redeliver = redeliver
 	before = start(t, sp)
 	before.mustAsk("first")
-	first, _ := before.background("[[sleep:400ms]] running")
+	first, _ := before.background(running)
 	<-first
+	if strings.HasPrefix(running, "[[tool:") {
+		require.Eventually(t, func() bool { return before.Info().Tool != "" }, time.Minute, time.Millisecond)
+	}
 	for _, prompt := range []string{"waiting 1", "waiting 2"} {
 		queued := before.Info().Queue
 		before.background(prompt)

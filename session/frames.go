@@ -364,7 +364,7 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		}
 		if err != nil {
 			if q := l.desk.next(); q != nil {
-				q.stream.close(err)
+				l.session.ended(q, err)
 			}
 			continue
 		}
@@ -455,7 +455,7 @@ func (l *loop) endQuery(c *actor.Context[message], err error) {
 	if q.cause != nil {
 		err = q.cause
 	}
-	q.stream.close(err)
+	l.session.ended(q, err)
 	if !l.turns.open {
 		l.rest(c)
 	}

@@ -20,6 +20,8 @@ type query struct {
 	caller context.Context // for what it carries, as a trace: its end is the stream's business
 	stream *stream
 	gone   atomic.Bool // nobody takes the messages any more
+	// requeued says that an earlier runtime took it: nobody but the log is told what becomes of it.
+	requeued bool
 
 	// The actor's own:
 	sent       bool  // it was written to the CLI

@@ -113,7 +113,7 @@ func (s *Session) requeue(queue []queued) {
 			lost++
 			continue
 		}
-		q := &query{uuid: k.UUID, digest: k.Digest, line: append([]byte(k.Line), '\n'), stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
+		q := &query{uuid: k.UUID, digest: k.Digest, line: append([]byte(k.Line), '\n'), requeued: true, stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
 		q.stream.abandon()
 		if _, err := s.desk.enqueue(q); err != nil {
 			lost++
@@ -123,6 +123,15 @@ func (s *Session) requeue(queue []queued) {
 		s.notice(NoticeQueueLost, fmt.Sprintf("%d prompts were waiting or running when the runtime ended, and do not run again (redeliver)", lost),
 			map[string]any{"lost": lost, "kept": len(queue) - lost})
 	}
+}
+
+// ended ends a query. That one of an earlier runtime came to nothing nobody hears but who follows the session, and the logs.
+func (s *Session) ended(q *query, err error) {
+	if q.requeued && err != nil {
+		s.notice(NoticeQueueLost, fmt.Sprintf("a prompt of an earlier runtime does not run to its end: %v", err),
+			map[string]any{"lost": 1, "kept": 0, "prompt": q.uuid, "error": err.Error()})
+	}
+	q.stream.close(err)
 }
 
 // queued is a prompt that waits or runs, as it is on disk.

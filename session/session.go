@@ -221,7 +221,7 @@ func (s *Session) Supervised(e supervisor.Event) {
 			info.State, info.Reason, info.PID, info.NextTry = Failed, e.Reason, 0, time.Time{}
 			exit(info)
 		})
-		s.desk.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
+		s.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
 	case supervisor.ChildStopped:
 		if e.Again || e.Ending { // queries wait for what comes next, or for somebody to say that nothing will
 			s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0 })
@@ -230,7 +230,7 @@ func (s *Session) Supervised(e supervisor.Event) {
 		s.desk.update(func(_ *record, info *Info) {
 			info.State, info.PID, info.NextTry = Stopped, 0, time.Time{}
 		})
-		s.desk.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
+		s.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
 	case supervisor.StartFailed, supervisor.ChildExited:
 		s.desk.update(func(_ *record, info *Info) { info.PID = 0; exit(info) })
 	case supervisor.Escalated: // its supervisor ends, and what is above decides
@@ -240,10 +240,17 @@ func (s *Session) Supervised(e supervisor.Event) {
 	}
 }
 
+// close has no query taken from now on, and ends those that wait, with that error.
+func (s *Session) close(err error) {
+	for _, q := range s.desk.close(err) {
+		s.ended(q, err)
+	}
+}
+
 // Closing tells the session that it is being stopped for good: queries that wait end with ErrStopped, new
 // ones are refused.
 func (s *Session) Closing() {
-	s.desk.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
+	s.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
 	s.desk.update(func(_ *record, info *Info) {
 		if info.State == Restarting { // nobody will
 			info.State, info.NextTry = Stopped, time.Time{}
@@ -267,7 +274,7 @@ func (s *Session) Starting() (undo func()) {
 			}
 		})
 		if closed != nil {
-			s.desk.close(closed)
+			s.close(closed)
 		}
 	}
 }

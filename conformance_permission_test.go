@@ -72,6 +72,49 @@ func permissionCallback(r *rig) {
 	assert.Equal(r, 1, r.Info().Generation, "no panic of a callback is the session's")
 }
 
+// reasonsOfCommands has the CLI say why it lets a command run, or does not: a rule for the whole tool is one reason, everything else is
+// looked at command by command.
+func reasonsOfCommands(r *rig) {
+	r.spec.AllowedTools = []string{"Bash(touch:*)"}
+	r.spec.DisallowedTools = []string{"Bash(rm:*)"}
+	r.spec.PermissionPrompts = session.PromptsNone
+	r.boot()
+	for command, want := range map[string]string{
+		"ls": "accept subcommandResults", "touch f; ls": "accept subcommandResults", "rm f": "reject subcommandResults", "mkdir d": "reject asyncAgent",
+	} {
+		assert.Equal(r, want, r.reasonFor(command), command)
+	}
+	whole := r.spec
+	whole.AllowedTools = []string{"Bash"}
+	other, err := r.rt.Spawn(r.within(), "other", whole)
+	require.NoError(r, err)
+	r.Session = other
+	assert.Equal(r, "accept rule", r.reasonFor("touch g; mkdir e"))
+	assert.Equal(r, "reject subcommandResults", r.reasonFor("rm f"))
+}
+
+// reasonFor is what the CLI says of its decision about a command.
+func (r *rig) reasonFor(command string) (reason string) {
+	r.Helper()
+	for m, err := range r.Query(r.within(), bash(command)) {
+		require.NoError(r, err)
+		if u, ok := m.(*protocol.User); ok {
+			var f struct {
+				Meta []struct {
+					Permission struct {
+						Decision string
+						Reason   string `json:"reason_type"`
+					} `json:"permission_decision"`
+				} `json:"tool_result_meta"`
+			}
+			require.NoError(r, json.Unmarshal(u.Raw(), &f))
+			require.Len(r, f.Meta, 1)
+			reason = f.Meta[0].Permission.Decision + " " + f.Meta[0].Permission.Reason
+		}
+	}
+	return reason
+}
+
 // settled is what the audit log has of a tool use that has ended, its result included.
 func (r *rig) settled(id string) []audit.Record {
 	r.Helper()

@@ -3,6 +3,7 @@ package understudy_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/transcript"
 )
 
 // TestJoining begins sessions with a conversation that another one had, in each way that there is. Whatever they began with, from
@@ -107,6 +109,8 @@ func TestJoining(t *testing.T) {
 				assert.Equal(t, id, r.Info().SessionID)
 			}
 			assert.InDelta(t, 0.005*5, r.Info().CostUSD, 1e-9)
+			assert.Equal(t, slices.Concat(test.told, []string{"[[history]]", "after x", "[[history]]", "after xx", "[[history]]"}), prompts(t, r.config, id),
+				"whoever reads the conversation sees what the model has of it, and no other branch")
 			joined := 0
 			for _, record := range r.records(audit.SessionNotice) {
 				if record.Detail["notice"] == string(session.NoticeConversationJoined) {
@@ -165,4 +169,18 @@ func TestJoiningNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "history: ", answer.Text)
 	assert.NotEqual(t, r.Info().SessionID, request.Info().SessionID)
+}
+
+// prompts are those of a conversation, as its file has them.
+func prompts(t *testing.T, config, id string) (list []string) {
+	t.Helper()
+	c, err := transcript.Store{ConfigDir: config}.Find(id)
+	require.NoError(t, err)
+	for m, err := range c.Messages() {
+		require.NoError(t, err)
+		if u, ok := m.(*protocol.User); ok && u.Message.Content.IsText() {
+			list = append(list, u.Message.Content.Text())
+		}
+	}
+	return list
 }

@@ -36,7 +36,7 @@
 //	[[sleep:1s]] [[sleep:1]]   the model thinks this long; seconds without a unit
 //	[[status:529]]             the model call fails with this status, every time it is tried; [[error:529]] is the same
 //	[[status:529 2]]           it fails twice, then it works
-//	[[refuse:opus cyber]]      models with opus in their name will not answer, for a reason of that category; the simulation's does
+//	[[refuse:opus cyber]]      models with opus in their name will not answer, for a reason of that category
 //	[[suggest:run the tests]]  what the user may say next, for a session with prompt_suggestions, from the second answer on
 //	[[selfturn:1s text]]       after this time a turn starts by itself, with the text as its prompt
 //	[[selfturn:1s {"prompt":"[[say:x]]"}]]           the same with directives in it

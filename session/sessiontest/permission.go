@@ -117,22 +117,19 @@ func (p policy) decide(tool string, input json.RawMessage) verdict {
 	if p.mode == "plan" && (tool == "Write" || tool == "Edit") {
 		return verdict{decision: "deny", reason: "mode", message: "Cannot write to " + pathOf(input) + " while in plan mode."}
 	}
-	if p.allows(tool, subjects) {
+	if p.allowsAll(tool) || tool != "Bash" && p.allows(tool, subjects[0]) {
 		return verdict{decision: "allow", reason: "rule"}
 	}
-	if onlyReads(tool, subjects) && (tool == "Bash" || p.inside(pathOf(input))) {
-		if tool == "Bash" {
-			return verdict{decision: "allow", reason: "rule"}
-		}
+	if tool == "Bash" && p.allowsCommands(subjects) { // each for a reason of its own
+		return verdict{decision: "allow", reason: "subcommandResults"}
+	}
+	if onlyReads(tool) && p.inside(pathOf(input)) {
 		return verdict{decision: "allow", reason: "mode"}
 	}
 	switch p.mode {
 	case "acceptEdits":
 		if (tool == "Write" || tool == "Edit") && p.inside(pathOf(input)) {
 			return verdict{decision: "allow", reason: "mode"}
-		}
-		if tool == "Bash" && onlyEdits(subjects) {
-			return verdict{decision: "allow", reason: "subcommandResults"}
 		}
 	case "plan":
 		return verdict{
@@ -170,17 +167,23 @@ func (p policy) deniedByRule(tool, subject string) verdict {
 	return verdict{decision: "deny", reason: "subcommandResults", message: "Permission to use Bash with command " + subject + " has been denied."}
 }
 
-// allows says whether allow rules cover every part of the use.
-func (p policy) allows(tool string, subjects []string) bool {
-	if len(subjects) == 0 {
-		subjects = []string{""}
-	}
-	for _, s := range subjects {
-		if !slices.ContainsFunc(p.allowed, func(r rule) bool { return r.matches(tool, s) }) {
+// allowsAll says whether an allow rule covers the tool, whatever it is used for.
+func (p policy) allowsAll(tool string) bool {
+	return slices.ContainsFunc(p.allowed, func(r rule) bool { return r.content == "" && r.matches(tool, "") })
+}
+
+func (p policy) allows(tool, subject string) bool {
+	return slices.ContainsFunc(p.allowed, func(r rule) bool { return r.matches(tool, subject) })
+}
+
+// allowsCommands says whether each command of a shell line may run: by a rule, because it only reads, or because it edits files in a mode for that.
+func (p policy) allowsCommands(commands []string) bool {
+	for _, c := range commands {
+		if !p.allows("Bash", c) && !among(readers, c) && !(p.mode == "acceptEdits" && among(editors, c)) {
 			return false
 		}
 	}
-	return true
+	return len(commands) > 0
 }
 
 func (p policy) inside(path string) bool {
@@ -252,26 +255,11 @@ var (
 	editors = []string{"cp", "mkdir", "mv", "rm", "rmdir", "sed", "touch"}
 )
 
-func onlyReads(tool string, subjects []string) bool {
-	switch tool {
-	case "Read", "Glob", "Grep":
-		return true
-	case "Bash":
-		return commandsAmong(readers, subjects)
-	}
-	return false
-}
+// onlyReads says so of a tool for files.
+func onlyReads(tool string) bool { return tool == "Read" || tool == "Glob" || tool == "Grep" }
 
-func onlyEdits(subjects []string) bool {
-	return commandsAmong(slices.Concat(readers, editors), subjects)
-}
-
-func commandsAmong(names, commands []string) bool {
-	for _, c := range commands {
-		first, _, _ := strings.Cut(c, " ")
-		if !slices.Contains(names, first) || strings.ContainsAny(c, ">`$") {
-			return false
-		}
-	}
-	return len(commands) > 0
+// among says whether a command is a plain use of one of those programs.
+func among(names []string, command string) bool {
+	first, _, _ := strings.Cut(command, " ")
+	return slices.Contains(names, first) && !strings.ContainsAny(command, ">`$")
 }

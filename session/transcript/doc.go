@@ -22,5 +22,5 @@
 //
 // # Concurrency
 //
-// Everything may be used from any goroutine. Memory does not grow with the length of a conversation: one line is held at a time.
+// Everything may be used from any goroutine. One line is held at a time, and for Messages some hundred bytes of each entry before.
 package transcript

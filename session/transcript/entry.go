@@ -39,7 +39,9 @@ type Entry struct {
 	// Damaged says what is wrong with a line that cannot be read; everything else but Line is zero then.
 	Damaged error
 
-	raw json.RawMessage
+	raw     json.RawMessage
+	follows bool   // it says what its parent is, if only that it has none
+	across  string // the entry before it on the other side of a compaction
 }
 
 // Raw is the line, unchanged; nil if it is damaged.
@@ -102,7 +104,8 @@ func parse(line []byte) Entry {
 		Type        string          `json:"type"`
 		Subtype     string          `json:"subtype"`
 		UUID        string          `json:"uuid"`
-		ParentUUID  *string         `json:"parentUuid"`
+		ParentUUID  json.RawMessage `json:"parentUuid"`
+		Across      string          `json:"logicalParentUuid"`
 		IsSidechain bool            `json:"isSidechain"`
 		IsMeta      bool            `json:"isMeta"`
 		AgentID     string          `json:"agentId"`
@@ -128,8 +131,9 @@ func parse(line []byte) Entry {
 		Type: w.Type, Subtype: w.Subtype, UUID: w.UUID, Sidechain: w.IsSidechain, AgentID: w.AgentID, SessionID: w.SessionID,
 		CWD: w.CWD, GitBranch: w.GitBranch, Version: w.Version, Meta: w.IsMeta, raw: append(json.RawMessage(nil), line...),
 	}
-	if w.ParentUUID != nil {
-		e.Parent = *w.ParentUUID
+	e.across = w.Across
+	if e.follows = w.ParentUUID != nil; e.follows {
+		_ = json.Unmarshal(w.ParentUUID, &e.Parent) // null, or nothing that is an id
 	}
 	e.Timestamp, _ = time.Parse(time.RFC3339Nano, w.Timestamp) // zero if it is none
 	if w.Type == "user" || w.Type == "assistant" {
@@ -167,14 +171,28 @@ func message(e Entry, content, result json.RawMessage) protocol.Message {
 
 // Messages gives the messages of the conversation, oldest first, as a query would have: what the user, the tools and the
 // model said. The CLI's notes and damaged lines are left out. Helpers of session/stream take it.
+//
+// Where the conversation was gone on with from an earlier entry (Options.ResumeAt), what was said after that and dropped is left out: Entries has it.
+// What was said before a compaction is there, and the summary that the model has of it. In the file of a conversation with subagents from
+// before they had files of their own, their messages are left out as well.
+//
+// The file is read twice. Some hundred bytes for each entry are held while it is.
 func (c Conversation) Messages() iter.Seq2[protocol.Message, error] {
 	return func(yield func(protocol.Message, error) bool) {
+		lines, last, err := branch(c.Entries())
+		if err != nil {
+			yield(nil, err)
+			return
+		}
 		for e, err := range c.Entries() {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if e.Message != nil && !yield(e.Message, nil) {
+			if e.Line > last { // written meanwhile
+				return
+			}
+			if e.Message != nil && lines[e.Line] && !yield(e.Message, nil) {
 				return
 			}
 		}

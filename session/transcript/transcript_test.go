@@ -155,11 +155,15 @@ func TestConfigDir(t *testing.T) {
 	assert.Equal(t, "/h/.claude", transcript.ConfigDir(env(map[string]string{"HOME": "/h", "CLAUDE_CONFIG_DIR": ""})))
 }
 
-// A conversation of any length is read in the memory of a line.
+// A conversation of any length is read in the memory of a line, and a little for each of them.
 func TestMemoryIsFlat(t *testing.T) {
 	line := strings.Replace(user, "hello", strings.Repeat("word ", 2000), 1) + "\n"
 	const n = 3000
-	store := place(t, map[string]string{"-x/s.jsonl": strings.Repeat(line, n)}) // 30 MB
+	var all strings.Builder
+	for i := range n {
+		all.WriteString(strings.NewReplacer(`"u1"`, fmt.Sprintf(`"u%d"`, i), `"parentUuid":null`, fmt.Sprintf(`"parentUuid":"u%d"`, i-1)).Replace(line))
+	}
+	store := place(t, map[string]string{"-x/s.jsonl": all.String()}) // 30 MB
 	c, err := store.Find("s")
 	require.NoError(t, err)
 	var before, now runtime.MemStats
@@ -175,4 +179,75 @@ func TestMemoryIsFlat(t *testing.T) {
 	}
 	assert.Equal(t, n, count)
 	assert.Less(t, int64(now.HeapAlloc)-int64(before.HeapAlloc), int64(4<<20))
+}
+
+// said writes entries, one a line: what kind, its id, the one before it ("-" none, "" not said), and what stands in it.
+func said(lines ...[4]string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		kind, id, parent, text := l[0], l[1], l[2], l[3]
+		before := fmt.Sprintf(`"parentUuid":%q,`, parent)
+		switch parent {
+		case "":
+			before = ""
+		case "-":
+			before = `"parentUuid":null,`
+		}
+		switch kind {
+		case "user":
+			fmt.Fprintf(&b, `{%s"type":"user","uuid":%q,"message":{"role":"user","content":%q}}`, before, id, text)
+		case "side":
+			fmt.Fprintf(&b, `{%s"type":"user","isSidechain":true,"uuid":%q,"message":{"role":"user","content":%q}}`, before, id, text)
+		case "result": // of the tool use text
+			fmt.Fprintf(&b, `{%s"type":"user","uuid":%q,"message":{"role":"user","content":[{"type":"tool_result","tool_use_id":%q,"content":"x"}]}}`, before, id, text)
+		case "answer": // a block of the message text
+			fmt.Fprintf(&b, `{%s"type":"assistant","uuid":%q,"message":{"id":%q,"role":"assistant","content":[{"type":"tool_use","id":"%s","name":"Bash","input":{}}]}}`, before, id, text, "of "+id)
+		case "boundary": // text is the entry before it
+			fmt.Fprintf(&b, `{"parentUuid":null,"logicalParentUuid":%q,"type":"system","subtype":"compact_boundary","uuid":%q}`, text, id)
+		case "attachment", "note":
+			fmt.Fprintf(&b, `{%s"type":%q,"uuid":%q}`, before, kind, id)
+		case "damaged":
+			b.WriteString(`{"type":"user","mess`)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func TestMessagesAreThoseOfTheBranchThatCounts(t *testing.T) {
+	for name, tt := range map[string]struct{ file, want string }{
+		"one line of them":        {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"user", "3", "2", "b"}), "1 2 3"},
+		"gone on with from 2":     {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"user", "3", "2", "b"}, [4]string{"answer", "4", "3", "n"}, [4]string{"user", "5", "2", "c"}), "1 2 5"},
+		"gone on with from none":  {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"user", "3", "-", "b"}), "3"},
+		"attachments between":     {said([4]string{"user", "1", "-", "a"}, [4]string{"attachment", "x", "1", ""}, [4]string{"answer", "2", "x", "m"}, [4]string{"attachment", "y", "2", ""}), "1 2"},
+		"two tools at once":       {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"answer", "3", "2", "m"}, [4]string{"result", "4", "3", "of 3"}, [4]string{"result", "5", "2", "of 2"}, [4]string{"answer", "6", "5", "n"}), "1 2 3 4 5 6"},
+		"a result of each branch": {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"result", "3", "2", "of 2"}, [4]string{"result", "4", "2", "of 2"}, [4]string{"answer", "5", "4", "n"}), "1 2 4 5"},
+		"a compaction":            {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"boundary", "b", "", "2"}, [4]string{"user", "3", "b", "summary"}, [4]string{"user", "4", "3", "c"}), "1 2 3 4"},
+		"a lost line":             {said([4]string{"user", "1", "-", "a"}, [4]string{"damaged"}, [4]string{"user", "3", "2", "b"}), "1 3"},
+		"a lost line of a branch": {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"user", "3", "2", "b"}, [4]string{"damaged"}, [4]string{"answer", "5", "2", "n"}), "1 2 5"},
+		"a lost end":              {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"damaged"}), "1 2"},
+		"no parents are said":     {said([4]string{"user", "1", "", "a"}, [4]string{"answer", "2", "", "m"}, [4]string{"user", "3", "", "b"}), "1 2 3"},
+		"subagents in the file":   {said([4]string{"user", "1", "-", "a"}, [4]string{"side", "s", "-", "x"}, [4]string{"answer", "2", "1", "m"}, [4]string{"side", "t", "s", "y"}), "1 2"},
+		"a subagent's own file":   {said([4]string{"side", "s", "-", "x"}, [4]string{"side", "t", "s", "y"}), "s t"},
+		"one is its own parent":   {said([4]string{"user", "1", "-", "a"}, [4]string{"user", "2", "2", "b"}), "1 2"},
+		"parents in a circle":     {said([4]string{"user", "1", "2", "a"}, [4]string{"user", "2", "1", "b"}), "1 2"},
+		"written twice":           {said([4]string{"user", "1", "-", "a"}, [4]string{"answer", "2", "1", "m"}, [4]string{"user", "1", "-", "a"}), "1 2"},
+		"nothing":                 {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := place(t, map[string]string{"-x/s.jsonl": tt.file}).Find("s")
+			require.NoError(t, err)
+			var got []string
+			for m, err := range c.Messages() {
+				require.NoError(t, err)
+				switch m := m.(type) {
+				case *protocol.User:
+					got = append(got, m.UUID)
+				case *protocol.Assistant:
+					got = append(got, m.UUID)
+				}
+			}
+			assert.Equal(t, tt.want, strings.Join(got, " "))
+		})
+	}
 }

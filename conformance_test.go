@@ -23,6 +23,7 @@ func TestConformance(t *testing.T) {
 		{"killed while the model thinks", killedInAModelCall},
 		{"money is counted over all kinds of ends", money},
 		{"permission callback", permissionCallback},
+		{"a model that will not answer", refusals},
 		{"why a command may run", reasonsOfCommands},
 		{"with nobody to ask what must be asked is denied", nobodyToAsk},
 		{"intent is on disk before the tool runs", intentFirst},

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
 func maxTurns(r *rig) {
@@ -267,4 +269,59 @@ func runsOnce(r *rig) {
 	require.ErrorIs(r, err, session.ErrDropped)
 	assert.Equal(r, "echo: again", r.mustAsk("again").Text)
 	assert.Equal(r, 2, r.Info().Turns)
+}
+
+// refusals are of models that will not answer: it is told so once, then the next one answers for the rest of the session; without one the turn is an error, and
+// the session goes on.
+func refusals(r *rig) {
+	r.boot()
+	var kinds, models []string
+	var retracted, superseded []string
+	var refused, last string
+	for m, err := range r.Query(r.within(), "[[refuse:opus-5 cyber]] hello") {
+		require.NoError(r, err)
+		switch m := m.(type) {
+		case *protocol.Assistant:
+			models, last = append(models, m.Message.Model), m.Text()
+			if m.Details != nil && len(m.Details.Supersedes) > 0 {
+				superseded = m.Details.Supersedes
+			}
+			if last == "I would rather" {
+				refused = m.UUID
+			}
+		case *protocol.ModelRefusalFallback:
+			assert.Equal(r, "claude-opus-4-8", m.FallbackModel)
+			require.NotNil(r, m.APIRefusalCategory)
+			assert.Equal(r, "cyber", *m.APIRefusalCategory)
+			retracted = m.RetractedMessageUUIDs
+		case *protocol.Result:
+			assert.Equal(r, 2, m.NumTurns)
+			assert.EqualValues(r, 2*sessiontest.InputTokens, m.Usage.InputTokens, "what was taken back is not in it")
+			assert.Equal(r, "2", string(m.SafetyStops))
+		default:
+		}
+		if _, isInit := m.(*protocol.Init); !isInit {
+			kinds = append(kinds, m.Kind())
+		}
+	}
+	assert.Equal(r, []string{"assistant", "system/informational", "user", "assistant", "system/model_refusal_fallback", "assistant", "result/success"}, slices.DeleteFunc(kinds, func(k string) bool {
+		return k == "command_lifecycle" || k == "system/session_state_changed" || k == "system/status"
+	}))
+	assert.Equal(r, []string{"claude-opus-5-5", "claude-opus-5-5", "claude-opus-4-8"}, models)
+	assert.Contains(r, last, "hello")
+	assert.Equal(r, []string{refused}, retracted)
+	assert.Equal(r, retracted, superseded)
+	assert.InDelta(r, 2*0.005+0.00625, r.Info().CostUSD, 1e-9)
+
+	_, err := r.Ask(r.within(), "[[refuse:opus cyber]]")
+	var failed *session.ResultError
+	require.ErrorAs(r, err, &failed)
+	require.NotNil(r, failed.Result.StopReason)
+	assert.Equal(r, "refusal", *failed.Result.StopReason)
+	assert.Equal(r, "api_error", failed.Result.TerminalReason)
+	assert.Contains(r, failed.Result.Result, "flagged this message")
+	assert.False(r, failed.Auth)
+	assert.False(r, failed.Overloaded)
+	assert.Equal(r, "echo: again", r.mustAsk("again").Text)
+	assert.Equal(r, 1, r.Info().Generation)
 }

@@ -312,8 +312,8 @@ func (a *API) message(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	content := a.content(c, where)
-	if len(c.refuses) == 2 && strings.Contains(in.Model, c.refuses[0]) {
-		content = []wireBlock{{Type: "text", Text: "I would rather", refusal: c.refuses[1]}}
+	if c.refusedBy(in.Model) {
+		content = []wireBlock{{Type: "text", Text: refusedText, refusal: c.refuses[1]}}
 	}
 	pause := c.slow / time.Duration(len(content))
 	if in.Stream {

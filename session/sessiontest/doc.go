@@ -78,8 +78,8 @@
 // far as [Simulate] needs them (rules by prefix, pattern and path; a list of commands that only read, and one of those that
 // acceptEdits covers); turns with their prompts merged, folded and dropped as the CLI does; interrupts, models, modes; limits
 // of turns and money; partial messages; background tasks; transcripts, resuming, forking; the ends by end of input and by
-// signal. The tools Bash, Read and Write really run, and so do those of MCP servers in the host. Subagents, other MCP servers,
-// slash commands, compaction and the sandbox are not there: their tools answer an error, their requests are refused as unsupported.
+// signal; models that will not answer, and those that answer in their place. The tools Bash, Read and Write really run, and so do
+// those of MCP servers in the host. Subagents, other MCP servers, slash commands, compaction and the sandbox are not there: their tools answer an error, their requests are refused as unsupported.
 //
 // # Lifetime
 //

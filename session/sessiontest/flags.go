@@ -377,6 +377,8 @@ func callPrice(model string) float64 {
 		return 0.00125
 	case strings.Contains(model, "sonnet"):
 		return 0.0025
+	case strings.Contains(model, "opus-4"):
+		return 0.00625
 	}
 	return 0.005
 }

@@ -48,8 +48,8 @@ func (s *simulation) own(f frame) {
 	f["user_message_uuids"] = slices.Clone(t.ids)
 }
 
-// emitBlock emits a content block, with the events around it when the host wants partial messages.
-func (s *simulation) emitBlock(id string, index int, block wireBlock) {
+// emitBlock emits a content block, with the events around it when the host wants partial messages. It returns the id of its frame.
+func (s *simulation) emitBlock(id string, index int, block wireBlock) string {
 	events := blockEvents(index, block)
 	for _, event := range events[:len(events)-1] {
 		s.partial(id, event, nil)
@@ -66,8 +66,12 @@ func (s *simulation) emitBlock(id string, index int, block wireBlock) {
 		"parent_tool_use_id": nil, "timestamp": timestamp(),
 	}
 	s.mark(f)
-	s.say(f)
+	if old := s.turn.supersedes; old != "" {
+		f["supersedes"], s.turn.supersedes = []string{old}, ""
+	}
+	frameID := s.say(f)
 	s.partial(id, events[len(events)-1], nil)
+	return frameID
 }
 
 func (s *simulation) partialStart(id string) {
@@ -109,11 +113,11 @@ func (s *simulation) result(subtype string, isError bool) frame {
 	s.apiTime += t.apiTime
 	f := frame{
 		"type": "result", "subtype": subtype, "is_error": isError, "duration_ms": time.Since(t.started).Milliseconds(),
-		"duration_api_ms": s.apiTime.Milliseconds(), "num_turns": t.results + 1, "stop_reason": nil,
+		"duration_api_ms": s.apiTime.Milliseconds(), "num_turns": t.results + t.extra + 1, "stop_reason": nil,
 		"total_cost_usd": s.baseline + s.spent, "usage": turnUsage(t.counted), "modelUsage": modelUsage(s.calls),
 		"model_usage_since_last_result": modelUsage(s.sinceResult), "permission_denials": append([]frame{}, t.denials...),
 		"fast_mode_state": "off", "fast_mode_disabled_reason": "sdk_opt_in_required", "subagent_stats": frame{"spawned": 0},
-		"safety_stops": 0, "queued_turn_count": 0, "result_index": s.results,
+		"safety_stops": s.stops, "queued_turn_count": 0, "result_index": s.results,
 	}
 	s.own(f)
 	if t.task != nil {

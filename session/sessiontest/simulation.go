@@ -100,6 +100,7 @@ type simulation struct {
 	calls       map[string]int
 	sinceResult map[string]int
 	results     int
+	stops       int // answers that were refused
 	apiTime     time.Duration
 	lastError   bool
 }
@@ -320,11 +321,12 @@ func (s *simulation) emit(f frame) {
 	s.out.put(append(line, '\n'))
 }
 
-// say writes a frame that carries the session and an id of its own.
-func (s *simulation) say(f frame) {
-	f["session_id"] = s.transcript.sessionID
-	f["uuid"] = uuid.NewString()
+// say writes a frame that carries the session and an id of its own, which it returns.
+func (s *simulation) say(f frame) string {
+	id := uuid.NewString()
+	f["session_id"], f["uuid"] = s.transcript.sessionID, id
 	s.emit(f)
+	return id
 }
 
 func (s *simulation) system(subtype string, f frame) {

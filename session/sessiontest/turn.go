@@ -27,6 +27,9 @@ type turn struct {
 	counted     int    // those that are in its usage
 	marked      bool   // a frame with the prompt's ids was sent
 	denials     []frame
+	noted       bool   // a model that would not answer was told so
+	supersedes  string // the frame that the next answer takes the place of
+	extra       int    // in num_turns, besides tools
 	started     time.Time
 	apiTime     time.Duration
 }
@@ -90,6 +93,9 @@ func (s *simulation) converse() {
 		}
 		if c.status != 0 {
 			s.apiError(c.status)
+			return
+		}
+		if !s.refused(c) {
 			return
 		}
 		blocks, going := s.answer(c)
@@ -265,16 +271,21 @@ func (s *simulation) answer(c call) ([]wireBlock, bool) {
 		s.emitBlock(id, i, block)
 	}
 	s.partialEnd(id, blocks)
-	t.calls++
 	t.apiTime += time.Since(began)
+	s.charge()
+	s.record(s.transcript.message("assistant", s.dir, frame{"id": id, "role": "assistant", "model": s.model, "content": blocks}))
+	return blocks, true
+}
+
+// charge accounts for a model call.
+func (s *simulation) charge() {
+	s.turn.calls++
 	s.spent += callPrice(s.model)
 	s.calls[s.model]++
 	s.sinceResult[s.model]++
-	for _, id := range t.ids {
+	for _, id := range s.turn.ids {
 		s.answered[id] = true
 	}
-	s.record(s.transcript.message("assistant", s.dir, frame{"id": id, "role": "assistant", "model": s.model, "content": blocks}))
-	return blocks, true
 }
 
 // useTools runs the tools of an answer, one after another. It reports false when the turn was interrupted.
@@ -335,18 +346,23 @@ func (s *simulation) apiError(status int) {
 	if status == 401 {
 		text = "Invalid API key · Fix external API key"
 	}
-	f := frame{
-		"type": "assistant", "message": frame{
-			"diagnostics": nil, "id": newUUID(), "container": nil, "model": "<synthetic>", "role": "assistant", "stop_details": nil,
-			"stop_reason": "stop_sequence", "stop_sequence": "", "type": "message", "usage": turnUsage(0),
-			"content": []any{frame{"type": "text", "text": text}}, "context_management": nil,
-		},
-		"parent_tool_use_id": nil, "timestamp": timestamp(), "error": errorName(status),
-		"is_api_error_message": true, "api_error_status": status, "api_error_type": errorType(status),
-	}
+	f := syntheticFrame(text, "stop_sequence", nil)
+	f["error"], f["api_error_status"], f["api_error_type"] = errorName(status), status, errorType(status)
 	s.mark(f)
 	s.say(f)
 	s.finish(s.apiErrorResult(status, text))
+}
+
+// syntheticFrame is an answer that the CLI wrote itself, about a failure.
+func syntheticFrame(text, stop string, details any) frame {
+	return frame{
+		"type": "assistant", "message": frame{
+			"diagnostics": nil, "id": newUUID(), "container": nil, "model": "<synthetic>", "role": "assistant", "stop_details": details,
+			"stop_reason": stop, "stop_sequence": "", "type": "message", "usage": turnUsage(0),
+			"content": []any{frame{"type": "text", "text": text}}, "context_management": nil,
+		},
+		"parent_tool_use_id": nil, "timestamp": timestamp(), "is_api_error_message": true,
+	}
 }
 
 // finish emits the end of a turn.

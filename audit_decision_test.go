@@ -122,8 +122,15 @@ func TestWhoDecided(t *testing.T) {
 				}
 				require.NoError(t, turn.wait(t))
 				story := r.settled((<-ends).ToolUseID)
-				// Of a path that a rule denies the CLI asks no hook: such a use has no intent.
+				// Of a path that a rule denies the CLI asks no hook: such a use has no intent, and what was tried is in the result.
 				require.GreaterOrEqual(t, len(story), 2, use.call)
+				if last := story[len(story)-1]; story[0].Kind != audit.ToolIntent {
+					assert.Equal(t, audit.Deny, last.Outcome)
+					assert.Equal(t, false, last.Detail["intent_recorded"])
+					assert.Contains(t, string(last.Input), "closed")
+				} else {
+					assert.Empty(t, last.Input, "it is in the intent")
+				}
 				for i, record := range story {
 					assert.NoError(t, audit.Check(record))
 					assert.Equal(t, []audit.Kind{audit.ToolIntent, audit.ToolDecision, audit.ToolResult}[i+3-len(story)], record.Kind)

@@ -95,6 +95,11 @@ func (v *invariants) tool(r *Record) {
 		if _, ok := v.open[key]; !ok && v.begun && r.Detail["intent_recorded"] == true {
 			v.broken(r.Seq, "tool use %s: it has no intent", r.ToolUseID)
 		}
+		// What the CLI refuses before it asks the hook (a path that a rule denies, a tool that is not there, an input that does not
+		// fit) never ran, and says so.
+		if r.Detail["intent_recorded"] == false && r.Outcome == OK {
+			v.broken(r.Seq, "tool use %s: it ran without an intent", r.ToolUseID)
+		}
 		delete(v.open, key)
 	default: // a decision may stand anywhere
 	}

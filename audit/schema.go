@@ -68,9 +68,9 @@ var schema = []KindSchema{
 	kind(ToolDecision, "Whether it may run, and who says so.",
 		ofTool+" outcome decision", "turn parent_tool_use_id agent_id detail"),
 	kind(ToolResult, "What came of it.",
-		ofTool+" outcome is_error detail.duration_ms detail.intent_recorded", "turn parent_tool_use_id agent_id output decision"),
+		ofTool+" outcome is_error detail.duration_ms detail.intent_recorded", "turn parent_tool_use_id agent_id input output decision"),
 	kind(ToolOrphan, "Its result will never come: its process, or its turn, ended without it.",
-		ofTool+" outcome detail.intent_recorded", "turn parent_tool_use_id agent_id"),
+		ofTool+" outcome detail.intent_recorded", "turn parent_tool_use_id agent_id input"),
 
 	kind(ApprovalAsked, "A question to people whether a tool may run.",
 		"session session_seq tool detail.approval_id",

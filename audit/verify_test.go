@@ -339,12 +339,17 @@ func TestPrune(t *testing.T) {
 func TestInvariants(t *testing.T) {
 	trail := newTrail(t, Options{}, nil)
 	pid := start(t, trail)
-	yes := false
+	yes, failed := false, true
 	for _, r := range []Record{
 		{Kind: ToolIntent, Session: "a", ToolUseID: "t1"},
 		{Kind: ToolResult, Session: "a", ToolUseID: "t1", IsError: &yes, Detail: map[string]any{"intent_recorded": true}},
 		{Kind: ToolIntent, Session: "a", ToolUseID: "t2"},
 		{Kind: ToolResult, Session: "a", ToolUseID: "t3", Detail: map[string]any{"intent_recorded": true}},
+		{Kind: ToolResult, Session: "a", ToolUseID: "t4", IsError: &yes, Detail: map[string]any{"intent_recorded": false}},
+		{Kind: ToolDecision, Session: "a", ToolUseID: "t5", Decision: &Decision{Outcome: Deny, By: "rule"}},
+		{Kind: ToolResult, Session: "a", ToolUseID: "t5", IsError: &failed, Decision: &Decision{Outcome: Deny, By: "rule"}, Detail: map[string]any{"intent_recorded": false}},
+		{Kind: ToolResult, Session: "a", ToolUseID: "t6", IsError: &failed, Detail: map[string]any{"intent_recorded": false}},
+		{Kind: ToolOrphan, Session: "a", ToolUseID: "t7", Detail: map[string]any{"intent_recorded": false}},
 		{Kind: TurnResult, Session: "a", CostUSD: 0.25, TotalCostUSD: 0.25},
 		{Kind: TurnResult, Session: "a", CostUSD: 0.25, TotalCostUSD: 0.75},
 	} {
@@ -360,7 +365,8 @@ func TestInvariants(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"gap at record 5: tool use t3: it has no intent",
-		"gap at record 7: session a: it had spent 0.250000 USD, this has cost 0.250000, and the record says that it has spent 0.750000",
+		"gap at record 6: tool use t4: it ran without an intent",
+		"gap at record 12: session a: it had spent 0.250000 USD, this has cost 0.250000, and the record says that it has spent 0.750000",
 		"gap at record 4: tool use t2: its intent has no result, denial or orphan",
 	}, texts)
 	assert.Equal(t, 0, verify(t, trail.options.Dir).Code())

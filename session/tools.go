@@ -71,7 +71,7 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		}
 		l.audit(audit.Record{
 			Kind: audit.ToolResult, Tool: use.name, ToolUseID: result.ToolUseID, ParentToolUseID: use.parent, AgentID: use.agent,
-			Output: output, IsError: &isError, Decision: decision,
+			Input: use.unrecorded(), Output: output, IsError: &isError, Decision: decision,
 			Detail: map[string]any{"duration_ms": time.Since(use.started).Milliseconds(), "intent_recorded": use.audited},
 		})
 		l.callbacks.add(c, l, ToolEvent{
@@ -131,9 +131,17 @@ func (l *loop) orphan(id string, use *toolUse) {
 	delete(l.tools, id)
 	l.tellToolEnd(id, use, outcomeLost, "")
 	l.audit(audit.Record{
-		Kind: audit.ToolOrphan, Tool: use.name, ToolUseID: id, ParentToolUseID: use.parent, AgentID: use.agent,
+		Kind: audit.ToolOrphan, Tool: use.name, ToolUseID: id, ParentToolUseID: use.parent, AgentID: use.agent, Input: use.unrecorded(),
 		Detail: map[string]any{"intent_recorded": use.audited},
 	})
+}
+
+// unrecorded is the input of a use that has no intent: what was tried has to be in the log nevertheless.
+func (u *toolUse) unrecorded() json.RawMessage {
+	if u.audited {
+		return nil
+	}
+	return u.input
 }
 
 // mainArgument is the argument that tells most about a tool use, in one short line.

@@ -39,6 +39,11 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		length = 2 * time.Second
 	}
+	if text := os.Getenv("UNDERSTUDY_CHAOS"); text != "" {
+		var err error
+		length, err = time.ParseDuration(text)
+		require.NoError(t, err, "UNDERSTUDY_CHAOS")
+	}
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv(seedVariable); text != "" {
 		var err error

@@ -195,3 +195,25 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	assert.Contains(t, kinds, string(session.NoticeStateUnsaved))
 	assert.Contains(t, kinds, string(session.NoticeStateSaved))
 }
+
+// Fault: the runtime was killed while it wrote the state of a session, of a budget and of the API's limits
+// Outcome: the files that were being replaced count; what was half written is removed by the next runtime, and nothing else is
+// On: simulated
+func TestHalfWrittenStateIsRemoved(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	var half []string
+	for _, name := range []string{"state/worker.json.new-17", "budgets/team.json.new-4", "limits.json.new-123456"} {
+		half = append(half, filepath.Join(r.options.DataDir, name))
+	}
+	other := filepath.Join(r.options.DataDir, "state", "worker.json.damaged")
+	for _, path := range append(half, other) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(`{"version":`), 0o600))
+	}
+	r.boot()
+	for _, path := range half {
+		assert.NoFileExists(t, path)
+	}
+	assert.FileExists(t, other)
+}

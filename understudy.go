@@ -128,6 +128,9 @@ func (rt *Runtime) build(ctx context.Context) error {
 		if err := session.ClearScratch(rt.options.DataDir); err != nil {
 			rt.log.Warn().Err(err).Msg("temporary files of an earlier runtime stay")
 		}
+		if err := session.ClearUnfinished(rt.options.DataDir); err != nil {
+			rt.log.Warn().Err(err).Msg("half-written state files of an earlier runtime stay")
+		}
 	}
 	rt.scratch = session.NewScratch(rt.options.DataDir)
 	rt.system = actor.NewSystem(actor.Options{Logger: rt.log})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -134,14 +135,17 @@ func (s store) forget(name string) error {
 	return nil
 }
 
+// unfinished is between the name of a file and what tells the file that is to replace it from others.
+const unfinished = ".new-"
+
 func replaceFile(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // mode 0600
-	if errors.Is(err, fs.ErrNotExist) {                        // the first there, or somebody has removed it
+	f, err := os.CreateTemp(dir, filepath.Base(path)+unfinished+"*") // mode 0600
+	if errors.Is(err, fs.ErrNotExist) {                              // the first there, or somebody has removed it
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
-		f, err = os.CreateTemp(dir, filepath.Base(path)+".new-*")
+		f, err = os.CreateTemp(dir, filepath.Base(path)+unfinished+"*")
 	}
 	if err != nil {
 		return err
@@ -169,4 +173,23 @@ func replaceFile(path string, data []byte) (err error) {
 	}
 	syncErr := d.Sync()
 	return errors.Join(syncErr, d.Close())
+}
+
+// ClearUnfinished removes what writes left that were cut by the end of an earlier runtime on the data directory, whose lock the caller holds.
+// The files that they were to replace are whole.
+func ClearUnfinished(dataDir string) error {
+	var problems []error
+	for _, dir := range []string{dataDir, filepath.Join(dataDir, "state"), filepath.Join(dataDir, "budgets")} {
+		left, err := filepath.Glob(filepath.Join(globbed(dir), "*.json"+unfinished+"*"))
+		problems = append(problems, err)
+		for _, path := range left {
+			problems = append(problems, os.Remove(path))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// globbed is a path for a pattern that is to mean it literally.
+func globbed(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

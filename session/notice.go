@@ -3,6 +3,8 @@ package session
 import (
 	"maps"
 
+	"github.com/rs/zerolog"
+
 	"github.com/understudy-run/understudy/audit"
 )
 
@@ -58,7 +60,11 @@ func (s *Session) notice(kind NoticeKind, text string, detail map[string]any) {
 }
 
 func (s *Session) tellNotice(kind NoticeKind, text string) {
-	s.spec.Logger.Warn().Str("session", s.name).Str("notice", string(kind)).Msg(text)
+	level := zerolog.WarnLevel
+	if unaudited[kind] {
+		level = zerolog.InfoLevel // all is well
+	}
+	s.spec.Logger.WithLevel(level).Str("session", s.name).Str("notice", string(kind)).Msg(text)
 	s.desk.tell(Moment{Kind: Noticed, Outcome: string(kind), Detail: text})
 }
 

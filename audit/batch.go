@@ -95,8 +95,8 @@ func (l *log) commit(b *batch) error {
 	b.seal(&l.hasher)
 	m := l.memory
 	// What does not get acknowledged has to be recognized by the next opening.
-	if m.size != l.tree.Size() { // the first since the opening
-		m.size, m.root = l.tree.Size(), l.tree.Root()
+	if m.tree.Size() != l.tree.Size() { // the first since the opening
+		m.tree.Set(&l.tree)
 	}
 	m.first, m.offset, m.attempted = l.header.First, l.offset, b.frames
 	if err := l.segment.WriteSynced(b.frames, l.offset); err != nil {
@@ -113,7 +113,8 @@ func (l *log) commit(b *batch) error {
 	for name, seq := range b.sessions {
 		l.sessions[name] = counter{seq, l.tree.Size()}
 	}
-	m.size, m.root, m.offset, m.attempted = l.tree.Size(), l.tree.Root(), l.offset, nil
+	m.tree.Set(&l.tree)
+	m.offset, m.attempted = l.offset, nil
 	l.hashes.add(b.stored)
 	return nil
 }

@@ -13,8 +13,7 @@ import (
 // memory is what a process knows of its log, over all openings: what it has had acknowledged, and what it
 // may not rely on any more.
 type memory struct {
-	size uint64 // records acknowledged; 0 also if nothing was opened yet
-	root format.Hash
+	tree format.Frontier // of the records acknowledged; empty also if nothing was opened yet
 	// first and offset are where the acknowledged records end.
 	first  uint64
 	offset int64
@@ -109,7 +108,7 @@ func (l *log) reopen() (*repair, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(segments) == 0 && l.memory.size > 0 {
+	if len(segments) == 0 && l.memory.tree.Size() > 0 {
 		return nil, l.gone()
 	}
 	if l.keys, err = l.loadKeys(l.options.Signer, l.options.VerifierKey, len(segments) > 0); err != nil {

@@ -27,7 +27,7 @@ func (e *ChangedError) Unwrap() error { return e.Err }
 // openDir sees to a directory that is there and ours alone.
 func (l *log) openDir() error {
 	info, err := os.Stat(l.dir)
-	if errors.Is(err, fs.ErrNotExist) && l.memory.size > 0 {
+	if errors.Is(err, fs.ErrNotExist) && l.memory.tree.Size() > 0 {
 		return l.gone()
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,7 +68,7 @@ func (l *log) openDir() error {
 
 // gone says that the log of this process is not there any more. Nothing is put in its place: it might come back.
 func (l *log) gone() error {
-	return &ChangedError{l.dir, fmt.Errorf("it was removed or moved away, and had %d records: put it back", l.memory.size)}
+	return &ChangedError{l.dir, fmt.Errorf("it was removed or moved away, and had %d records: put it back", l.memory.tree.Size())}
 }
 
 // private refuses what is no plain file, and makes the rest 0600.

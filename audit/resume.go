@@ -166,7 +166,7 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 	// compare holds what was read so far against the last checkpoint and against our memory.
 	compare := func() error {
 		size := l.tree.Size()
-		if size == 0 || size != last.Size && size != l.memory.size {
+		if size == 0 || size != last.Size && size != l.memory.tree.Size() {
 			return nil
 		}
 		root := l.tree.Root()
@@ -176,7 +176,7 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 			}
 			found.safe, found.safeAt = l.offset, size
 		}
-		if size == l.memory.size && root != l.memory.root {
+		if size == l.memory.tree.Size() && root != l.memory.tree.Root() {
 			return differs(size, "the records up to %d are not those that were written", size)
 		}
 		return nil
@@ -225,7 +225,7 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 			return survey{}, err
 		}
 	}
-	if known := max(last.Size, l.memory.size); l.tree.Size() < known {
+	if known := max(last.Size, l.memory.tree.Size()); l.tree.Size() < known {
 		return survey{}, differs(l.tree.Size()+1, "the records %d to %d are missing", l.tree.Size()+1, known)
 	}
 	return found, nil
@@ -287,7 +287,7 @@ func (l *log) cut(offset, size int64) (string, error) {
 func (l *log) abandon(found survey, r *repair) error {
 	safe, size := found.safe, found.safeAt
 	if l.memory.first == l.header.First && l.memory.offset > safe {
-		safe, size = l.memory.offset, l.memory.size
+		safe, size = l.memory.offset, l.memory.tree.Size()
 	}
 	moved := make([]byte, l.offset-safe)
 	if _, err := l.segment.ReadAt(moved, safe); err != nil {

@@ -388,9 +388,10 @@ func (t *Trail) entry(r *Record, post bool) (*entry, error) {
 	if own, known := kinds[r.Kind]; !known || own {
 		return nil, fmt.Errorf("kind %.40q: expected one of the Kind constants that do not begin with log", r.Kind)
 	}
-	r.Runtime, r.ID, r.MonoNS = t.options.Runtime, "", time.Since(began).Nanoseconds()
+	now := time.Now()
+	r.Runtime, r.ID, r.MonoNS = t.options.Runtime, "", now.Sub(began).Nanoseconds()
 	if r.Time.IsZero() {
-		r.Time = time.Now()
+		r.Time = now
 	}
 	e, _ := entries.Get().(*entry)
 	encoded, err := encode(*r, t.redactor.Load(), t.levels.levels(r), e.rest)

@@ -1,19 +1,31 @@
 #include "textflag.h"
 
-// SHA-256 (FIPS 180-4) of sixteen messages: Z0 to Z7 are the working variables a to h, Z8 to Z23 the last sixteen words of the
-// message schedule, each with one 32-bit number for each message. Z28 and Z29 are the addresses of the blocks, Z30 the order of bytes
-// in a big-endian word. VPTERNLOGD is any function of three bits: 0x96 their sum, 0xCA a choice, 0xE8 the majority.
+// SHA-256 (FIPS 180-4) of sixteen messages: Z16 to Z23 are the working variables a to h, Z0 to Z15 the last sixteen words of the
+// message schedule, each with one 32-bit number for each message. VPTERNLOGD is any function of three bits: 0x96 their
+// sum, 0xCA a choice, 0xE8 the majority.
 
-// word gathers the word at OFFSET of all blocks.
-#define word(OFFSET, W, WY) \
-	KXNORW K1, K1, K1                 \
-	VPXORD W, W, W                    \
-	VPGATHERQD OFFSET(R9)(Z28*1), K1, WY  \
-	KXNORW K1, K1, K1                 \
-	VPXORD Z24, Z24, Z24              \
-	VPGATHERQD OFFSET(R9)(Z29*1), K1, Y24 \
-	VINSERTI64X4 $1, Y24, W, W        \
-	VPSHUFB Z30, W, W
+// pairs interleaves the words of two messages, halves those of four: what they give has, in each 128 bits, the words N of
+// four messages.
+#define pairs(A, B, LOW, HIGH) \
+	VPUNPCKLDQ B, A, LOW              \
+	VPUNPCKHDQ B, A, HIGH
+
+#define halves(A, B, LOW, HIGH) \
+	VPUNPCKLQDQ B, A, LOW             \
+	VPUNPCKHQDQ B, A, HIGH
+
+// fours brings the same words of four times four messages together.
+#define fours(A, B, C, D, V0, V1, V2, V3) \
+	VSHUFI32X4 $0x88, B, A, V0        \
+	VSHUFI32X4 $0xDD, B, A, V1        \
+	VSHUFI32X4 $0x88, D, C, V2        \
+	VSHUFI32X4 $0xDD, D, C, V3
+
+#define spread(V0, V1, V2, V3, W0, W4, W8, W12) \
+	VSHUFI32X4 $0x88, V2, V0, W0      \
+	VSHUFI32X4 $0xDD, V2, V0, W8      \
+	VSHUFI32X4 $0x88, V3, V1, W4      \
+	VSHUFI32X4 $0xDD, V3, V1, W12
 
 // round is one of the 64, with the constant at K(R8).
 #define round(A, B, C, D, E, F, G, H, W, K) \
@@ -62,97 +74,153 @@ TEXT ·blocks(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), CX
 	TESTQ CX, CX
 	JLE done
-	XORQ R9, R9
-	VMOVDQU64 (SI), Z28
-	VMOVDQU64 64(SI), Z29
-	VBROADCASTI32X4 order<>(SB), Z30
-	VPBROADCASTQ length<>(SB), Z31
-	VMOVDQU32 (DI), Z0
-	VMOVDQU32 64(DI), Z1
-	VMOVDQU32 128(DI), Z2
-	VMOVDQU32 192(DI), Z3
-	VMOVDQU32 256(DI), Z4
-	VMOVDQU32 320(DI), Z5
-	VMOVDQU32 384(DI), Z6
-	VMOVDQU32 448(DI), Z7
+	XORQ BX, BX
 
 block:
+	// The block of each message, in big-endian words, then the words by their place in it. Gathering them is one
+	// instruction for eight, and takes twice as long as all the rounds where processors are kept from what it leaks.
 	LEAQ constants<>(SB), R8
-	word(0, Z8, Y8)
-	word(4, Z9, Y9)
-	word(8, Z10, Y10)
-	word(12, Z11, Y11)
-	word(16, Z12, Y12)
-	word(20, Z13, Y13)
-	word(24, Z14, Y14)
-	word(28, Z15, Y15)
-	word(32, Z16, Y16)
-	word(36, Z17, Y17)
-	word(40, Z18, Y18)
-	word(44, Z19, Y19)
-	word(48, Z20, Y20)
-	word(52, Z21, Y21)
-	word(56, Z22, Y22)
-	word(60, Z23, Y23)
-	VPADDQ Z31, Z28, Z28
-	VPADDQ Z31, Z29, Z29
+	VBROADCASTI32X4 order<>(SB), Z31
+	MOVQ 0(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z0
+	VPSHUFB Z31, Z0, Z0
+	MOVQ 8(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z1
+	VPSHUFB Z31, Z1, Z1
+	MOVQ 16(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z2
+	VPSHUFB Z31, Z2, Z2
+	MOVQ 24(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z3
+	VPSHUFB Z31, Z3, Z3
+	MOVQ 32(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z4
+	VPSHUFB Z31, Z4, Z4
+	MOVQ 40(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z5
+	VPSHUFB Z31, Z5, Z5
+	MOVQ 48(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z6
+	VPSHUFB Z31, Z6, Z6
+	MOVQ 56(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z7
+	VPSHUFB Z31, Z7, Z7
+	MOVQ 64(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z8
+	VPSHUFB Z31, Z8, Z8
+	MOVQ 72(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z9
+	VPSHUFB Z31, Z9, Z9
+	MOVQ 80(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z10
+	VPSHUFB Z31, Z10, Z10
+	MOVQ 88(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z11
+	VPSHUFB Z31, Z11, Z11
+	MOVQ 96(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z12
+	VPSHUFB Z31, Z12, Z12
+	MOVQ 104(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z13
+	VPSHUFB Z31, Z13, Z13
+	MOVQ 112(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z14
+	VPSHUFB Z31, Z14, Z14
+	MOVQ 120(SI), R9
+	VMOVDQU64 (R9)(BX*1), Z15
+	VPSHUFB Z31, Z15, Z15
 
-	round(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, 0)
-	round(Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z9, 4)
-	round(Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z10, 8)
-	round(Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z11, 12)
-	round(Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z12, 16)
-	round(Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z13, 20)
-	round(Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z14, 24)
-	round(Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z15, 28)
-	round(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z16, 32)
-	round(Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z17, 36)
-	round(Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z18, 40)
-	round(Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z19, 44)
-	round(Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z20, 48)
-	round(Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z21, 52)
-	round(Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z22, 56)
-	round(Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z23, 60)
+	pairs(Z0, Z1, Z16, Z17)
+	pairs(Z2, Z3, Z18, Z19)
+	pairs(Z4, Z5, Z20, Z21)
+	pairs(Z6, Z7, Z22, Z23)
+	pairs(Z8, Z9, Z24, Z25)
+	pairs(Z10, Z11, Z26, Z27)
+	pairs(Z12, Z13, Z28, Z29)
+	pairs(Z14, Z15, Z30, Z31)
+	halves(Z16, Z18, Z0, Z1)
+	halves(Z17, Z19, Z2, Z3)
+	halves(Z20, Z22, Z4, Z5)
+	halves(Z21, Z23, Z6, Z7)
+	halves(Z24, Z26, Z8, Z9)
+	halves(Z25, Z27, Z10, Z11)
+	halves(Z28, Z30, Z12, Z13)
+	halves(Z29, Z31, Z14, Z15)
+	fours(Z0, Z4, Z8, Z12, Z16, Z17, Z18, Z19)
+	fours(Z1, Z5, Z9, Z13, Z20, Z21, Z22, Z23)
+	fours(Z2, Z6, Z10, Z14, Z24, Z25, Z26, Z27)
+	fours(Z3, Z7, Z11, Z15, Z28, Z29, Z30, Z31)
+	spread(Z16, Z17, Z18, Z19, Z0, Z4, Z8, Z12)
+	spread(Z20, Z21, Z22, Z23, Z1, Z5, Z9, Z13)
+	spread(Z24, Z25, Z26, Z27, Z2, Z6, Z10, Z14)
+	spread(Z28, Z29, Z30, Z31, Z3, Z7, Z11, Z15)
+
+	VMOVDQU32 0(DI), Z16
+	VMOVDQU32 64(DI), Z17
+	VMOVDQU32 128(DI), Z18
+	VMOVDQU32 192(DI), Z19
+	VMOVDQU32 256(DI), Z20
+	VMOVDQU32 320(DI), Z21
+	VMOVDQU32 384(DI), Z22
+	VMOVDQU32 448(DI), Z23
+
+	round(Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z0, 0)
+	round(Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z1, 4)
+	round(Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z2, 8)
+	round(Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z3, 12)
+	round(Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z4, 16)
+	round(Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z5, 20)
+	round(Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z6, 24)
+	round(Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z7, 28)
+	round(Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z8, 32)
+	round(Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z9, 36)
+	round(Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z10, 40)
+	round(Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z11, 44)
+	round(Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z12, 48)
+	round(Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z13, 52)
+	round(Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z14, 56)
+	round(Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z15, 60)
 
 	MOVQ $3, DX
 
 rounds:
 	ADDQ $64, R8
-	scheduled(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z17, Z22, 0)
-	scheduled(Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z9, Z10, Z18, Z23, 4)
-	scheduled(Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z10, Z11, Z19, Z8, 8)
-	scheduled(Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z11, Z12, Z20, Z9, 12)
-	scheduled(Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z12, Z13, Z21, Z10, 16)
-	scheduled(Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z13, Z14, Z22, Z11, 20)
-	scheduled(Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z14, Z15, Z23, Z12, 24)
-	scheduled(Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z15, Z16, Z8, Z13, 28)
-	scheduled(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z16, Z17, Z9, Z14, 32)
-	scheduled(Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z17, Z18, Z10, Z15, 36)
-	scheduled(Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z5, Z18, Z19, Z11, Z16, 40)
-	scheduled(Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z4, Z19, Z20, Z12, Z17, 44)
-	scheduled(Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z3, Z20, Z21, Z13, Z18, 48)
-	scheduled(Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z2, Z21, Z22, Z14, Z19, 52)
-	scheduled(Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z1, Z22, Z23, Z15, Z20, 56)
-	scheduled(Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z0, Z23, Z8, Z16, Z21, 60)
+	scheduled(Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z0, Z1, Z9, Z14, 0)
+	scheduled(Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z1, Z2, Z10, Z15, 4)
+	scheduled(Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z2, Z3, Z11, Z0, 8)
+	scheduled(Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z3, Z4, Z12, Z1, 12)
+	scheduled(Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z4, Z5, Z13, Z2, 16)
+	scheduled(Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z5, Z6, Z14, Z3, 20)
+	scheduled(Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z6, Z7, Z15, Z4, 24)
+	scheduled(Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z7, Z8, Z0, Z5, 28)
+	scheduled(Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z8, Z9, Z1, Z6, 32)
+	scheduled(Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z9, Z10, Z2, Z7, 36)
+	scheduled(Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z10, Z11, Z3, Z8, 40)
+	scheduled(Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z11, Z12, Z4, Z9, 44)
+	scheduled(Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z12, Z13, Z5, Z10, 48)
+	scheduled(Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z13, Z14, Z6, Z11, 52)
+	scheduled(Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z14, Z15, Z7, Z12, 56)
+	scheduled(Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z15, Z0, Z8, Z13, 60)
 	DECQ DX
 	JNZ rounds
 
-	VPADDD (DI), Z0, Z0
-	VPADDD 64(DI), Z1, Z1
-	VPADDD 128(DI), Z2, Z2
-	VPADDD 192(DI), Z3, Z3
-	VPADDD 256(DI), Z4, Z4
-	VPADDD 320(DI), Z5, Z5
-	VPADDD 384(DI), Z6, Z6
-	VPADDD 448(DI), Z7, Z7
-	VMOVDQU32 Z0, (DI)
-	VMOVDQU32 Z1, 64(DI)
-	VMOVDQU32 Z2, 128(DI)
-	VMOVDQU32 Z3, 192(DI)
-	VMOVDQU32 Z4, 256(DI)
-	VMOVDQU32 Z5, 320(DI)
-	VMOVDQU32 Z6, 384(DI)
-	VMOVDQU32 Z7, 448(DI)
+	VPADDD 0(DI), Z16, Z16
+	VPADDD 64(DI), Z17, Z17
+	VPADDD 128(DI), Z18, Z18
+	VPADDD 192(DI), Z19, Z19
+	VPADDD 256(DI), Z20, Z20
+	VPADDD 320(DI), Z21, Z21
+	VPADDD 384(DI), Z22, Z22
+	VPADDD 448(DI), Z23, Z23
+	VMOVDQU32 Z16, 0(DI)
+	VMOVDQU32 Z17, 64(DI)
+	VMOVDQU32 Z18, 128(DI)
+	VMOVDQU32 Z19, 192(DI)
+	VMOVDQU32 Z20, 256(DI)
+	VMOVDQU32 Z21, 320(DI)
+	VMOVDQU32 Z22, 384(DI)
+	VMOVDQU32 Z23, 448(DI)
+	ADDQ $64, BX
 	DECQ CX
 	JNZ block
 	VZEROUPPER
@@ -163,9 +231,6 @@ done:
 DATA order<>+0(SB)/8, $0x0405060700010203
 DATA order<>+8(SB)/8, $0x0c0d0e0f08090a0b
 GLOBL order<>(SB), RODATA|NOPTR, $16
-
-DATA length<>+0(SB)/8, $64
-GLOBL length<>(SB), RODATA|NOPTR, $8
 
 DATA constants<>+0(SB)/4, $0x428a2f98
 DATA constants<>+4(SB)/4, $0x71374491

@@ -91,6 +91,8 @@ func TestEveryKind(t *testing.T) {
 	assert.Len(t, started.Detail["cli_sha256"], 64)
 	assert.Equal(t, r.work, started.Detail["cwd"])
 	assert.Contains(t, started.Detail["env"], "ANTHROPIC_API_KEY")
+	assert.Contains(t, started.Detail["env"], "CLAUDE_CODE_TMPDIR", "what is made for this process alone")
+	assert.Contains(t, started.Detail["argv"], "--print")
 	for _, record := range r.records(audit.TurnResult) {
 		assert.NotZero(t, record.TotalCostUSD)
 	}

@@ -125,6 +125,8 @@ func TestWarmStart(t *testing.T) {
 		assert.Equal(t, "~worker-1", started[taken].Detail["waited_as"])
 		assert.EqualValues(t, waited, started[taken].Detail["pid"])
 		assert.Equal(t, id, started[taken].SessionID)
+		assert.Equal(t, started[0].Detail["argv"], started[taken].Detail["argv"])
+		assert.Contains(t, started[taken].Detail["env"], "CLAUDE_CODE_TMPDIR")
 		intents := r.records(audit.ToolIntent)
 		require.Len(t, intents, 1)
 		assert.Equal(t, "one", intents[0].Session)

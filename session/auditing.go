@@ -8,9 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/understudy-run/understudy/actor"
@@ -107,29 +105,18 @@ func (o Options) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// auditStarted records what the process was started with: arguments, and names of the environment, which
-// hold no secret.
+// command is what a process was started with: its arguments, and the names of its environment.
+type command struct{ args, env []string }
+
+// auditStarted records what the process was started with. It holds no secret.
 func (l *loop) auditStarted(id process.Identity) {
 	launch := l.session.launch(l.record)
-	argv, err := launch.Argv()
-	if err != nil { // it was started with them
-		argv = []string{err.Error()}
-	}
-	environ, err := launch.Environ(os.Environ())
-	if err != nil {
-		environ = []string{err.Error()}
-	}
-	names := make([]string, 0, len(environ))
-	for _, variable := range environ {
-		name, _, _ := strings.Cut(variable, "=")
-		names = append(names, name)
-	}
 	cwd, err := filepath.Abs(l.options.CWD)
 	if err != nil {
 		cwd = l.options.CWD
 	}
 	detail := map[string]any{
-		"argv": append(slices.Clone(launch.PrefixArgs), argv...), "env": names, "cwd": cwd, "pid": l.process.PID(), "resumed": l.resumed,
+		"argv": l.command.args, "env": l.command.env, "cwd": cwd, "pid": l.process.PID(), "resumed": l.resumed,
 		"cli": cmp.Or(id.Path, launch.Path), "cli_version": id.Version, "cli_sha256": id.SHA256, "containment": l.process.Containment(),
 	}
 	if l.waitedAs != "" {

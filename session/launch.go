@@ -96,8 +96,11 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 			alive.leave()
 			return launched{err: err}
 		}
+		var with command
 		p, err := process.Start(spec, process.Options{
-			OnStderr: func(line string) { (*ear.Load())(line) }, Ledger: session.spec.Ledger, AtEnd: release, OnStrays: session.strays,
+			OnStderr: func(line string) { (*ear.Load())(line) }, Ledger: session.spec.Ledger, AtEnd: release,
+			OnCommand: func(args, env []string) { with = command{args, env} },
+			OnStrays:  func(r process.SweepReport) { owner.Load().strays(r) },
 		})
 		if err != nil {
 			release()
@@ -118,7 +121,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		// However the actor ends, its process ends with it: the context is cancelled when it is killed, and
 		// when it ends in a panic.
 		unwatch := context.AfterFunc(ctx, func() { p.Kill() })
-		return launched{process: p, unwatch: unwatch, program: identify(ctx, session, spec), spec: spec}
+		return launched{process: p, unwatch: unwatch, program: identify(ctx, session, spec), command: with, spec: spec}
 	})
 }
 
@@ -162,8 +165,11 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	outbox := make(chan []byte, 256)
 	l.outbox = outbox
 	c.Go("write CLI", func(ctx context.Context) message { return write(ctx, outbox, p) })
-	l.program = m.program
+	l.program, l.command = m.program, m.command
 	l.auditStarted(m.program)
+	if !l.session.spec.waiting {
+		l.command = command{} // a session that takes it records it again
+	}
 	switch {
 	case l.finished: // too late: it was given up
 		l.stopLadder(c, process.Ladder{Stdin: -1, Term: -1})

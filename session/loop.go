@@ -24,6 +24,7 @@ type loop struct {
 	process *process.Process
 	outbox  chan []byte
 	program process.Identity
+	command command
 	unwatch func() bool             // takes back that the process is killed when the actor ends
 	waiting []actor.Reply[struct{}] // for it to be ready
 	ready   bool

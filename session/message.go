@@ -37,6 +37,7 @@ type (
 		process *process.Process
 		unwatch func() bool // takes back that the process is killed when the actor ends
 		program process.Identity
+		command command
 		spec    process.Launch // with what was read for this start
 		err     error
 	}

@@ -418,6 +418,7 @@ func (l *loop) onAdopt(c *actor.Context[message], m adopt) {
 	m.reply.Send(struct{}{})
 	l.tellStarted(p)
 	l.auditStarted(l.program)
+	l.command = command{}
 	l.keeper.save(c, l, func(c *actor.Context[message]) {
 		if l.process != nil && !l.stopping && l.cause == nil { // else its end is reported
 			l.becomeReady(c, answer)

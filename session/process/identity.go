@@ -22,12 +22,15 @@ type Identity struct {
 // first seen and after it was replaced: some 0.3 s for the 380 MB of the CLI. What is known of it is returned also with
 // an error.
 func Identify(ctx context.Context, l Launch) (Identity, error) {
-	o := Options{}.filled()
-	env, err := l.Environ(o.Parent)
-	if err != nil {
-		return Identity{}, err
+	var parent, env []string
+	if !strings.ContainsRune(l.program(), '/') { // it is looked for
+		var err error
+		parent = Options{}.filled().Parent
+		if env, err = l.Environ(parent); err != nil {
+			return Identity{}, err
+		}
 	}
-	path, err := findProgram(l.program(), o.Parent, env)
+	path, err := findProgram(l.program(), parent, env)
 	if err != nil {
 		return Identity{}, err
 	}

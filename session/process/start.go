@@ -33,6 +33,9 @@ type Options struct {
 	Ledger *Ledger
 	// Parent is the environment that Launch.Environ inherits from. nil means os.Environ().
 	Parent []string
+	// OnCommand, if not nil, is called by Start before the process exists, with the CLI's arguments and the names of its environment. Neither
+	// has secrets in it.
+	OnCommand func(args, env []string)
 	// OnStrays, if not nil, is told what carried the marker and was not in the CLI's pid namespace, and why it could not be ended. It is
 	// called some moments after Done is closed, and not at all where nothing was found or there was no pid namespace (Swept
 	// has it then). It must return at once.
@@ -132,6 +135,14 @@ func Start(l Launch, o Options) (*Process, error) {
 			return nil, refuse(errors.New("api_key_delivery: an engine passes no descriptors into its containers; use env or proxy"))
 		}
 		c.secretFD = l.APIKey
+	}
+	if o.OnCommand != nil {
+		names := make([]string, 0, len(env))
+		for _, variable := range env {
+			name, _, _ := strings.Cut(variable, "=")
+			names = append(names, strings.Clone(name)) // nobody is to hold on to the values by it
+		}
+		o.OnCommand(slices.Clone(args), names)
 	}
 	c, err = l.launchWith(c)
 	if err != nil {

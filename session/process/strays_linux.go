@@ -50,11 +50,16 @@ func (p *Process) lookForStrays() {
 // been ended.
 func awaitStrays(marker string) {
 	session := sessionOf(marker)
+	takeStrays(func(m string) bool { return sessionOf(m) == session })
+}
+
+// takeStrays has the looks that are due for these markers taken now, and returns when they are.
+func takeStrays(match func(marker string) bool) {
 	var looks []*strayLook
 	strayLooks.mu.Lock()
 	for look := range strayLooks.open {
 		for m := range look.of {
-			if sessionOf(m) == session {
+			if match(m) {
 				looks = append(looks, look)
 				break
 			}

@@ -63,3 +63,25 @@ func TestTheNextProcessOfASessionMeetsNoStray(t *testing.T) {
 		q.Kill()
 	}
 }
+
+// TestNothingIsLookedForAfterASweep has a session end right before its runtime does: a look would be at work in a program that takes
+// it for over.
+func TestNothingIsLookedForAfterASweep(t *testing.T) {
+	needs(t, LayerPIDNamespace)
+	l := launch(t, "idle")
+	p := begin(t, l, Options{})
+	p.Kill()
+	await(t, "done", p.Done())
+	due := func() (n int) {
+		strayLooks.mu.Lock()
+		defer strayLooks.mu.Unlock()
+		for look := range strayLooks.open {
+			if _, ok := look.of[l.Marker]; ok {
+				n++
+			}
+		}
+		return n
+	}
+	require.NoError(t, SweepPrefix(sessionOf(l.Marker)+"/").Err)
+	assert.Zero(t, due())
+}

@@ -48,6 +48,7 @@ func SweepPrefix(prefix string) SweepReport {
 // sweepAll sweeps by marker, and then what is in the control groups of those markers, whatever it has done to its environment.
 func sweepAll(match func(marker string) bool) SweepReport {
 	began := time.Now()
+	takeStrays(match) // nothing of these markers is looked for afterwards
 	r := sweep(match, nil, sweepTimeout)
 	inGroups, err := sweepGroups(match, began.Add(2*sweepTimeout))
 	r.InGroups, r.Err, r.Took = inGroups, errors.Join(r.Err, err), time.Since(began)

@@ -32,6 +32,8 @@ func (p *Process) lookForStrays() {}
 
 func awaitStrays(string) {}
 
+func takeStrays(func(string) bool) {}
+
 func (p *Process) settleAdopted() {}
 
 func watchOOM() func() bool { return func() bool { return false } }

@@ -487,3 +487,40 @@ func FuzzChanged(f *testing.F) {
 		}
 	})
 }
+
+// TestChangedProofs: a proof of which any bit was changed proves nothing, or what it did before (names of fields may be in capitals).
+func TestChangedProofs(t *testing.T) {
+	dir := smallLog(t)
+	key, err := PublicKey(dir)
+	require.NoError(t, err)
+	record, err := Prove(deadline(t), dir, 3)
+	require.NoError(t, err)
+	old, err := Checkpoint(dir, 1)
+	require.NoError(t, err)
+	consistency, err := Consistency(deadline(t), dir, old, nil)
+	require.NoError(t, err)
+	for _, p := range []any{record, consistency} {
+		data, err := json.Marshal(p)
+		require.NoError(t, err)
+		text, err := CheckProof(data, key)
+		require.NoError(t, err)
+		refused := 0
+		for i := range data {
+			changed := bytes.Clone(data)
+			changed[i] ^= 1 << (i % 8)
+			got, err := CheckProof(changed, key)
+			if err != nil {
+				refused++
+				continue
+			}
+			assert.Equal(t, text, got, "byte %d: %s", i, changed)
+		}
+		assert.Greater(t, refused, len(data)*9/10)
+		for end := range data {
+			_, err := CheckProof(data[:end], key)
+			require.Error(t, err, "the first %d bytes", end)
+		}
+		_, err = CheckProof(append(bytes.Clone(data), data...), key)
+		require.Error(t, err, "twice")
+	}
+}

@@ -104,7 +104,7 @@ func provoke(r *rig, heard *heardHooks) {
 	}}}
 	r.spec.ConfineFiles = new(false) // else the CLI does not have a worktree removed that a hook made
 	r.spec.Env["CLAUDE_CODE_ENABLE_TASKS"] = "1"
-	r.spec.MCPServers = map[string]session.MCPServer{"asker": askingServer(r.T)}
+	r.spec.MCPServers = map[string]session.MCPServer{"asker": askingServer(r.T, session.MCPHTTP)}
 	r.spec.AllowedTools = []string{"Bash(true)", "Bash(false)", "Bash(cd:*)", "mcp__asker", "TaskCreate", "TaskUpdate", "EnterWorktree", "ExitWorktree", "Task"}
 	r.spec.CanUseTool = func(context.Context, *protocol.CanUseTool) (protocol.PermissionResult, error) {
 		return protocol.NewDeny("no")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,22 +15,25 @@ import (
 	gotool "github.com/understudy-run/understudy/session/tool"
 )
 
-// What an MCP server on the network asks the user reaches the callback, and the answer the server's tool.
+// What an MCP server on the network asks the user reaches the callback, and the answer the server's tool. One that is not there costs
+// its own tools alone.
 func TestElicitationIsAnswered(t *testing.T) {
 	t.Parallel()
+	scenarios := map[string]func(*rig){}
 	for name, tt := range map[string]struct {
+		kind   session.MCPTransport
 		answer protocol.ElicitationResponse
 		want   string
 	}{
-		"accept":  {protocol.ElicitationResponse{Action: protocol.ElicitAccept, Content: json.RawMessage(`{"name":"Ada"}`)}, "accept: Ada"},
-		"decline": {protocol.ElicitationResponse{Action: protocol.ElicitDecline}, "decline: <nil>"},
+		"accept":      {session.MCPHTTP, protocol.ElicitationResponse{Action: protocol.ElicitAccept, Content: json.RawMessage(`{"name":"Ada"}`)}, "accept: Ada"},
+		"accept, SSE": {session.MCPSSE, protocol.ElicitationResponse{Action: protocol.ElicitAccept, Content: json.RawMessage(`{"name":"Ada"}`)}, "accept: Ada"},
+		"decline":     {session.MCPHTTP, protocol.ElicitationResponse{Action: protocol.ElicitDecline}, "decline: <nil>"},
+		"cancel, SSE": {session.MCPSSE, protocol.ElicitationResponse{Action: protocol.ElicitCancel}, "cancel: <nil>"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, true)
-			r.spec.MCPServers = map[string]session.MCPServer{"asker": askingServer(t)}
+		scenarios[name] = func(r *rig) {
+			r.spec.MCPServers = map[string]session.MCPServer{"asker": askingServer(r.T, tt.kind), "gone": {Type: tt.kind, URL: "http://127.0.0.1:1/mcp"}}
 			r.spec.AllowedTools = []string{"mcp__asker"}
-			asked, used := make(chan *protocol.Elicitation, 1), make(chan session.ToolEvent, 1)
+			asked, used := make(chan *protocol.Elicitation, 1), make(chan session.ToolEvent, 2)
 			r.spec.OnElicitation = func(_ context.Context, q *protocol.Elicitation) (protocol.ElicitationResponse, error) {
 				asked <- q
 				return tt.answer, nil
@@ -37,15 +41,31 @@ func TestElicitationIsAnswered(t *testing.T) {
 			r.spec.ToolCallback = func(e session.ToolEvent) { used <- e }
 			r.boot()
 			r.mustAsk(call("mcp__asker__ask", map[string]any{}))
-			q := <-asked
-			assert.Equal(t, "asker", q.MCPServerName)
-			assert.Equal(t, "What is your name?", q.Message)
-			assert.JSONEq(t, `{"type":"object","properties":{"name":{"type":"string"}}}`, string(q.RequestedSchema))
-			e := <-used
-			assert.False(t, e.IsError)
-			assert.Equal(t, tt.want, e.Result)
-		})
+			q := received(r, asked)
+			assert.Equal(r, "asker", q.MCPServerName)
+			assert.Equal(r, "What is your name?", q.Message)
+			assert.JSONEq(r, `{"type":"object","properties":{"name":{"type":"string"}}}`, string(q.RequestedSchema))
+			e := received(r, used)
+			assert.False(r, e.IsError)
+			assert.Equal(r, tt.want, e.Result)
+			r.mustAsk(call("mcp__asker__greet", map[string]any{}))
+			e = received(r, used)
+			assert.False(r, e.IsError)
+			assert.Equal(r, "hello", e.Result)
+
+			status, err := r.MCPStatus(r.within())
+			require.NoError(r, err)
+			require.Len(r, status.Servers, 2)
+			for _, s := range status.Servers {
+				assert.Equal(r, string(tt.kind), s.Transport, s.Name)
+				assert.Equal(r, "dynamic", s.Source, s.Name)
+				assert.Equal(r, map[string]string{"asker": "connected", "gone": "failed"}[s.Name], s.Status, s.Name)
+				assert.Equal(r, s.Name == "gone", s.Error != "", s.Name)
+				assert.Equal(r, s.Name == "asker", len(s.Tools) == 2, s.Name)
+			}
+		}
 	}
+	both(t, scenarios)
 }
 
 // What is said about single tools of an MCP server in this program counts before a rule that allows them.
@@ -133,4 +153,15 @@ func TestDialogIsAnswered(t *testing.T) {
 			assert.Equal(t, "cyber", *fell.APIRefusalCategory)
 		})
 	}
+}
+
+// received waits for something, not for ever.
+func received[T any](r *rig, from <-chan T) (v T) {
+	r.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		require.FailNow(r, "nothing came")
+	}
+	return v
 }

@@ -148,7 +148,7 @@ func screens(r *rig) {
 	title, err := r.GenerateTitle(ctx, "what it is about")
 	require.NoError(r, err)
 	assert.Empty(r, title, "the model's answer is none")
-	_, err = r.SetMCPServers(ctx, map[string]session.MCPServer{"asker": askingServer(r.T)})
+	_, err = r.SetMCPServers(ctx, map[string]session.MCPServer{"asker": askingServer(r.T, session.MCPHTTP)})
 	require.NoError(r, err)
 	called, err := r.MCPCall(ctx, "mcp__asker__greet", map[string]any{})
 	require.NoError(r, err)
@@ -174,7 +174,7 @@ type asked struct {
 func sendEvery(r *rig) {
 	ctx := r.within()
 	if r.real {
-		_, err := r.SetMCPServers(ctx, map[string]session.MCPServer{"asker": askingServer(r.T)})
+		_, err := r.SetMCPServers(ctx, map[string]session.MCPServer{"asker": askingServer(r.T, session.MCPHTTP)})
 		require.NoError(r, err)
 	}
 	const noID = "00000000-0000-4000-8000-000000000000"
@@ -260,7 +260,7 @@ func sendEvery(r *rig) {
 }
 
 // askingServer is an MCP server on the network. Its tool ask asks the user for a name, greet nobody.
-func askingServer(t *testing.T) session.MCPServer {
+func askingServer(t *testing.T, kind session.MCPTransport) session.MCPServer {
 	server := mcp.NewServer(&mcp.Implementation{Name: "asker", Version: "1.0.0"}, nil)
 	text := func(text string) *mcp.CallToolResult {
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}
@@ -277,7 +277,12 @@ func askingServer(t *testing.T) session.MCPServer {
 		}
 		return text(fmt.Sprintf("%s: %v", answer.Action, answer.Content["name"])), nil, nil
 	})
-	host := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil))
+	one := func(*http.Request) *mcp.Server { return server }
+	var handler http.Handler = mcp.NewStreamableHTTPHandler(one, nil)
+	if kind == session.MCPSSE {
+		handler = mcp.NewSSEHandler(one, nil)
+	}
+	host := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		host.CloseClientConnections() // the CLI is ended after this, and listens to the server until then
 		host.Close()
@@ -285,7 +290,7 @@ func askingServer(t *testing.T) session.MCPServer {
 			_ = s.Close() // it has no connection to tell of
 		}
 	})
-	return session.MCPServer{Type: session.MCPHTTP, URL: host.URL}
+	return session.MCPServer{Type: kind, URL: host.URL}
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -139,7 +139,9 @@ func (s *simulation) initialize(id string, r controlRequest) {
 		return
 	}
 	s.hooks, s.suggesting = hooks, r.Suggestions
+	s.hangUp()
 	s.connect(r.SDKServers)
+	s.connectNetwork(r.MCPServers)
 	s.policies = map[string]string{}
 	for name, config := range r.SDKConfigs {
 		for _, tool := range config.Tools {

@@ -79,7 +79,7 @@
 // acceptEdits covers); turns with their prompts merged, folded and dropped as the CLI does; interrupts, models, modes; limits
 // of turns and money; partial messages; background tasks; transcripts, resuming, forking; the ends by end of input and by
 // signal; models that will not answer, and those that answer in their place. The tools Bash, Read and Write really run, and so do
-// those of MCP servers in the host. Subagents, other MCP servers, slash commands, compaction and the sandbox are not there: their tools answer an error, their requests are refused as unsupported.
+// those of MCP servers in the host and on the network, whose questions to the user are passed on. Subagents, MCP servers that are processes, slash commands, compaction and the sandbox are not there: their tools answer an error, their requests are refused as unsupported.
 //
 // # Lifetime
 //

@@ -134,6 +134,7 @@ type request struct {
 	expired  bool // its time ran out first
 	failure  string
 	response json.RawMessage
+	then     func() // called when it is settled; nil for none
 }
 
 func (r *request) settled() bool { return r.answered || r.closed || r.expired }
@@ -176,5 +177,8 @@ func (s *simulation) receiveAnswer(raw json.RawMessage) {
 		if r.failure == "" {
 			r.failure = fmt.Sprintf("control response of subtype %q", answer.Subtype)
 		}
+	}
+	if r.then != nil {
+		r.then()
 	}
 }

@@ -4,14 +4,21 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// mcpServer is an MCP server in the host. JSON-RPC goes to it in control requests, and comes back in their answers.
+// mcpServer is an MCP server in the host: JSON-RPC goes to it in control requests, and comes back in their answers. Or it is one
+// on the network.
 type mcpServer struct {
 	name   string
 	failed string // why it could not be connected to
 	info   json.RawMessage
 	tools  []mcpTool
+
+	network *networkConfig // nil for one in the host
+	session *mcp.ClientSession
+	hangUp  func() // nil if it was not connected to
 }
 
 type mcpTool struct {
@@ -91,7 +98,7 @@ func (s *simulation) notify(m *mcpServer, method string, params frame) {
 	s.ask(frame{"subtype": "mcp_message", "server_name": m.name, "message": frame{"jsonrpc": "2.0", "method": method, "params": params}})
 }
 
-// hostTool finds a tool of the host by the name that the model uses.
+// hostTool finds a tool of a server by the name that the model uses.
 func (s *simulation) hostTool(name string) (*mcpServer, string) {
 	for _, m := range s.servers {
 		for _, tool := range m.tools {
@@ -103,8 +110,11 @@ func (s *simulation) hostTool(name string) (*mcpServer, string) {
 	return nil, ""
 }
 
-// callHost has a server of the host run a tool.
+// callHost has a server run a tool.
 func (s *simulation) callHost(m *mcpServer, tool string, use *toolUse) toolOutcome {
+	if m.network != nil {
+		return s.callNetwork(m, tool, use)
+	}
 	var result struct {
 		Content []struct {
 			Type string `json:"type"`
@@ -138,6 +148,9 @@ func (s *simulation) serverList(status bool) []any {
 	list := []any{}
 	for _, m := range s.servers {
 		f := frame{"name": m.name, "status": "connected", "source": "sdk"}
+		if m.network != nil {
+			f["source"] = "dynamic"
+		}
 		if m.failed != "" {
 			f["status"] = "failed"
 		}
@@ -148,6 +161,9 @@ func (s *simulation) serverList(status bool) []any {
 			}
 			f["tools"], f["transport"], f["scope"] = tools, "sdk", "dynamic"
 			f["config"] = frame{"type": "sdk", "name": m.name}
+			if m.network != nil {
+				f["transport"], f["config"] = m.network.Type, frame{"type": m.network.Type, "url": m.network.URL}
+			}
 			if m.info != nil {
 				f["serverInfo"] = m.info
 			}

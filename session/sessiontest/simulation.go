@@ -49,6 +49,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(stri
 	} else {
 		s.out.flush(flushPatience)
 		s.stopShells()
+		s.hangUp()
 		s.waiting.Wait()
 	}
 	s.out.close()
@@ -294,6 +295,9 @@ func (s *simulation) endOfInput() {
 	s.eof = true
 	for _, r := range s.requests {
 		r.closed = true
+		if r.then != nil {
+			r.then()
+		}
 	}
 	s.requests = map[string]*request{}
 }

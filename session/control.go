@@ -95,9 +95,25 @@ func (l *loop) onQuestion(c *actor.Context[message], m *protocol.ControlRequest)
 	case *protocol.UserDialog:
 		l.onDialog(c, m.RequestID, body)
 	default:
-		l.log.Warn().Str("request", body.RequestSubtype()).Msg("CLI asks for something this program does not know")
-		l.desk.driftRequest("of the CLI: " + body.RequestSubtype())
-		l.send(c, protocol.NewUnsupported(m.RequestID, body.RequestSubtype()))
+		l.onUnknownQuestion(c, m)
+	}
+}
+
+// onUnknownQuestion answers what this program does not know, or cannot read because it lacks what it needs. An error would let the tool run that a
+// hook is asked about: what decides about tools is denied.
+func (l *loop) onUnknownQuestion(c *actor.Context[message], m *protocol.ControlRequest) {
+	subtype := m.Request.RequestSubtype()
+	l.log.Warn().Str("request", subtype).Msg("CLI asks for something this program does not know")
+	l.desk.driftRequest("of the CLI: " + subtype)
+	const reason = "the question about it cannot be read: the CLI may be too new for this program"
+	switch subtype {
+	case (&protocol.HookCallback{}).RequestSubtype():
+		l.reply(c, m.RequestID, protocol.DenyTool(reason))
+	case (&protocol.CanUseTool{}).RequestSubtype():
+		deny, _ := protocol.NewDeny(reason) // not empty
+		l.reply(c, m.RequestID, deny)
+	default:
+		l.send(c, protocol.NewUnsupported(m.RequestID, subtype))
 	}
 }
 

@@ -218,7 +218,14 @@ func run(ctx context.Context, event string, hook registered, in json.RawMessage)
 func (l *loop) onOtherHook(c *actor.Context[message], id string, body *protocol.HookCallback) {
 	event := body.Input.HookEventName
 	hook, known := l.options.Hooks.hookOf(body.CallbackID)
-	if !known {
+	switch {
+	case known:
+	case event == protocol.HookPreToolUse || body.CallbackID == intentHook: // a tool would run that nobody has taken down
+		l.log.Error().Str("event", event).Msg("a hook is asked about a tool in a way that this program does not know: denied")
+		l.desk.driftRequest("of the CLI: hook_callback " + event)
+		l.reply(c, id, protocol.DenyTool("the question about it cannot be understood: the CLI may be too new for this program"))
+		return
+	default:
 		l.reply(c, id, protocol.Empty())
 		return
 	}

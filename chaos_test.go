@@ -108,6 +108,17 @@ func TestChaos(t *testing.T) {
 	assert.Equal(t, descriptors, openDescriptors(t), "descriptors: %v", descriptorNames())
 }
 
+// chaosLength is how long a random test lasts: what UNDERSTUDY_CHAOS says.
+func chaosLength(t *testing.T, usual time.Duration) time.Duration {
+	text := os.Getenv("UNDERSTUDY_CHAOS")
+	if text == "" {
+		return usual
+	}
+	length, err := time.ParseDuration(text)
+	require.NoError(t, err, "UNDERSTUDY_CHAOS")
+	return length
+}
+
 // chaos is a runtime with many simulated sessions.
 type chaos struct {
 	t        *testing.T

@@ -205,7 +205,7 @@ func hibernation(r *rig) {
 func fork(r *rig) {
 	r.boot()
 	_, err := r.rt.Fork(r.within(), "worker", "early")
-	require.ErrorContains(r, err, "no conversation yet")
+	require.ErrorIs(r, err, session.ErrNoConversation)
 	r.mustAsk("in common")
 	branch, err := r.rt.Fork(r.within(), "worker", "branch")
 	require.NoError(r, err)

@@ -82,6 +82,7 @@ type member struct {
 	*session.Session
 	path    string
 	home    *branch
+	joining chan struct{} // closed when its supervisor has heard of it; nil if that comes up with it
 	leaving chan struct{} // holds one, while somebody dismisses it
 }
 
@@ -144,7 +145,7 @@ func (rt *Runtime) groupSpec(parent *branch, g Group, above supervisor.Intensity
 	g = g.withDefaults()
 	b := &branch{name: g.Name, path: parent.path + "/" + g.Name, above: parent}
 	for _, s := range g.Sessions {
-		spec, err := rt.memberSpec(b, g, s)
+		spec, err := rt.memberSpec(b, g, s, origin{})
 		if err != nil {
 			return supervisor.ChildSpec{}, err
 		}
@@ -172,8 +173,8 @@ func (rt *Runtime) groupSpec(parent *branch, g Group, above supervisor.Intensity
 }
 
 // memberSpec makes a session of a group and says how the group's supervisor holds it.
-func (rt *Runtime) memberSpec(b *branch, g Group, s SessionSpec) (supervisor.ChildSpec, error) {
-	made, err := rt.newSession(s.Name, s.Options, b, origin{})
+func (rt *Runtime) memberSpec(b *branch, g Group, s SessionSpec, how origin) (supervisor.ChildSpec, error) {
+	made, err := rt.newSession(s.Name, s.Options, b, how)
 	if err != nil {
 		return supervisor.ChildSpec{}, err
 	}

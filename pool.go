@@ -87,6 +87,7 @@ type Pool struct {
 type worker struct {
 	session *session.Session
 	spec    supervisor.ChildSpec
+	joined  func() // see Runtime.join
 	busy    bool
 	old     bool        // of options that the pool does not have any more: it goes when it is free
 	left    bool        // it was to go, and could not be removed: it goes when the pool's supervisor is up
@@ -158,7 +159,7 @@ func (rt *Runtime) addPool(ctx context.Context, spec PoolSpec) error {
 	p := &Pool{name: spec.Name, spec: spec, rt: rt, home: &branch{name: spec.Name, path: rt.sessions.path + "/" + spec.Name, above: rt.sessions}}
 	intensity, backoff := rt.policy()
 	for range spec.Min {
-		w, err := p.next()
+		w, err := p.next(false)
 		if err != nil {
 			p.abandon()
 			return err
@@ -198,21 +199,22 @@ func (p *Pool) abandon() {
 }
 
 // next makes the session with the lowest number that is free. p.mu is held, or nobody else knows p yet.
-func (p *Pool) next() (*worker, error) {
+func (p *Pool) next(joins bool) (*worker, error) {
 	for n := 1; ; n++ {
 		name := fmt.Sprintf("%s-%d", p.spec.Name, n)
 		if slices.ContainsFunc(p.workers, func(w *worker) bool { return w.session.Name() == name }) {
 			continue
 		}
-		made, err := p.rt.newSession(name, p.spec.Options, p.home, origin{label: p.spec.Name})
+		made, err := p.rt.newSession(name, p.spec.Options, p.home, origin{label: p.spec.Name, joins: joins})
 		if errors.Is(err, ErrExists) { // somebody has spawned one of that name
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		intensity, backoff := p.rt.policy()
-		return &worker{session: made, spec: made.ChildSpec(intensity, backoff)}, nil
+		w := &worker{session: made}
+		w.spec, w.joined = p.rt.join(made, made.ChildSpec(p.rt.policy()))
+		return w, nil
 	}
 }
 
@@ -270,7 +272,7 @@ func (p *Pool) fit(w *worker) bool {
 
 // grow starts one more session and waits for it; nil if somebody ends it meanwhile. It is called with p.mu held, and releases it.
 func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, error) {
-	w, err := p.next()
+	w, err := p.next(true)
 	if err != nil {
 		p.mu.Unlock()
 		return nil, err
@@ -278,7 +280,9 @@ func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, 
 	w.busy = true
 	p.workers = append(p.workers, w)
 	p.mu.Unlock()
-	if _, err := home.StartChild(ctx, w.spec); err != nil {
+	_, err = home.StartChild(ctx, w.spec)
+	w.joined()
+	if err != nil {
 		p.drop(w)
 		if errors.Is(err, supervisor.ErrTerminated) || errors.Is(err, supervisor.ErrStopping) { // it was ended under our hands
 			return nil, nil
@@ -347,7 +351,10 @@ func (p *Pool) drop(w *worker) {
 	defer cancel()
 	before := p.rt.supervisorOf(p.home)
 	err := p.rt.remove(ctx, w.session)
-	if errors.Is(err, supervisor.ErrStarting) || errors.Is(err, supervisor.ErrStopping) || errors.Is(err, actor.ErrStopped) {
+	if err != nil && !errors.Is(err, ErrNoSession) && !errors.Is(err, supervisor.ErrStarting) && !errors.Is(err, supervisor.ErrStopping) && !errors.Is(err, actor.ErrStopped) {
+		p.rt.log.Error().Err(err).Str("pool", p.name).Msg("session could not be removed")
+	}
+	if m, there := p.rt.member(w.session.Name()); there == nil && m.Session == w.session {
 		p.mu.Lock()
 		w.old, w.busy, w.left = true, true, true
 		p.mu.Unlock()
@@ -355,9 +362,6 @@ func (p *Pool) drop(w *worker) {
 			p.settle()
 		}
 		return
-	}
-	if err != nil && !errors.Is(err, ErrNoSession) {
-		p.rt.log.Error().Err(err).Str("pool", p.name).Msg("session could not be removed")
 	}
 	p.without(w.session)
 }
@@ -412,7 +416,7 @@ func (p *Pool) startAgain() []supervisor.ChildSpec {
 	}
 	p.workers = first
 	for len(p.workers) < p.spec.Min && !p.closed {
-		w, err := p.next()
+		w, err := p.next(false)
 		if err != nil {
 			p.rt.log.Error().Err(err).Str("pool", p.name).Msg("session could not be made")
 			break

@@ -82,7 +82,9 @@ func (p *Pool) fill() {
 		if err == nil {
 			child := w.spec
 			child.RetryStart = true
-			if err = p.rt.supervisorOf(p.home).AddChild(ctx, child); err != nil { // not under p.mu: the supervisor tells p of what it does
+			err = p.rt.supervisorOf(p.home).AddChild(ctx, child)
+			w.joined()
+			if err != nil { // not under p.mu: the supervisor tells p of what it does
 				p.drop(w)
 			}
 		}
@@ -101,7 +103,7 @@ func (p *Pool) missing() (*worker, error) {
 	if p.closed || home == nil || !home.PID().Alive() || p.staying() >= p.spec.Min { // a supervisor that comes up has them all
 		return nil, nil
 	}
-	w, err := p.next()
+	w, err := p.next(true)
 	if err != nil {
 		return nil, err
 	}

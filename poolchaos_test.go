@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,12 +26,7 @@ import (
 // afterwards the pool answers, has the sessions that it is to have, and nobody waits.
 func TestChaosOfAPool(t *testing.T) {
 	t.Parallel()
-	length := 3 * time.Second
-	if text := os.Getenv("UNDERSTUDY_CHAOS"); text != "" {
-		var err error
-		length, err = time.ParseDuration(text)
-		require.NoError(t, err, "UNDERSTUDY_CHAOS")
-	}
+	length := chaosLength(t, 3*time.Second)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := newLiveRig(t, func(r *liveRig) {

@@ -211,10 +211,16 @@ func (rt *Runtime) addMember(ctx context.Context, g Group, at place, name string
 	if b == nil {
 		return fmt.Errorf("session %s: %w: its group has ended", name, ErrNoSession)
 	}
-	child, err := rt.memberSpec(b, g, SessionSpec{name, at.options})
+	child, err := rt.memberSpec(b, g, SessionSpec{name, at.options}, origin{joins: true})
 	if err != nil {
 		return err
 	}
+	made, err := rt.Session(name)
+	if err != nil {
+		return err
+	}
+	child, joined := rt.join(made, child)
+	defer joined()
 	rt.change(b, name, child)
 	return rt.addTo(ctx, b, child)
 }

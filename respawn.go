@@ -56,7 +56,7 @@ func (rt *Runtime) optionsOf(s session.Stored) (session.Options, error) {
 
 // Fork starts a session under a new name that begins with a copy of another one's conversation, as far as that is on disk, and
 // waits until it is ready. It has the options of that session; the two go their own ways from there, with money of their own.
-// Errors: ErrNoSession, ErrExists, or why it does not start; and an error if there is no conversation to copy.
+// Errors: ErrNoSession, ErrExists, session.ErrNoConversation if there is none to copy, or why it does not start.
 func (rt *Runtime) Fork(ctx context.Context, name, fork string) (*session.Session, error) {
 	m, err := rt.member(name)
 	if err != nil {

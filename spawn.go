@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -17,6 +18,7 @@ import (
 // origin is how a session came to be.
 type origin struct {
 	spawned bool          // at run time
+	joins   bool          // a supervisor that is up: see Runtime.join
 	label   string        // what it is counted under; empty: its own name
 	warm    *session.Warm // of a template by its name
 }
@@ -59,7 +61,11 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	if rt.trail != nil {
 		rt.trail.Redact(secretsOf(options)...)
 	}
-	rt.known[name] = &member{s, path, home, make(chan struct{}, 1)}
+	m := &member{Session: s, path: path, home: home, leaving: make(chan struct{}, 1)}
+	if how.joins {
+		m.joining = make(chan struct{})
+	}
+	rt.known[name] = m
 	if options.InheritsAll() {
 		rt.log.Warn().Str("session", name).Str("option", "inherit_env").Msg("the session gets the whole environment of this program")
 		rt.record(audit.Lint{
@@ -106,12 +112,13 @@ const SpawnedLabel = "spawned"
 
 // add starts a session in the background.
 func (rt *Runtime) add(ctx context.Context, name string, options session.Options, how origin) error {
+	how.joins = true
 	s, err := rt.newSession(name, options, rt.sessions, how)
 	if err != nil {
 		return err
 	}
-	intensity, backoff := rt.policy()
-	spec := s.ChildSpec(intensity, backoff)
+	spec, joined := rt.join(s, s.ChildSpec(rt.policy()))
+	defer joined()
 	spec.RetryStart = true
 	if err := rt.supervisorOf(rt.sessions).AddChild(ctx, spec); err != nil {
 		rt.forget(s)
@@ -129,14 +136,17 @@ func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Optio
 }
 
 func (rt *Runtime) spawn(ctx context.Context, name string, options session.Options, how origin) (*session.Session, error) {
+	how.joins = true
 	s, err := rt.newSession(name, options, rt.sessions, how)
 	if err != nil {
 		return nil, err
 	}
 	fresh := s.Info().Generation == 0
-	intensity, backoff := rt.policy()
+	spec, joined := rt.join(s, s.ChildSpec(rt.policy()))
+	defer joined()
 	home := rt.supervisorOf(rt.sessions)
-	if _, err := home.StartChild(ctx, s.ChildSpec(intensity, backoff)); err != nil {
+	if _, err := home.StartChild(ctx, spec); err != nil {
+		joined()
 		// It may be there all the same: nobody waited for it any more, or it was stopped while it started.
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
@@ -158,6 +168,22 @@ func (rt *Runtime) spawn(ctx context.Context, name string, options session.Optio
 	return s, nil
 }
 
+// join is for who gives a session to a supervisor that is up: between its being known by its name and the supervisor's having heard of it
+// nobody can take it away, as there is nothing to take. The supervisor has heard of it when it starts it, or when it has refused to; joined says so.
+func (rt *Runtime) join(s *session.Session, spec supervisor.ChildSpec) (_ supervisor.ChildSpec, joined func()) {
+	m, err := rt.member(s.Name())
+	if err != nil || m.Session != s || m.joining == nil {
+		return spec, func() {}
+	}
+	joined = sync.OnceFunc(func() { close(m.joining) })
+	start := spec.Start
+	spec.Start = func(ctx context.Context) (actor.PID, error) {
+		joined()
+		return start(ctx)
+	}
+	return spec, joined
+}
+
 // alone is for who takes a session out of the tree: of several who want that, one does it, and the others wait
 // and are told ErrNoSession. By then its name may be another's.
 func (rt *Runtime) alone(ctx context.Context, s *session.Session) (release func(), err error) {
@@ -172,6 +198,14 @@ func (rt *Runtime) alone(ctx context.Context, s *session.Session) (release func(
 		return nil, fmt.Errorf("session %s: %w", s.Name(), context.Cause(ctx))
 	}
 	release = func() { <-m.leaving }
+	if m.joining != nil {
+		select {
+		case <-m.joining:
+		case <-ctx.Done():
+			release()
+			return nil, fmt.Errorf("session %s: %w", s.Name(), context.Cause(ctx))
+		}
+	}
 	if now, err := rt.member(s.Name()); err != nil || now != m {
 		release()
 		return nil, gone

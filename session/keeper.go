@@ -46,12 +46,9 @@ func (k *keeper) start(c *actor.Context[message], l *loop) {
 	k.next = nil
 	kept, _ := l.desk.snapshot()
 	kept.Queue = l.desk.queued(l.options.Redeliver)
-	store := l.session.store
-	if l.desk.leaving() {
-		store.dir = "" // it is about to be removed
-	}
+	file := l.session.file
 	c.Go("save state", func(context.Context) message {
-		err := store.save(kept)
+		err := file(kept)
 		return saved{err, func(c *actor.Context[message]) {
 			for _, then := range todo {
 				then(c)

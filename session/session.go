@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,6 +77,8 @@ type Session struct {
 	store  store
 	desk   *desk
 	alive  presence // its processes, until they and what they started are gone
+
+	filing sync.Mutex // held by who writes the record, and by who removes it
 }
 
 // New makes a session without starting it: give its Start to a supervisor. If there is a record of it in
@@ -356,10 +359,21 @@ func (s *Session) Leaving() (stay func(context.Context) error) {
 		_, err := actor.Ask(ctx, ref, func(r actor.Reply[struct{}]) message { return keep{r} })
 		if errors.Is(err, actor.ErrStopped) { // nobody else writes it
 			kept, _ := s.desk.snapshot()
-			return s.store.save(kept)
+			return s.file(kept)
 		}
 		return err
 	}
+}
+
+// file writes the record, unless it is being removed, or was: an actor that was killed may have begun before that, and would bring
+// the session back.
+func (s *Session) file(r record) error {
+	s.filing.Lock()
+	defer s.filing.Unlock()
+	if s.desk.leaving() {
+		return nil
+	}
+	return s.store.save(r)
 }
 
 // Forget removes what StateDir holds of the session, which must not be running. A process whose actor was killed is waited for: another session of that name would begin with the same
@@ -367,7 +381,11 @@ func (s *Session) Leaving() (stay func(context.Context) error) {
 func (s *Session) Forget() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(s.awaitGone(ctx), s.store.forget(s.name), s.forgetHome())
+	gone := s.awaitGone(ctx)
+	_ = s.Leaving() // for good
+	s.filing.Lock()
+	defer s.filing.Unlock()
+	return errors.Join(gone, s.store.forget(s.name), s.forgetHome())
 }
 
 // environment is what is set in the CLI's environment.

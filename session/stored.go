@@ -108,7 +108,7 @@ func ListStored(dir string) ([]Stored, error) {
 }
 
 // Retire notes on disk whether a spawned session was stopped on request: then no later program starts it by itself. The session
-// must not be running, or about to.
+// must not be running, or about to. Of one that is being removed, or was, nothing is noted: it would come back.
 func (s *Session) Retire(retired bool) error {
 	var kept record
 	changed := false
@@ -123,7 +123,7 @@ func (s *Session) Retire(retired bool) error {
 	if !changed {
 		return nil
 	}
-	return s.store.save(kept)
+	return s.file(kept)
 }
 
 // read reads a record. One that is not there is fs.ErrNotExist.
@@ -159,14 +159,17 @@ func HasRecord(dir, name string) (bool, error) {
 	return err == nil, err
 }
 
-// Conversation is the id of the session's conversation, or an error if there is none to go on with.
+// ErrNoConversation says that a session has no conversation that could be gone on with.
+var ErrNoConversation = errors.New("no conversation")
+
+// Conversation is the id of the session's conversation, or ErrNoConversation if there is none to go on with.
 func (s *Session) Conversation() (string, error) {
 	kept, _ := s.desk.snapshot()
 	switch {
 	case s.spec.Options.NoSessionPersistence:
-		return "", fmt.Errorf("session %s: its conversation is not kept (no_session_persistence)", s.name)
+		return "", fmt.Errorf("session %s: %w: it is not kept (no_session_persistence)", s.name, ErrNoConversation)
 	case !kept.Begun:
-		return "", fmt.Errorf("session %s: it has no conversation yet", s.name)
+		return "", fmt.Errorf("session %s: %w: nobody has asked it anything", s.name, ErrNoConversation)
 	}
 	return kept.SessionID, nil
 }

@@ -1,6 +1,7 @@
 package understudy_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -173,7 +174,9 @@ func TestReloadThatIsCutHalfWay(t *testing.T) {
 		done <- changes
 	}()
 	r.until("it takes no more prompts", func() bool {
-		_, err := a.Ask(r.within(), "too late")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond) // one that is not too late is taken back
+		defer cancel()
+		_, err := a.Ask(ctx, "too late")
 		return errors.Is(err, session.ErrStopped)
 	})
 	drained := make(chan error, 1)

@@ -18,6 +18,7 @@ func (quiet) isMessage() {}
 func (s *Session) Drain(ctx context.Context) error {
 	refused := fmt.Errorf("session %s: %w: it takes no more queries", s.name, ErrStopped)
 	s.desk.drain(refused)
+	s.close(refused)
 	_, err := actor.Ask(ctx, s.desk.current(), func(r actor.Reply[struct{}]) message { return quiet{r} })
 	if errors.Is(err, actor.ErrStopped) { // there is no turn
 		return nil
@@ -28,9 +29,8 @@ func (s *Session) Drain(ctx context.Context) error {
 // drain refuses queries for good, whatever opens the desk again.
 func (d *desk) drain(err error) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.draining = err
-	d.mu.Unlock()
-	d.close(err)
 }
 
 func (l *loop) onDrain(reply actor.Reply[struct{}]) {

@@ -171,12 +171,10 @@ func (s *simulation) apart(work func(context.Context)) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	over := false
-	s.waiting.Add(1)
-	go func() { // ends with the work, which ends with its context
-		defer s.waiting.Done()
+	s.waiting.Go(func() { // ends with the work, which ends with its context
 		work(ctx)
 		s.post(func() { over = true })
-	}()
+	})
 	return s.await(func() bool { return over })
 }
 

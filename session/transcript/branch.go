@@ -52,6 +52,7 @@ func branch(entries iter.Seq2[Entry, error]) (lines map[int]bool, last int, err 
 					n.results = append(n.results, result.ToolUseID)
 				}
 			}
+		default: // nothing that could stand beside
 		}
 		all = append(all, n)
 		byID[e.UUID], ends[e.Sidechain] = n, n

@@ -245,6 +245,8 @@ func TestMessagesAreThoseOfTheBranchThatCounts(t *testing.T) {
 					got = append(got, m.UUID)
 				case *protocol.Assistant:
 					got = append(got, m.UUID)
+				default:
+					t.Errorf("%s is no message", m.Kind())
 				}
 			}
 			assert.Equal(t, tt.want, strings.Join(got, " "))

@@ -28,11 +28,13 @@ import (
 // payload is as long as a record of the log is.
 var payload = []byte(fmt.Sprintf("%0430d", 0))
 
-// Stores write a batch durably. The log has a group commit of its own.
-var stores = []struct {
+type store struct {
 	name string
 	open func(b *testing.B, dir string) func(batch [][]byte) error
-}{
+}
+
+// Stores write a batch durably. The log has a group commit of its own.
+var stores = []store{
 	{"file", openFile},
 	{"sqlite", openSQLite},
 	{"bbolt", openBolt},

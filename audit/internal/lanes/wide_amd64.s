@@ -78,7 +78,7 @@ TEXT ·blocks(SB), NOSPLIT, $0-24
 
 block:
 	// The block of each message, in big-endian words, then the words by their place in it. Gathering them is one
-	// instruction for eight, and takes twice as long as all the rounds where processors are kept from what it leaks.
+	// instruction for eight, and took twice as long as all the rounds where it was measured.
 	LEAQ constants<>(SB), R8
 	VBROADCASTI32X4 order<>(SB), Z31
 	MOVQ 0(SI), R9

@@ -14,7 +14,7 @@ import (
 const followInterval = 100 * time.Millisecond
 
 // Follow gives the records of a log, oldest first, and then those to come, until ctx ends: no error says
-// that it did. No record is missed, and none given twice. A log that does not exist yet is waited for; one
+// that it did. No record is missed but those removed as too old before it got to them, as log.pruned says, and none given twice. A log that does not exist yet is waited for; one
 // that is moved away and begun anew is followed. Errors are those of Read.
 //
 // A record may be given before it is durable. If it never becomes so, it is no part of the log, and those

@@ -56,7 +56,7 @@ func (f *Filter) Match(r *Record) bool {
 }
 
 // Records gives the records that fit, oldest first, in constant memory. What is no record gives a
-// *DamageError, and the iteration goes on; any other error is the last, that of ctx too.
+// *DamageError, and the iteration goes on; any other error is the last, that of ctx too. Of a log in use, see [Read].
 func (l Log) Records(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		sieve := newSieve(&f)

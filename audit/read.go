@@ -17,7 +17,7 @@ import (
 // fs.ErrNotExist. Read does not compare anything with the checkpoints: that is Verify.
 //
 // The log may be in use: what is written during the iteration may be seen or not, and the last record may
-// be one that is not durable yet.
+// be one that is not durable yet. Of segments that are removed as too old during it the records may be missing, as log.pruned says.
 func Read(dir string) iter.Seq2[Record, error] { return readFrom(dir, 1) }
 
 // readFrom is Read from the segment on in which that record is.

@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -33,7 +35,23 @@ type VerifyOptions struct {
 // segments that are missing or exchanged. That a log was rolled back to an earlier state as a whole, or
 // written anew by somebody with its key, shows against VerifyOptions.Anchor only.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
-	return newVerification(dir).verify(ctx, o)
+	for {
+		v := newVerification(dir)
+		report, err := v.verify(ctx, o)
+		if err == nil || !v.overtaken(err) {
+			return report, err
+		}
+	}
+}
+
+// overtaken reports whether a segment could not be read because a log in use has removed it, as too old, since the directory was
+// read: then the verification is of no use, and the next one begins later.
+func (v *verification) overtaken(err error) bool {
+	if !errors.Is(err, fs.ErrNotExist) || len(v.segments) == 0 {
+		return false
+	}
+	now, _, err := list(v.dir)
+	return err == nil && len(now) > 0 && now[0] > v.segments[0]
 }
 
 func newVerification(dir string) *verification {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -394,6 +396,71 @@ func TestVerifyWhileWriting(t *testing.T) {
 		default:
 		}
 	}
+}
+
+// TestWhileSegmentsAreRemoved: what reads a log from its beginning may find that segments have gone since it looked. Nothing is
+// found wrong with the log then, and what is not given is what log.pruned says.
+func TestWhileSegmentsAreRemoved(t *testing.T) {
+	trail := newTrail(t, Options{SegmentBytes: 900, KeepBytes: 2000, CheckpointRecords: 5}, nil)
+	pid := start(t, trail)
+	dir := trail.options.Dir
+	appended := 0
+	rotate := func() { // until the oldest segment there is now has gone
+		segments, _, err := list(dir)
+		require.NoError(t, err)
+		for path := filepath.Join(dir, segmentName(segments[0])); ; {
+			appended++
+			require.NoError(t, trail.Append(deadline(t), turn(appended)))
+			if _, err := os.Stat(path); err != nil {
+				return
+			}
+		}
+	}
+	rotate()
+
+	v := newVerification(dir)
+	require.NoError(t, v.prepare(VerifyOptions{}))
+	rotate()
+	err := v.run(deadline(t))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	assert.True(t, v.overtaken(err), "it is done over")
+	require.NoError(t, os.Rename(filepath.Join(dir, segmentName(v.segments[len(v.segments)-1])), filepath.Join(dir, "kept")))
+	assert.False(t, func() bool { v := newVerification(dir); _ = v.prepare(VerifyOptions{}); return v.overtaken(err) }(), "nothing was removed since")
+	require.NoError(t, os.Rename(filepath.Join(dir, "kept"), filepath.Join(dir, segmentName(v.segments[len(v.segments)-1]))))
+	assert.Equal(t, 0, verify(t, dir).Code())
+
+	// A slow reader: it goes on behind the hole, which is that of log.pruned.
+	next, last := iter.Pull2(Log{dir}.Records(deadline(t), Filter{}))
+	defer last()
+	first, err, ok := next()
+	require.True(t, ok)
+	require.NoError(t, err)
+	for range 4 {
+		rotate()
+	}
+	before, holes, through := first.Seq, 0, uint64(0)
+	for {
+		r, err, ok := next()
+		if !ok {
+			break
+		}
+		require.NoError(t, err)
+		require.Greater(t, r.Seq, before)
+		if r.Seq != before+1 {
+			holes++
+			through = r.Seq - 1
+		}
+		before = r.Seq
+	}
+	assert.Equal(t, 1, holes)
+	assert.GreaterOrEqual(t, before, uint64(appended))
+	said := false
+	for r, err := range Read(dir) {
+		require.NoError(t, err)
+		said = said || r.Kind == LogPruned && r.Detail["through"].(float64) >= float64(through)
+	}
+	assert.True(t, said)
+	stop(t, pid)
 }
 
 func FuzzRead(f *testing.F) {

@@ -244,6 +244,9 @@ func (rt *Runtime) populate(ctx context.Context) error {
 	return rt.startWarm(ctx, slices.SortedFunc(maps.Values(rt.warm), func(a, b *session.Warm) int { return cmp.Compare(a.Name(), b.Name()) }))
 }
 
+// settleTime is how long the end waits for sinks and anchors: a little more than those get for the last checkpoint.
+const settleTime = 3 * time.Second
+
 // watch cleans up after the tree, however it ended.
 func (rt *Runtime) watch() {
 	<-rt.root.PID().Done()
@@ -262,6 +265,13 @@ func (rt *Runtime) watch() {
 	// The sessions end their own trees. This is for what slipped from them.
 	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended stray processes")
+	}
+	if rt.trail != nil { // its last checkpoint is the one that has to be somewhere else
+		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+		if err := rt.trail.Settle(ctx); err != nil {
+			rt.log.Warn().Err(err).Msg("the end does not wait for them any longer")
+		}
+		cancel()
 	}
 	if err := errors.Join(rt.dismissWitness(), rt.lock.release()); err != nil {
 		rt.err = errors.Join(rt.err, err)

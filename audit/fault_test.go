@@ -47,6 +47,7 @@ func released(trail *Trail) {
 	last := trail.last
 	trail.mu.Unlock()
 	<-last.released
+	<-last.quiet
 }
 
 // lastFrame is where the last frame begins.

@@ -63,7 +63,7 @@ func newTrail(t *testing.T, o Options, d disk) *Trail {
 		trail.mu.Unlock()
 		if last != nil {
 			last.ref.Stop(nil)
-			<-last.released
+			<-last.quiet
 		}
 	})
 	return trail

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,7 +21,8 @@ import (
 // Sink gets the records of a log, in order, each at least once, when they are durable. It never holds the
 // log back: it reads what is on disk, and how far it got is kept in the log's directory, also over
 // restarts. A sink that is new begins with the oldest record there is. Records that were removed as too
-// old before the sink got to them are not delivered.
+// old before the sink got to them, or are damaged, are not delivered: they are counted in SinkStatus.Missed, and each
+// hole is a line in the log of Options.Logger.
 type Sink struct {
 	// Name tells sinks apart, also after a restart: letters, digits, - and _.
 	Name string
@@ -88,6 +91,8 @@ type SinkStatus struct {
 	Name string `json:"name"`
 	// DeliveredSeq is the last record it took.
 	DeliveredSeq uint64 `json:"delivered_seq"`
+	// Missed is how many records it did not get since New, because they were removed as too old before, or are damaged.
+	Missed uint64 `json:"missed,omitempty"`
 	// LastError is its last failure, empty if what came after worked.
 	LastError string `json:"last_error,omitempty"`
 }
@@ -97,9 +102,11 @@ type sinkRun struct {
 	trail *Trail
 	sink  Sink
 	path  string
+	busy  chan struct{} // held while it runs: the next incarnation's may come before this one's has returned
 
 	mu     sync.Mutex
 	cursor uint64
+	missed uint64
 	err    error
 }
 
@@ -107,13 +114,13 @@ func newSinkRun(t *Trail, s Sink) *sinkRun {
 	if s.Batch <= 0 {
 		s.Batch = 256
 	}
-	return &sinkRun{trail: t, sink: s, path: filepath.Join(t.options.Dir, prefix+"sink-"+s.Name)}
+	return &sinkRun{trail: t, sink: s, path: filepath.Join(t.options.Dir, prefix+"sink-"+s.Name), busy: make(chan struct{}, 1)}
 }
 
 func (s *sinkRun) status() SinkStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := SinkStatus{Name: s.sink.Name, DeliveredSeq: s.cursor}
+	status := SinkStatus{Name: s.sink.Name, DeliveredSeq: s.cursor, Missed: s.missed}
 	if s.err != nil {
 		status.LastError = s.err.Error()
 	}
@@ -128,7 +135,18 @@ func (s *sinkRun) note(cursor uint64, err error) {
 
 // run delivers until ctx ends.
 func (s *sinkRun) run(ctx context.Context) {
+	select {
+	case s.busy <- struct{}{}:
+		defer func() { <-s.busy }()
+	case <-ctx.Done():
+		return
+	}
 	cursor := s.load()
+	if durable, _ := s.trail.progress(); cursor > durable { // it is of no log that is here: at least once
+		s.trail.options.Logger.Warn().Str("sink", s.sink.Name).Uint64("cursor", cursor).Uint64("seq", durable).
+			Msg("audit sink was further than the log is, and begins with the oldest record")
+		cursor = 0
+	}
 	s.note(cursor, nil)
 	f := &follower{dir: s.trail.options.Dir, after: cursor}
 	defer f.close()
@@ -161,8 +179,23 @@ func (s *sinkRun) run(ctx context.Context) {
 			continue
 		}
 		wait = s.trail.retry
+		s.miss(cursor, batch)
 		cursor, batch = batch[len(batch)-1].Seq, nil
 		s.note(cursor, s.save(cursor))
+	}
+}
+
+// miss counts the records that are not in a batch though they should be. What was there before a sink was new is none of it.
+func (s *sinkRun) miss(cursor uint64, batch []Record) {
+	for _, r := range batch {
+		if cursor > 0 && r.Seq > cursor+1 {
+			s.mu.Lock()
+			s.missed += r.Seq - cursor - 1
+			s.mu.Unlock()
+			s.trail.options.Logger.Warn().Str("sink", s.sink.Name).Uint64("from", cursor+1).Uint64("through", r.Seq-1).
+				Msg("audit sink did not get records: they were removed as too old, or are damaged")
+		}
+		cursor = r.Seq
 	}
 }
 
@@ -254,30 +287,100 @@ func FileAnchor(path string) Anchor {
 		if err != nil {
 			return err
 		}
-		_, err = f.Write(checkpoint)
-		if err == nil {
-			err = f.Sync()
-		}
-		return errors.Join(err, f.Close())
+		return errors.Join(appendWhole(f, checkpoint), f.Close())
 	}}
 }
 
-// publish gives an anchor the checkpoints until ctx ends.
-func (t *Trail) publish(ctx context.Context, a Anchor) {
+// appendWhole appends to a file and syncs it. A part of a checkpoint, which a full disk leaves, is taken away again: with the next
+// behind it, it would look as if somebody had changed it.
+func appendWhole(f interface {
+	io.Writer
+	Sync() error
+	Stat() (fs.FileInfo, error)
+	Truncate(size int64) error
+}, content []byte) error {
+	n, err := f.Write(content)
+	if err == nil {
+		return f.Sync()
+	}
+	if n > 0 {
+		info, lost := f.Stat()
+		if lost == nil {
+			lost = f.Truncate(info.Size() - int64(n))
+		}
+		err = errors.Join(err, lost)
+	}
+	return err
+}
+
+// AnchorStatus is the state of an anchor at a moment.
+type AnchorStatus struct {
+	Name string `json:"name"`
+	// SignedSeq is the last record that the newest checkpoint covers that it took.
+	SignedSeq uint64 `json:"signed_seq"`
+	// LastError is its last failure, empty if what came after worked.
+	LastError string `json:"last_error,omitempty"`
+}
+
+// lastTime is how long an anchor has for the last checkpoint when the audit actor has ended.
+const lastTime = 2 * time.Second
+
+// anchorRun is an anchor at work.
+type anchorRun struct {
+	trail  *Trail
+	anchor Anchor
+	busy   chan struct{} // as a sink's
+
+	mu  sync.Mutex
+	seq uint64
+	err error
+}
+
+func (a *anchorRun) status() AnchorStatus {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	status := AnchorStatus{Name: a.anchor.Name, SignedSeq: a.seq}
+	if a.err != nil {
+		status.LastError = a.err.Error()
+	}
+	return status
+}
+
+// newest is the newest checkpoint, how many records it covers, and a channel that is closed when there is more.
+func (a *anchorRun) newest() ([]byte, uint64, <-chan struct{}) {
+	t := a.trail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.note, t.signed, t.growth()
+}
+
+// run gives the anchor the checkpoints until ctx ends.
+func (a *anchorRun) run(ctx context.Context) {
+	select {
+	case a.busy <- struct{}{}:
+	case <-ctx.Done():
+		timer := time.NewTimer(lastTime)
+		defer timer.Stop()
+		select {
+		case a.busy <- struct{}{}:
+		case <-timer.C:
+			return
+		}
+	}
+	defer func() { <-a.busy }()
+	t := a.trail
 	var published []byte
 	wait := t.retry
 	for {
-		t.mu.Lock()
-		newest, grown := t.note, t.growth()
-		t.mu.Unlock()
+		newest, seq, grown := a.newest()
 		if bytes.Equal(newest, published) {
 			if !pause(ctx, grown, 0) {
 				break
 			}
 			continue
 		}
-		if err := publishOne(ctx, a, newest); err != nil {
-			t.options.Logger.Warn().Err(err).Str("anchor", a.Name).Msg("audit checkpoint not anchored")
+		if err := a.publish(ctx, newest, seq); err != nil {
+			t.options.Logger.Warn().Err(err).Str("anchor", a.anchor.Name).Msg("audit checkpoint not anchored")
 			if !pause(ctx, nil, wait) {
 				break
 			}
@@ -290,23 +393,25 @@ func (t *Trail) publish(ctx context.Context, a Anchor) {
 		}
 	}
 	// The last one is the one that counts most.
-	t.mu.Lock()
-	newest := t.note
-	t.mu.Unlock()
-	if !bytes.Equal(newest, published) {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	if newest, seq, _ := a.newest(); !bytes.Equal(newest, published) {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
 		defer cancel()
-		if err := publishOne(last, a, newest); err != nil {
-			t.options.Logger.Warn().Err(err).Str("anchor", a.Name).Msg("last audit checkpoint not anchored")
+		if err := a.publish(last, newest, seq); err != nil {
+			t.options.Logger.Warn().Err(err).Str("anchor", a.anchor.Name).Msg("last audit checkpoint not anchored")
 		}
 	}
 }
 
-func publishOne(ctx context.Context, a Anchor, checkpoint []byte) (err error) {
+func (a *anchorRun) publish(ctx context.Context, checkpoint []byte, seq uint64) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("audit anchor %s panicked: %v", a.Name, v)
+			err = fmt.Errorf("audit anchor %s panicked: %v", a.anchor.Name, v)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.err = err; err == nil {
+			a.seq = seq
 		}
 	}()
-	return a.Publish(ctx, checkpoint)
+	return a.anchor.Publish(ctx, checkpoint)
 }

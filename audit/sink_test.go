@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -136,4 +137,134 @@ func TestAnchors(t *testing.T) {
 	_, err = Verify(deadline(t), trail.options.Dir, VerifyOptions{Key: "x"})
 	require.ErrorContains(t, err, "expected NAME+HASH+KEY")
 	assert.True(t, strings.HasPrefix(Origin(trail.options.Dir), "understudy-audit/"))
+}
+
+// TestSinkThatIsLate: what the retention has removed before a sink got to it is counted, in the sink's state and in the log of the
+// program. A cursor that is further than the log is of another log.
+func TestSinkThatIsLate(t *testing.T) {
+	var got collected
+	working := make(chan struct{})
+	var lines bytes.Buffer
+	sinks := []Sink{{Name: "late", Batch: 1, Deliver: func(ctx context.Context, records []Record) error {
+		if got.has(1) {
+			select {
+			case <-working:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		got.add(records[0].Seq)
+		return nil
+	}}}
+	o := Options{Sinks: sinks, SegmentBytes: 900, KeepBytes: 2000, Logger: zerolog.New(zerolog.SyncWriter(&lines))}
+	trail := newTrail(t, o, nil)
+	pid := start(t, trail)
+	dir := trail.options.Dir
+	require.NoError(t, trail.Append(deadline(t), turn(1)))
+	require.Eventually(t, func() bool { return trail.Status().Sinks[0].DeliveredSeq == 1 }, time.Minute, time.Millisecond)
+	for i := range 40 {
+		require.NoError(t, trail.Append(deadline(t), turn(i+2)))
+	}
+	stop(t, pid)
+	require.NoError(t, trail.Settle(deadline(t)))
+	close(working)
+
+	segments, _, err := list(dir)
+	require.NoError(t, err)
+	require.Greater(t, segments[0], uint64(3), "the cursor is in a segment that has gone")
+	got.mu.Lock()
+	before := got.seqs[len(got.seqs)-1]
+	got.mu.Unlock()
+	o.Dir = dir
+	trail = newTrail(t, o, nil)
+	pid = start(t, trail)
+	last := trail.Status().DurableSeq
+	require.Eventually(t, func() bool { return trail.Status().Sinks[0].DeliveredSeq >= last }, time.Minute, time.Millisecond)
+	assert.Equal(t, segments[0]-before-1, trail.Status().Sinks[0].Missed)
+	stop(t, pid)
+	require.NoError(t, trail.Settle(deadline(t)))
+	assert.Contains(t, lines.String(), `"from":`+strconv.FormatUint(before+1, 10)+`,"through":`+strconv.FormatUint(segments[0]-1, 10))
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "audit.sink-late"), []byte("100000\n"), 0o600))
+	got = collected{}
+	trail = newTrail(t, o, nil)
+	start(t, trail)
+	last = trail.Status().DurableSeq
+	require.Eventually(t, func() bool { return got.has(last) }, time.Minute, time.Millisecond)
+	assert.Zero(t, trail.Status().Sinks[0].Missed)
+}
+
+// TestAnchorThatHangs holds nothing back, not even the next incarnation; and what it has not got it gets when it goes on.
+func TestAnchorThatHangs(t *testing.T) {
+	stuck := make(chan struct{})
+	var mu sync.Mutex
+	var published []byte
+	trail := newTrail(t, Options{CheckpointRecords: 1, Anchors: []Anchor{{Name: "hangs", Publish: func(_ context.Context, checkpoint []byte) error {
+		<-stuck // it has not heard of contexts
+		mu.Lock()
+		defer mu.Unlock()
+		published = checkpoint
+		return nil
+	}}}}, nil)
+	require.NoError(t, trail.Settle(deadline(t)), "nothing has begun")
+	pid := start(t, trail)
+	require.NoError(t, trail.Append(deadline(t), turn(1)))
+	pid.Kill()
+	<-pid.Done()
+	pid = start(t, trail)
+	require.NoError(t, trail.Append(deadline(t), turn(2)))
+	stop(t, pid)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, trail.Settle(gone), context.Canceled)
+	assert.Equal(t, []AnchorStatus{{Name: "hangs"}}, trail.Status().Anchors)
+	close(stuck)
+	require.NoError(t, trail.Settle(deadline(t)))
+	newest, err := Checkpoint(trail.options.Dir, 0)
+	require.NoError(t, err)
+	released(trail)
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Equal(t, string(newest), string(published))
+	assert.Equal(t, []AnchorStatus{{Name: "hangs", SignedSeq: trail.Status().SignedSeq}}, trail.Status().Anchors)
+}
+
+// TestAnchorThatFails says so in the log's state, and has the newest checkpoint when it works again.
+func TestAnchorThatFails(t *testing.T) {
+	path := filepath.Join(scratch(t), "anchored")
+	require.NoError(t, os.Mkdir(path, 0o700))
+	trail := newTrail(t, Options{CheckpointRecords: 1, Anchors: []Anchor{FileAnchor(path)}}, nil)
+	trail.retry = time.Millisecond
+	pid := start(t, trail)
+	require.NoError(t, trail.Append(deadline(t), turn(1)))
+	require.Eventually(t, func() bool { return strings.Contains(trail.Status().Anchors[0].LastError, "is a directory") }, time.Minute, time.Millisecond)
+	require.NoError(t, os.Remove(path))
+	require.Eventually(t, func() bool {
+		s := trail.Status()
+		return s.Anchors[0].LastError == "" && s.Anchors[0].SignedSeq == s.SignedSeq
+	}, time.Minute, time.Millisecond)
+	stop(t, pid)
+	require.NoError(t, trail.Settle(deadline(t)))
+	anchored, err := os.ReadFile(path)
+	require.NoError(t, err)
+	report, err := Verify(deadline(t), trail.options.Dir, VerifyOptions{Anchor: anchored})
+	require.NoError(t, err)
+	assert.Equal(t, 0, report.Code(), "%v", report.Findings)
+
+	// A full disk takes a part.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	require.ErrorIs(t, appendWhole(halfFull{f}, anchored[:100]), errBoom)
+	require.NoError(t, f.Close())
+	now, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(anchored), string(now))
+}
+
+// halfFull is a file on a disk with room for half of what is written.
+type halfFull struct{ *os.File }
+
+func (f halfFull) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p[:len(p)/2])
+	return n, errors.Join(err, errBoom)
 }

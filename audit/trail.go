@@ -77,8 +77,9 @@ type Status struct {
 	Origin string `json:"origin,omitempty"`
 	// SignedSeq is the last record that a checkpoint covers.
 	SignedSeq uint64 `json:"signed_seq"`
-	// Sinks are the sinks' states.
-	Sinks []SinkStatus `json:"sinks,omitempty"`
+	// Sinks are the sinks' states, Anchors the anchors'.
+	Sinks   []SinkStatus   `json:"sinks,omitempty"`
+	Anchors []AnchorStatus `json:"anchors,omitempty"`
 	// DurableSeq is the last record that is known to be on disk, 0 if none.
 	DurableSeq uint64 `json:"durable_seq"`
 	// Lost is how many records were lost since New, whether or not the log says so already.
@@ -117,6 +118,7 @@ type Trail struct {
 	origin   string
 	broken   bool // the file failed and was not opened again, or is full
 	sinks    []*sinkRun
+	anchors  []*anchorRun
 	failure  error
 	failedAt time.Time
 }
@@ -139,6 +141,9 @@ func New(system *actor.System, o Options) *Trail {
 	t.redactor.Store(newRedactor(o.Redact, []byte(rand.Text())))
 	for _, sink := range o.Sinks {
 		t.sinks = append(t.sinks, newSinkRun(t, sink))
+	}
+	for _, anchor := range o.Anchors {
+		t.anchors = append(t.anchors, &anchorRun{trail: t, anchor: anchor, busy: make(chan struct{}, 1)})
 	}
 	return t
 }
@@ -207,6 +212,24 @@ func (t *Trail) Start(ctx context.Context) (actor.PID, error) {
 		return actor.PID{}, fmt.Errorf("start audit log %s: %w", t.options.Dir, context.Cause(ctx))
 	}
 	return t.spawn(log)
+}
+
+// Settle waits, when the audit actor has ended, until the sinks have too, and the anchors have the last checkpoint or have failed
+// with it: some two seconds at most, if they return when they are asked to. It returns the context's error if that ends before.
+// A program that does not wait for it may end before its last checkpoint is anywhere else.
+func (t *Trail) Settle(ctx context.Context) error {
+	t.mu.Lock()
+	last := t.last
+	t.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	select {
+	case <-last.quiet:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("audit log %s: sinks and anchors have not ended: %w", t.options.Dir, context.Cause(ctx))
+	}
 }
 
 // Append writes a record and returns nil only when it is durable: its bytes are fsynced. Whatever it does
@@ -363,6 +386,9 @@ func (t *Trail) Status() Status {
 	s.DurableSeq, s.SignedSeq, s.Origin = t.durable, t.signed, t.origin
 	for _, sink := range t.sinks {
 		s.Sinks = append(s.Sinks, sink.status())
+	}
+	for _, anchor := range t.anchors {
+		s.Anchors = append(s.Anchors, anchor.status())
 	}
 	if t.failure != nil {
 		s.LastError, s.LastErrorAt = t.failure.Error(), t.failedAt

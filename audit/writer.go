@@ -69,6 +69,7 @@ type incarnation struct {
 	flushing atomic.Bool   // a flush is in the mailbox
 	begun    chan struct{} // closed when the actor can trap exits
 	released chan struct{} // closed when the file is, after the actor's end
+	quiet    chan struct{} // closed when the sinks and anchors have ended too
 	cancel   context.CancelFunc
 	beside   sync.WaitGroup // sinks and anchors
 
@@ -165,7 +166,7 @@ func (t *Trail) settle(e *entry, err error) {
 // spawn starts the actor on an open log.
 func (t *Trail) spawn(l *log) (actor.PID, error) {
 	in := &incarnation{
-		trail: t, log: l, begun: make(chan struct{}), released: make(chan struct{}),
+		trail: t, log: l, begun: make(chan struct{}), released: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	// Beside the records, of which there are no more than queueSize on their way, one flush may wait.
 	ref, err := actor.Spawn(t.system, actor.Spec{Name: t.options.Name, Mailbox: queueSize + 1}, &writer{in: in})
@@ -183,8 +184,8 @@ func (t *Trail) spawn(l *log) (actor.PID, error) {
 	for _, sink := range t.sinks {
 		in.beside.Go(func() { sink.run(ctx) }) // ends when the actor has
 	}
-	for _, anchor := range t.options.Anchors {
-		in.beside.Go(func() { t.publish(ctx, anchor) }) // ends when the actor has
+	for _, anchor := range t.anchors {
+		in.beside.Go(func() { anchor.run(ctx) }) // ends when the actor has
 	}
 	go in.bury() // ends when the actor has ended and its last write has returned
 	t.mu.Lock()
@@ -205,8 +206,9 @@ func (in *incarnation) bury() {
 	}
 	in.file.Unlock()
 	in.cancel()
-	in.beside.Wait()
 	close(in.released)
+	defer close(in.quiet)
+	defer in.beside.Wait() // last: nobody who waits for the log waits for them
 
 	in.mu.Lock()
 	in.over = true

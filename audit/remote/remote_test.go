@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
@@ -182,6 +183,46 @@ func TestAnchors(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 1, report.Code(), name)
 	}
+}
+
+// TestNobodyAnswers: what does not read, or does not answer, is given up when the context ends, or the time is over.
+func TestNobodyAnswers(t *testing.T) {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server sees that the other end has gone
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
+	err := remote.HTTPAnchor(silent.URL, remote.HTTP{Timeout: time.Millisecond}).Publish(context.Background(), []byte("x"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	socket := filepath.Join(t.TempDir(), "log")
+	full, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	require.NoError(t, err)
+	defer full.Close()
+	fill, err := net.Dial("unixgram", socket)
+	require.NoError(t, err)
+	defer fill.Close()
+	raw, err := fill.(*net.UnixConn).SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Write(func(fd uintptr) bool {
+		for {
+			if _, err := unix.Write(int(fd), []byte("x")); err != nil { // it has no room: EAGAIN
+				return true
+			}
+		}
+	}))
+	syslog, err := remote.SyslogAnchor("unix://" + socket)
+	require.NoError(t, err)
+	for _, anchor := range []audit.Anchor{syslog, remote.HTTPAnchor(silent.URL, remote.HTTP{})} {
+		ctx, cancel := context.WithCancel(context.Background())
+		outcome := make(chan error, 1)
+		go func() { outcome <- anchor.Publish(ctx, []byte("x")) }()
+		cancel()
+		require.ErrorIs(t, <-outcome, context.Canceled, anchor.Name)
+	}
+	require.NoError(t, full.Close())
+	require.Error(t, syslog.Publish(context.Background(), []byte("x")), "nobody is there")
 }
 
 func TestSyslogAddresses(t *testing.T) {

@@ -34,18 +34,17 @@ func SyslogAnchor(address string) (audit.Anchor, error) {
 			return err
 		}
 		defer func() { _ = conn.Close() }() // what was written is on its way
-		if deadline, ok := ctx.Deadline(); ok {
-			if err := conn.SetDeadline(deadline); err != nil {
-				return err
-			}
-		}
+		// One that does not read makes the write wait.
+		defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 		const priority = 10*8 + 5 // authpriv.notice
 		message := fmt.Sprintf("<%d>1 %s %s understudy %d checkpoint - %s",
 			priority, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"), host, os.Getpid(), audit.CheckpointLine(checkpoint))
 		if stream { // RFC 6587: octet counting
 			message = fmt.Sprintf("%d %s", len(message), message)
 		}
-		_, err = conn.Write([]byte(message))
+		if _, err = conn.Write([]byte(message)); err != nil && ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		}
 		return err
 	}}, nil
 }

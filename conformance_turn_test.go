@@ -17,6 +17,7 @@ import (
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
 	"github.com/understudy-run/understudy/session/sessiontest"
+	"github.com/understudy-run/understudy/session/stream"
 )
 
 func maxTurns(r *rig) {
@@ -278,8 +279,10 @@ func refusals(r *rig) {
 	var kinds, models []string
 	var retracted, superseded []string
 	var refused, last string
+	var said []protocol.Message
 	for m, err := range r.Query(r.within(), "[[refuse:opus-5 cyber]] hello") {
 		require.NoError(r, err)
+		said = append(said, m)
 		switch m := m.(type) {
 		case *protocol.Assistant:
 			models, last = append(models, m.Message.Model), m.Text()
@@ -311,9 +314,18 @@ func refusals(r *rig) {
 	assert.Contains(r, last, "hello")
 	assert.Equal(r, []string{refused}, retracted)
 	assert.Equal(r, retracted, superseded)
+	summary, err := stream.Collect(func(yield func(protocol.Message, error) bool) {
+		for _, m := range said {
+			if !yield(m, nil) {
+				return
+			}
+		}
+	})
+	require.NoError(r, err)
+	assert.Equal(r, "I would rather"+last, summary.Text, "the first beginning stands, as the model was told of it; the second was taken back")
 	assert.InDelta(r, 2*0.005+0.00625, r.Info().CostUSD, 1e-9)
 
-	_, err := r.Ask(r.within(), "[[refuse:opus cyber]]")
+	_, err = r.Ask(r.within(), "[[refuse:opus cyber]]")
 	var failed *session.ResultError
 	require.ErrorAs(r, err, &failed)
 	require.NotNil(r, failed.Result.StopReason)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/understudy-run/understudy/session/protocol"
@@ -204,15 +205,28 @@ func later(was protocol.Usage, delta json.RawMessage) protocol.Usage {
 }
 
 // Assemble gives the model's messages whole: from partial messages where there are some, each when it is complete, else the
-// assistant's frames as they are. A message that is cut off by an interrupt comes before the result, as far as it has come.
+// assistant's frames as they are. A message that is cut off comes as far as it has come: before the result of a turn that was
+// interrupted, or before the error that ends the messages.
 func Assemble(messages Messages, options ...Option) iter.Seq2[*protocol.AssistantMessage, error] {
 	s := scopeOf(options)
 	return func(yield func(*protocol.AssistantMessage, error) bool) {
 		var a Assembler
-		partial := make(map[string]bool) // the conversations that come in pieces
+		pieces := make(map[string]string) // by conversation: the message that came last in pieces
+		rest := func() bool {
+			for _, where := range slices.Sorted(maps.Keys(a.open)) {
+				cut, err := a.Snapshot(where)
+				if !yield(cut, err) || err != nil {
+					return false
+				}
+			}
+			a = Assembler{}
+			return true
+		}
 		for m, err := range messages {
 			if err != nil {
-				yield(nil, err)
+				if rest() {
+					yield(nil, err)
+				}
 				return
 			}
 			switch m := m.(type) {
@@ -220,33 +234,44 @@ func Assemble(messages Messages, options ...Option) iter.Seq2[*protocol.Assistan
 				if !s.from(m.ParentToolUseID) {
 					continue
 				}
-				partial[key(m.ParentToolUseID)] = true
+				where := key(m.ParentToolUseID)
 				whole, err := a.Add(m)
 				if err != nil {
 					yield(nil, err)
 					return
 				}
+				switch open := a.open[where]; {
+				case open != nil:
+					pieces[where] = open.message.ID
+				case whole != nil:
+					pieces[where] = whole.ID
+				}
 				if whole != nil && !yield(whole, nil) {
 					return
 				}
 			case *protocol.Assistant:
-				// Of a conversation in pieces the CLI's own texts have no pieces.
-				if !s.from(m.ParentToolUseID) || partial[key(m.ParentToolUseID)] && m.Message.Model != protocol.SyntheticModel {
+				where := key(m.ParentToolUseID)
+				if !s.from(m.ParentToolUseID) {
 					continue
+				}
+				// Of a conversation in pieces the CLI's own texts have no pieces, and neither has an answer that was asked for again
+				// when its pieces broke off.
+				if id, partial := pieces[where]; partial && m.Message.Model != protocol.SyntheticModel {
+					if same(id, m.Message.ID) {
+						continue
+					}
+					delete(a.open, where)
 				}
 				if !yield(&m.Message, nil) {
 					return
 				}
 			case *protocol.Result:
-				for where := range a.open {
-					cut, err := a.Snapshot(where)
-					if !yield(cut, err) || err != nil {
-						return
-					}
+				if !rest() {
+					return
 				}
-				a = Assembler{}
 			default:
 			}
 		}
+		rest()
 	}
 }

@@ -18,6 +18,13 @@
 // A turn has the messages of the main conversation and of the subagents that work for it. The helpers that take text,
 // thinking and tools apart take the main conversation alone, unless an Option says otherwise: see Everyone and Subagent.
 //
+// # What is taken back
+//
+// A model that would not answer may have begun to; another one answers then, and the CLI retracts the beginning. Blocks,
+// Text, Thinking, ToolUses, TextDeltas, ThinkingDeltas, Events and Assemble give at once what comes, so they have given it by
+// then: Retracted says what to remove from a screen. Whatever waits leaves it out: Collect, FinalText, FinalResult and
+// Structured, and ToolCalls leaves out tools that had no result yet.
+//
 // # Lifetime
 //
 // Nothing is read before the loop begins, and nothing ahead of it. To leave the loop is to leave the query's own, which

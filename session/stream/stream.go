@@ -2,7 +2,9 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/understudy-run/understudy/session/protocol"
@@ -92,6 +94,48 @@ func Tap(messages Messages, f func(protocol.Message)) Messages {
 	})
 }
 
+// Events gives the events of partial messages (IncludePartialMessages); with types, such as content_block_delta, those
+// alone. An event that cannot be read is an error that ends the sequence.
+func Events(messages Messages, types []string, options ...Option) iter.Seq2[protocol.Event, error] {
+	s := scopeOf(options)
+	return func(yield func(protocol.Event, error) bool) {
+		for m, err := range OfType[*protocol.StreamEvent](messages) {
+			if err != nil {
+				yield(protocol.Event{}, err)
+				return
+			}
+			if !s.from(m.ParentToolUseID) {
+				continue
+			}
+			e, err := m.Parse()
+			if err != nil {
+				yield(protocol.Event{}, fmt.Errorf("read partial message: %w", err))
+				return
+			}
+			if (len(types) == 0 || slices.Contains(types, e.Type)) && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Retracted are the ids (UUID) of the messages that a message takes back: of a model that would not answer, so that another
+// one answers instead, or of a tool call that could not be read. Who shows text while it comes removes it then. Nearly all
+// messages take none back. An id may come twice, and may be of a message that was never there.
+func Retracted(m protocol.Message) []string {
+	switch m := m.(type) {
+	case *protocol.Assistant:
+		if m.Details != nil {
+			return m.Details.Supersedes
+		}
+		return nil
+	case *protocol.ModelRefusalFallback:
+		return m.RetractedMessageUUIDs
+	default:
+		return nil
+	}
+}
+
 // Blocks gives the content blocks of the assistant's messages, each when it is complete.
 func Blocks(messages Messages, options ...Option) iter.Seq2[protocol.ContentBlock, error] {
 	s := scopeOf(options)
@@ -155,8 +199,9 @@ func deltas[B protocol.ContentBlock](messages Messages, options []Option,
 	delta func(*protocol.StreamEvent) (string, bool), text func(B) string) iter.Seq2[string, error] {
 	s := scopeOf(options)
 	return func(yield func(string, error) bool) {
-		// By conversation: what came of the block that is being written. Its frame comes behind its last delta.
-		written := make(map[string]bool)
+		// By conversation: the message of which a block is being written. Its frame comes behind its last delta. If it never
+		// comes, as the connection to the API broke, the next frame is another message's, or the CLI's own.
+		written := make(map[string]string)
 		for m, err := range messages {
 			if err != nil {
 				yield("", err)
@@ -168,7 +213,7 @@ func deltas[B protocol.ContentBlock](messages Messages, options []Option,
 					continue
 				}
 				if d, ok := delta(m); ok {
-					written[key(m.ParentToolUseID)] = true
+					written[key(m.ParentToolUseID)] = m.APIMessageID
 					if !yield(d, nil) {
 						return
 					}
@@ -182,8 +227,9 @@ func deltas[B protocol.ContentBlock](messages Messages, options []Option,
 					if !ok {
 						continue
 					}
-					if written[key(m.ParentToolUseID)] {
-						delete(written, key(m.ParentToolUseID))
+					id, was := written[key(m.ParentToolUseID)]
+					delete(written, key(m.ParentToolUseID))
+					if was && m.Message.Model != protocol.SyntheticModel && same(id, m.Message.ID) {
 						continue
 					}
 					if !yield(text(b), nil) {
@@ -196,6 +242,9 @@ func deltas[B protocol.ContentBlock](messages Messages, options []Option,
 	}
 }
 
+// same says whether ids are those of one message, as far as they are known.
+func same(id, other string) bool { return id == "" || other == "" || id == other }
+
 func key(parent *string) string {
 	if parent == nil {
 		return ""
@@ -204,7 +253,7 @@ func key(parent *string) string {
 }
 
 // FinalResult reads to the end and returns the result. It is there beside the error of a turn that failed (a
-// *session.ResultError, say); it is nil if the turn came to none.
+// *session.ResultError, say); it is nil if the turn came to none. Of messages of several turns it is the last one.
 func FinalResult(messages Messages) (*protocol.Result, error) {
 	var result *protocol.Result
 	for m, err := range messages {
@@ -224,7 +273,7 @@ func FinalResult(messages Messages) (*protocol.Result, error) {
 // ErrNoResult says that the messages ended without a result.
 var ErrNoResult = errors.New("the turn came to no result")
 
-// FinalText reads to the end and returns the result's text: the last thing the model said.
+// FinalText reads to the end and returns the result's text: the last thing the model said, without what was retracted.
 func FinalText(messages Messages) (string, error) {
 	result, err := FinalResult(messages)
 	if result == nil {

@@ -90,7 +90,7 @@ func TestTakenApart(t *testing.T) {
 			})
 		}, "t2 read|t1 a b|t4 cut"},
 		"kinds": {func(m stream.Messages) iter.Seq2[string, error] {
-			return mapped(stream.OfKind(m, "system", "result/success"), protocol.Message.Kind)
+			return mapped(stream.OfKind(m, "system", "result/success", "assist", "user/"), protocol.Message.Kind)
 		}, "system/init|result/success"},
 		"results by type": {func(m stream.Messages) iter.Seq2[string, error] {
 			return mapped(stream.OfType[*protocol.Result](m), func(r *protocol.Result) string { return r.Result })

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/understudy-run/understudy/session/protocol"
@@ -22,13 +23,29 @@ type Summary struct {
 	Usage        protocol.Usage
 }
 
-// Collect reads to the end. The summary is what there is of it also when there is an error.
+// said is what the summary has of one frame of the assistant.
+type said struct {
+	uuid           string
+	text, thinking string
+	tools          []*ToolCall
+}
+
+// Collect reads to the end. The summary is what there is of it also when there is an error. What was retracted is not in it
+// (see Retracted). Of messages of several turns it has all that was said, and the last result.
 func Collect(messages Messages, options ...Option) (Summary, error) {
 	s := scopeOf(options)
 	var summary Summary
-	var text, thinking strings.Builder
-	at := make(map[string]int) // of a tool use, in summary.Tools
+	var all []said
+	calls := make(map[string]*ToolCall) // by the id of the tool use
 	finish := func(err error) (Summary, error) {
+		var text, thinking strings.Builder
+		for _, a := range all {
+			text.WriteString(a.text)
+			thinking.WriteString(a.thinking)
+			for _, call := range a.tools {
+				summary.Tools = append(summary.Tools, *call)
+			}
+		}
 		summary.Text, summary.Thinking = text.String(), thinking.String()
 		return summary, err
 	}
@@ -36,28 +53,38 @@ func Collect(messages Messages, options ...Option) (Summary, error) {
 		if err != nil {
 			return finish(err)
 		}
+		if gone := Retracted(m); len(gone) > 0 {
+			all = slices.DeleteFunc(all, func(a said) bool { return slices.Contains(gone, a.uuid) })
+			for _, call := range calls {
+				if call.Message != nil && slices.Contains(gone, call.Message.UUID) {
+					call.Result, call.Message = nil, nil
+				}
+			}
+		}
 		switch m := m.(type) {
 		case *protocol.Assistant:
 			if !s.from(m.ParentToolUseID) {
 				continue
 			}
+			a := said{uuid: m.UUID}
 			for _, block := range m.Message.Content {
 				switch b := block.(type) {
 				case *protocol.TextBlock:
-					text.WriteString(b.Text)
+					a.text += b.Text
 				case *protocol.ThinkingBlock:
-					thinking.WriteString(b.Thinking)
+					a.thinking += b.Thinking
 				case *protocol.ToolUseBlock:
-					at[b.ID] = len(summary.Tools)
-					summary.Tools = append(summary.Tools, ToolCall{Use: b})
+					calls[b.ID] = &ToolCall{Use: b}
+					a.tools = append(a.tools, calls[b.ID])
 				default: // in the messages themselves
 				}
 			}
+			all = append(all, a)
 		case *protocol.User:
 			for _, block := range m.Message.Content.Blocks() {
 				if result, ok := block.(*protocol.ToolResultBlock); ok {
-					if i, known := at[result.ToolUseID]; known {
-						summary.Tools[i].Result, summary.Tools[i].Message = result, m
+					if call := calls[result.ToolUseID]; call != nil {
+						call.Result, call.Message = result, m
 					}
 				}
 			}

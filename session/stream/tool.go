@@ -16,16 +16,23 @@ type ToolCall struct {
 }
 
 // ToolCalls gives each tool with its result, when the result is there; with names, those tools alone. Tools that
-// were cut off come at the end without one. Results of parallel tools come in the order in which they finish.
+// were cut off come at the end without one, unless they were retracted. Results of parallel tools come in the order in which they finish.
 func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[ToolCall, error] {
 	s := scopeOf(options)
 	return func(yield func(ToolCall, error) bool) {
-		var open []*protocol.ToolUseBlock // in order
+		type asked struct {
+			use   *protocol.ToolUseBlock
+			frame string // the id of the message it came in
+		}
+		var open []asked // in order
 		var failure error
 		for m, err := range messages {
 			if err != nil {
 				failure = err
 				break
+			}
+			if gone := Retracted(m); len(gone) > 0 {
+				open = slices.DeleteFunc(open, func(a asked) bool { return slices.Contains(gone, a.frame) })
 			}
 			switch m := m.(type) {
 			case *protocol.Assistant:
@@ -34,7 +41,7 @@ func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[T
 				}
 				for _, block := range m.Message.Content {
 					if use, ok := block.(*protocol.ToolUseBlock); ok && (len(names) == 0 || slices.Contains(names, use.Name)) {
-						open = append(open, use)
+						open = append(open, asked{use, m.UUID})
 					}
 				}
 			case *protocol.User:
@@ -43,11 +50,11 @@ func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[T
 					if !ok {
 						continue
 					}
-					i := slices.IndexFunc(open, func(use *protocol.ToolUseBlock) bool { return use.ID == result.ToolUseID })
+					i := slices.IndexFunc(open, func(a asked) bool { return a.use.ID == result.ToolUseID })
 					if i < 0 {
 						continue
 					}
-					call := ToolCall{Use: open[i], Result: result, Message: m}
+					call := ToolCall{Use: open[i].use, Result: result, Message: m}
 					open = slices.Delete(open, i, i+1)
 					if !yield(call, nil) {
 						return
@@ -56,8 +63,8 @@ func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[T
 			default:
 			}
 		}
-		for _, use := range open {
-			if !yield(ToolCall{Use: use}, nil) {
+		for _, a := range open {
+			if !yield(ToolCall{Use: a.use}, nil) {
 				return
 			}
 		}

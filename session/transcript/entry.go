@@ -203,51 +203,67 @@ func (c Conversation) Messages() iter.Seq2[protocol.Message, error] {
 type Summary struct {
 	Title       string // as it was given, by /rename or by the CLI; empty if it has none
 	Tag         string // see Conversation.SetTag
-	FirstPrompt string // what the user said first
+	FirstPrompt string // what the user said first, also where that was dropped later
 	CWD         string
 	GitBranch   string
 	Version     string // of the CLI that wrote last
 	Started     time.Time
-	Prompts     int // that the user gave; tool results and the CLI's own texts are none
+	Prompts     int // that the user gave, of those in Messages; tool results and the CLI's own texts are none
 	Damaged     int // lines that cannot be read
 }
 
-// Summary reads the whole conversation, a line at a time.
+// Summary reads the whole conversation, once. Some hundred bytes for each entry are held meanwhile.
 func (c Conversation) Summary() (Summary, error) {
 	var s Summary
-	for e, err := range c.Entries() {
-		if err != nil {
-			return s, err
-		}
-		if e.Damaged != nil {
-			s.Damaged++
-			continue
-		}
-		if s.Started.IsZero() {
-			s.Started = e.Timestamp
-		}
-		if s.CWD == "" {
-			s.CWD, s.GitBranch = e.CWD, e.GitBranch
-		}
-		if e.Version != "" {
-			s.Version = e.Version
-		}
-		if e.Type == "custom-title" || e.Type == "ai-title" {
-			s.Title = titleOf(e, s.Title)
-		}
-		if e.Type == "tag" {
-			s.Tag = tagOf(e, s.Tag)
-		}
-		if u, ok := e.Message.(*protocol.User); ok && !e.Meta && !e.Sidechain {
-			if text := promptOf(u); text != "" {
-				s.Prompts++
-				if s.FirstPrompt == "" {
-					s.FirstPrompt = text
-				}
+	var prompts []int // their lines
+	lines, _, err := branch(func(yield func(Entry, error) bool) {
+		for e, err := range c.Entries() {
+			if err == nil && s.add(e) {
+				prompts = append(prompts, e.Line)
+			}
+			if !yield(e, err) {
+				return
 			}
 		}
+	})
+	for _, line := range prompts {
+		if lines[line] {
+			s.Prompts++
+		}
 	}
-	return s, nil
+	return s, err
+}
+
+// add takes an entry, and says whether it is a prompt.
+func (s *Summary) add(e Entry) bool {
+	if e.Damaged != nil {
+		s.Damaged++
+		return false
+	}
+	if s.Started.IsZero() {
+		s.Started = e.Timestamp
+	}
+	if s.CWD == "" {
+		s.CWD, s.GitBranch = e.CWD, e.GitBranch
+	}
+	if e.Version != "" {
+		s.Version = e.Version
+	}
+	switch e.Type {
+	case "custom-title", "ai-title":
+		s.Title = titleOf(e, s.Title)
+	case "tag":
+		s.Tag = tagOf(e, s.Tag)
+	}
+	u, ok := e.Message.(*protocol.User)
+	if !ok || e.Meta || e.Sidechain {
+		return false
+	}
+	text := promptOf(u)
+	if s.FirstPrompt == "" {
+		s.FirstPrompt = text
+	}
+	return text != ""
 }
 
 func titleOf(e Entry, was string) string {

@@ -238,10 +238,14 @@ func TestMessagesAreThoseOfTheBranchThatCounts(t *testing.T) {
 			c, err := place(t, map[string]string{"-x/s.jsonl": tt.file}).Find("s")
 			require.NoError(t, err)
 			var got []string
+			prompts := 0
 			for m, err := range c.Messages() {
 				require.NoError(t, err)
 				switch m := m.(type) {
 				case *protocol.User:
+					if m.Message.Content.Text() != "" && name != "a subagent's own file" { // whose prompts no user gave
+						prompts++
+					}
 					got = append(got, m.UUID)
 				case *protocol.Assistant:
 					got = append(got, m.UUID)
@@ -250,6 +254,9 @@ func TestMessagesAreThoseOfTheBranchThatCounts(t *testing.T) {
 				}
 			}
 			assert.Equal(t, tt.want, strings.Join(got, " "))
+			summary, err := c.Summary()
+			require.NoError(t, err)
+			assert.Equal(t, prompts, summary.Prompts, "the summary counts what is there")
 		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
@@ -149,32 +148,6 @@ func subagent(prompt string) string {
 func atoi(r *rig, text string) (n int) {
 	require.NoError(r, json.Unmarshal([]byte(text), &n))
 	return n
-}
-
-// onCreate calls a function in the moment in which a file of the session's directory appears, also by being renamed to.
-func (r *rig) onCreate(look func() int, name string) <-chan int {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-	require.NoError(r, err)
-	_, err = unix.InotifyAddWatch(fd, r.work, unix.IN_CREATE|unix.IN_MOVED_TO)
-	require.NoError(r, err)
-	f := os.NewFile(uintptr(fd), "inotify")
-	seen := make(chan int, 1)
-	go func() { // ends when a file has appeared, at the latest with the test
-		defer close(seen)
-		buffer := make([]byte, 4096)
-		for {
-			n, err := f.Read(buffer)
-			if err != nil {
-				return
-			}
-			if strings.Contains(string(buffer[:n]), name) {
-				seen <- look()
-				return
-			}
-		}
-	}()
-	r.Cleanup(func() { _ = f.Close() })
-	return seen
 }
 
 // TestWitness has the real CLI report its tools to the witness, which finds the same in the log.

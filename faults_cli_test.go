@@ -149,10 +149,7 @@ func TestAFullDiskForState(t *testing.T) {
 	r := newRig(t, false)
 	state := filepath.Join(r.options.DataDir, "state")
 	require.NoError(t, os.Mkdir(state, 0o700))
-	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skip("a small disk cannot be mounted here: ", err)
-	}
-	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(state, syscall.MNT_DETACH)) })
+	smallDisk(t, state)
 	r.boot()
 	r.mustAsk("one")
 	r.until("the record is on disk", func() bool { return r.Info().Unsaved == "" && exists(filepath.Join(state, "worker.json")) })

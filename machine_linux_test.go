@@ -1,0 +1,45 @@
+package understudy_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// onCreate calls a function in the moment in which a file of the session's directory appears, also by being renamed to.
+func (r *rig) onCreate(look func() int, name string) <-chan int {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	require.NoError(r, err)
+	_, err = unix.InotifyAddWatch(fd, r.work, unix.IN_CREATE|unix.IN_MOVED_TO)
+	require.NoError(r, err)
+	f := os.NewFile(uintptr(fd), "inotify")
+	seen := make(chan int, 1)
+	go func() { // ends when a file has appeared, at the latest with the test
+		defer close(seen)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := f.Read(buffer)
+			if err != nil {
+				return
+			}
+			if strings.Contains(string(buffer[:n]), name) {
+				seen <- look()
+				return
+			}
+		}
+	}()
+	r.Cleanup(func() { _ = f.Close() })
+	return seen
+}
+
+// smallDisk is a disk of 64 KiB at a path, until the test ends.
+func smallDisk(t *testing.T, path string) {
+	if err := unix.Mount("tmpfs", path, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skip("a small disk cannot be mounted here: ", err)
+	}
+	t.Cleanup(func() { assert.NoError(t, unix.Unmount(path, unix.MNT_DETACH)) })
+}

@@ -314,15 +314,19 @@ func refusals(r *rig) {
 	assert.Contains(r, last, "hello")
 	assert.Equal(r, []string{refused}, retracted)
 	assert.Equal(r, retracted, superseded)
-	summary, err := stream.Collect(func(yield func(protocol.Message, error) bool) {
+	again := func(yield func(protocol.Message, error) bool) {
 		for _, m := range said {
 			if !yield(m, nil) {
 				return
 			}
 		}
-	})
+	}
+	summary, err := stream.Collect(again)
 	require.NoError(r, err)
 	assert.Equal(r, "I would rather"+last, summary.Text, "the first beginning stands, as the model was told of it; the second was taken back")
+	answer, err := session.Collect(again)
+	require.NoError(r, err)
+	assert.Equal(r, summary.Text, answer.Text)
 	assert.InDelta(r, 2*0.005+0.00625, r.Info().CostUSD, 1e-9)
 
 	_, err = r.Ask(r.within(), "[[refuse:opus cyber]]")

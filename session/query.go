@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -111,7 +112,7 @@ func (s *Session) leave(q *query) {
 	_ = ref.SendWait(ctx, abandon{q})
 }
 
-// Answer is a turn, collected.
+// Answer is a turn, collected. What the CLI takes back of it (see protocol.Retracted) is not in it.
 type Answer struct {
 	Text   string           // the assistant's text, subagents' left out
 	Tools  []string         // the tools it used, in order
@@ -132,28 +133,36 @@ func (s *Session) AskPrompt(ctx context.Context, prompt Prompt) (Answer, error) 
 // Collect reads a query to its end.
 func Collect(messages iter.Seq2[protocol.Message, error]) (Answer, error) {
 	var answer Answer
-	var text strings.Builder
-	for m, err := range messages {
-		if err != nil {
-			answer.Text = text.String()
-			return answer, err
-		}
-		switch m := m.(type) {
-		case *protocol.Assistant:
-			if m.ParentToolUseID != nil {
-				continue
-			}
+	var said []*protocol.Assistant
+	finish := func(err error) (Answer, error) {
+		var text strings.Builder
+		for _, m := range said {
 			text.WriteString(m.Text())
 			for _, block := range m.Message.Content {
 				if use, ok := block.(*protocol.ToolUseBlock); ok {
 					answer.Tools = append(answer.Tools, use.Name)
 				}
 			}
+		}
+		answer.Text = text.String()
+		return answer, err
+	}
+	for m, err := range messages {
+		if err != nil {
+			return finish(err)
+		}
+		if gone := protocol.Retracted(m); len(gone) > 0 {
+			said = slices.DeleteFunc(said, func(m *protocol.Assistant) bool { return slices.Contains(gone, m.UUID) })
+		}
+		switch m := m.(type) {
+		case *protocol.Assistant:
+			if m.ParentToolUseID == nil {
+				said = append(said, m)
+			}
 		case *protocol.Result:
 			answer.Result = m
 		default:
 		}
 	}
-	answer.Text = text.String()
-	return answer, nil
+	return finish(nil)
 }

@@ -22,7 +22,7 @@
 //
 // A model that would not answer may have begun to; another one answers then, and the CLI retracts the beginning. Blocks,
 // Text, Thinking, ToolUses, TextDeltas, ThinkingDeltas, Events and Assemble give at once what comes, so they have given it by
-// then: Retracted says what to remove from a screen. Whatever waits leaves it out: Collect, FinalText, FinalResult and
+// then: protocol.Retracted says what to remove from a screen. Whatever waits leaves it out: Collect, FinalText, FinalResult and
 // Structured, and ToolCalls leaves out tools that had no result yet.
 //
 // # Lifetime

@@ -56,7 +56,7 @@ func TestWhatWasRetractedIsNotCollected(t *testing.T) {
 			shown := map[string]string{}
 			for m, err := range turn(t, nil, lines...) {
 				require.NoError(t, err)
-				for _, id := range stream.Retracted(m) {
+				for _, id := range protocol.Retracted(m) {
 					delete(shown, id)
 				}
 				if a, ok := m.(*protocol.Assistant); ok && a.Text() != "" {

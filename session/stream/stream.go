@@ -119,23 +119,6 @@ func Events(messages Messages, types []string, options ...Option) iter.Seq2[prot
 	}
 }
 
-// Retracted are the ids (UUID) of the messages that a message takes back: of a model that would not answer, so that another
-// one answers instead, or of a tool call that could not be read. Who shows text while it comes removes it then. Nearly all
-// messages take none back. An id may come twice, and may be of a message that was never there.
-func Retracted(m protocol.Message) []string {
-	switch m := m.(type) {
-	case *protocol.Assistant:
-		if m.Details != nil {
-			return m.Details.Supersedes
-		}
-		return nil
-	case *protocol.ModelRefusalFallback:
-		return m.RetractedMessageUUIDs
-	default:
-		return nil
-	}
-}
-
 // Blocks gives the content blocks of the assistant's messages, each when it is complete.
 func Blocks(messages Messages, options ...Option) iter.Seq2[protocol.ContentBlock, error] {
 	s := scopeOf(options)

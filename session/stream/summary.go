@@ -31,7 +31,7 @@ type said struct {
 }
 
 // Collect reads to the end. The summary is what there is of it also when there is an error. What was retracted is not in it
-// (see Retracted). Of messages of several turns it has all that was said, and the last result.
+// (see protocol.Retracted). Of messages of several turns it has all that was said, and the last result.
 func Collect(messages Messages, options ...Option) (Summary, error) {
 	s := scopeOf(options)
 	var summary Summary
@@ -53,7 +53,7 @@ func Collect(messages Messages, options ...Option) (Summary, error) {
 		if err != nil {
 			return finish(err)
 		}
-		if gone := Retracted(m); len(gone) > 0 {
+		if gone := protocol.Retracted(m); len(gone) > 0 {
 			all = slices.DeleteFunc(all, func(a said) bool { return slices.Contains(gone, a.uuid) })
 			for _, call := range calls {
 				if call.Message != nil && slices.Contains(gone, call.Message.UUID) {

@@ -31,7 +31,7 @@ func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[T
 				failure = err
 				break
 			}
-			if gone := Retracted(m); len(gone) > 0 {
+			if gone := protocol.Retracted(m); len(gone) > 0 {
 				open = slices.DeleteFunc(open, func(a asked) bool { return slices.Contains(gone, a.frame) })
 			}
 			switch m := m.(type) {

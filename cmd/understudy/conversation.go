@@ -105,6 +105,8 @@ func (v *conversation) show(w debug.Watched) error {
 		v.results(m)
 	case *protocol.APIRetry:
 		v.line(v.screen.tint(warnTone, fmt.Sprintf("· the model is asked again, attempt %d: %s", m.Attempt, v.screen.shown(m.Error))))
+	case *protocol.ModelRefusalFallback:
+		v.line(v.screen.tint(warnTone, "· "+v.screen.shown(m.OriginalModel)+" will not go on, and what it began is taken back; "+v.screen.shown(m.FallbackModel)+" answers instead"))
 	case *protocol.Result:
 		v.result(m)
 	default: // nothing that a person would want to see

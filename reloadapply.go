@@ -297,12 +297,20 @@ func (rt *Runtime) dismissGroup(ctx context.Context, path string, drain time.Dur
 // forgetGroup forgets a group and all that is in it, but for the sessions' state on disk.
 func (rt *Runtime) forgetGroup(path string) {
 	for _, m := range rt.below(path) {
-		m.Closing()
+		rt.settled(m.Session)
 		rt.forget(m.Session)
 	}
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	maps.DeleteFunc(rt.groups, func(of string, _ *branch) bool { return within(of, []string{path}) })
+}
+
+// settled closes a session that is not running any more, and has on disk what it leaves.
+func (rt *Runtime) settled(s *session.Session) {
+	s.Closing()
+	if err := s.Settle(); err != nil {
+		rt.log.Error().Err(err).Str("session", s.Name()).Msg("session state is not on disk")
+	}
 }
 
 // dismiss ends a session outside of groups and forgets it, but for its state on disk.
@@ -337,7 +345,7 @@ func (rt *Runtime) dismiss(ctx context.Context, name string, drain time.Duration
 			return err
 		}
 	}
-	m.Closing()
+	rt.settled(m.Session)
 	rt.forget(m.Session) // last: until then nobody else has its name
 	return nil
 }

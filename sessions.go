@@ -86,7 +86,7 @@ func (rt *Runtime) Stop(ctx context.Context, name string) error {
 	if err := home.TerminateChild(ctx, name); err != nil {
 		return err
 	}
-	return m.Retire(true)
+	return errors.Join(m.Retire(true), m.Settle())
 }
 
 // homeOf is the supervisor of a session. A group that has not come up yet has none.

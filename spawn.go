@@ -50,9 +50,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 		StateDir: stateDir, Ledger: rt.ledger, Scratch: rt.scratch, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
 		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned, Warm: rt.warmFor(options, how),
 	})
-	if damaged, ok := errors.AsType[*session.StateError](err); ok {
-		rt.log.Error().Err(damaged).Str("session", name).Msg("session state could not be read")
-	} else if err != nil {
+	if _, damaged := errors.AsType[*session.StateError](err); err != nil && !damaged { // of that the session has said it
 		return nil, err
 	}
 	if err := rt.unclaimed(s); err != nil {

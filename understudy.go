@@ -255,6 +255,9 @@ func (rt *Runtime) watch() {
 		rt.log.Error().Err(reason).Msg("runtime gave up")
 	}
 	rt.closeSessions()
+	for _, s := range rt.Sessions() {
+		rt.settled(s)
+	}
 	rt.mu.Lock()
 	budgets := rt.budgets
 	rt.mu.Unlock()

@@ -21,9 +21,12 @@ type desk struct {
 	inflight *query // what an actor has taken off the queue and not answered
 	holder   *loop  // that actor
 	maxQueue int
-	closed   error // why no query is taken: stopped, failed
-	draining error // why none is any more
-	removing bool  // the record is about to be removed
+	closed   error    // why no query is taken: stopped, failed
+	draining error    // why none is any more
+	removing bool     // the record is about to be removed
+	ending   bool     // the session is being stopped with its runtime: what nobody waits for is the next one's
+	left     []*query // that
+	filed    []string // the prompts that the record on disk says to be waiting, or running
 	drift    Drift
 	looks    map[string]int // frames with unknown fields that were looked at, by kind
 	actor    actor.Ref[message]
@@ -113,6 +116,29 @@ func (d *desk) close(err error) []*query {
 	d.info.Queue = 0
 	d.mu.Unlock()
 	return waiting
+}
+
+// leave keeps a prompt of an earlier runtime for the next one, if this one is ending and the CLI has not begun it. It reports false
+// if not.
+func (d *desk) leave(q *query) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ending || q.taken || q.attempts >= maxAttempts {
+		return false
+	}
+	if q.attempts > 0 { // it had its turn before those that wait
+		d.left = slices.Insert(d.left, 0, q)
+	} else {
+		d.left = append(d.left, q)
+	}
+	return true
+}
+
+// end says that the session is being stopped with its runtime.
+func (d *desk) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ending = true
 }
 
 // open takes queries again. It returns why none were taken.

@@ -14,7 +14,8 @@ type quiet struct{ reply actor.Reply[struct{}] }
 func (quiet) isMessage() {}
 
 // Drain refuses queries from now on, ends those that wait, with ErrStopped, and waits until no turn is running or ctx ends. The
-// process stays as it is; the session is to be stopped next.
+// process stays as it is; the session is to be stopped next. Prompts that an earlier runtime has left (Options.Redeliver), for
+// which nobody waits, are left to the next one.
 func (s *Session) Drain(ctx context.Context) error {
 	refused := fmt.Errorf("session %s: %w: it takes no more queries", s.name, ErrStopped)
 	s.desk.drain(refused)
@@ -30,7 +31,7 @@ func (s *Session) Drain(ctx context.Context) error {
 func (d *desk) drain(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.draining = err
+	d.draining, d.ending = err, true
 }
 
 func (l *loop) onDrain(reply actor.Reply[struct{}]) {

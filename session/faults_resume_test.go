@@ -1,7 +1,9 @@
 package session_test
 
 import (
+	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +110,103 @@ func TestWhatWasQueuedIsSaidToBeLost(t *testing.T) {
 	_, next, moments := cutOff(t, false, "[[sleep:400ms]] running")
 	assert.Equal(t, 1, noticed(moments)[string(session.NoticeQueueLost)])
 	assert.NotContains(t, next.mustAsk("[[history]]").Text, "waiting")
+}
+
+// Fault: the runtime that came after one that was killed is itself stopped in order, before it has run what that had left
+// Outcome: the prompts, for which nobody waits, are left to the next one, which runs them in order; none is said to be lost. One
+// that comes meanwhile is refused
+// On: simulated
+func TestWhatWasLeftIsLeftAgainByAnOrderlyEnd(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.Redeliver = true
+	before := start(t, sp)
+	before.mustAsk("first")
+	first, _ := before.background("[[sleep:60]] x")
+	<-first
+	for n, prompt := range []string{"waiting 1", "waiting 2"} {
+		before.background(prompt)
+		require.Eventually(t, func() bool { return before.Info().Queue == n+1 }, time.Minute, time.Millisecond)
+	}
+	next := sp
+	next.StateDir = t.TempDir()
+	require.Eventually(t, func() bool { return session.StoredQueue(sp.StateDir, "a") == 3 }, time.Minute, time.Millisecond)
+	record, err := os.ReadFile(filepath.Join(sp.StateDir, "a.json"))
+	require.NoError(t, err)
+	require.NoError(t, before.sup.TerminateChild(t.Context(), "a"))
+	record = []byte(strings.Replace(string(record), "[[sleep:60]] x", "waiting 0", 1)) // the same prompt, that takes no minute
+	require.NoError(t, os.WriteFile(filepath.Join(next.StateDir, "a.json"), record, 0o600))
+
+	next.Runtime += "-next"
+	moments := listen(&next)
+	next.Options.Env = maps.Clone(sp.Options.Env)
+	next.Options.Env["UNDERSTUDY_SIM_STARTUP"] = "silent"
+	stuck, err := session.New(before.sys, next)
+	require.NoError(t, err)
+	began := make(chan error, 1)
+	go func() {
+		_, err := before.sup.StartChild(t.Context(), again(stuck))
+		began <- err
+	}()
+	require.Eventually(t, func() bool { return stuck.Info().PID > 0 }, time.Minute, time.Millisecond)
+	require.NoError(t, stuck.Drain(t.Context()))
+	_, err = stuck.Ask(t.Context(), "too late")
+	require.ErrorIs(t, err, session.ErrStopped)
+	require.NoError(t, before.sup.TerminateChild(t.Context(), "again"))
+	require.Error(t, <-began)
+	stuck.Closing()
+	require.NoError(t, stuck.Settle())
+	assert.Equal(t, 3, session.StoredQueue(next.StateDir, "a"))
+	assert.Zero(t, noticed(moments)[string(session.NoticeQueueLost)])
+
+	last := next
+	last.Runtime += "-last"
+	last.Options.Env = sp.Options.Env
+	b := start(t, last)
+	require.Eventually(t, func() bool { return b.Info().Turns == 4 }, time.Minute, time.Millisecond, "%+v", b.Info())
+	assert.True(t, strings.HasSuffix(b.mustAsk("[[history]]").Text, "| waiting 1 | waiting 2"))
+}
+
+// again is how a supervisor holds another session of the same name.
+func again(s *session.Session) supervisor.ChildSpec {
+	child := s.ChildSpec(supervisor.DefaultIntensity, supervisor.Backoff{})
+	child.ID = "again"
+	return child
+}
+
+// Fault: queries wait in a session that delivers again, and it is stopped on request, or parked; later the runtime is killed
+// Outcome: whoever asked was told so: the next runtime has nothing of it to run
+// On: simulated
+func TestWhatWasRefusedDoesNotRunLater(t *testing.T) {
+	t.Run("stopped", func(t *testing.T) {
+		sp := spec(t, "a")
+		sp.Options.Redeliver = true
+		b := start(t, sp)
+		first, cut := b.background("[[sleep:60]] x")
+		<-first
+		_, waiting := b.background("waiting")
+		require.Eventually(t, func() bool { return session.StoredQueue(sp.StateDir, "a") == 2 }, time.Minute, time.Millisecond)
+		require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))
+		require.Error(t, <-cut)
+		require.ErrorIs(t, <-waiting, session.ErrStopped)
+		require.NoError(t, b.Settle())
+		assert.Zero(t, session.StoredQueue(sp.StateDir, "a"))
+	})
+	t.Run("parked", func(t *testing.T) {
+		sp := spec(t, "a")
+		sp.Options.Redeliver = true
+		sp.Options.ResumeAttempts = 1
+		b := start(t, sp)
+		b.mustAsk("remember")
+		_, cut := b.background("[[exit:3]]")
+		_, again := b.background("[[exit:3]] again")
+		_, waiting := b.background("waiting")
+		require.Error(t, <-cut)
+		<-again
+		<-waiting
+		b.await(supervisor.ChildParked)
+		assert.Eventually(t, func() bool { return session.StoredQueue(sp.StateDir, "a") == 0 }, time.Minute, time.Millisecond)
+		require.NoError(t, b.Settle())
+	})
 }
 
 // cutOff has a session's actor killed without a word, as the end of its runtime would, and starts it from what is on disk.

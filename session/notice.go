@@ -61,8 +61,11 @@ func (s *Session) notice(kind NoticeKind, text string, detail map[string]any) {
 
 func (s *Session) tellNotice(kind NoticeKind, text string) {
 	level := zerolog.WarnLevel
-	if unaudited[kind] {
+	switch {
+	case unaudited[kind]:
 		level = zerolog.InfoLevel // all is well
+	case kind == NoticeStateDamaged:
+		level = zerolog.ErrorLevel // money and conversation begin anew
 	}
 	s.spec.Logger.WithLevel(level).Str("session", s.name).Str("notice", string(kind)).Msg(text)
 	s.desk.tell(Moment{Kind: Noticed, Outcome: string(kind), Detail: text})

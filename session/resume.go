@@ -101,6 +101,7 @@ func (s *Session) recovered(kept record, damaged error) {
 			r.Spawned = s.spec.Options.spawned()
 		}
 	})
+	s.desk.filed = uuids(kept.Queue)
 	s.requeue(kept.Queue)
 }
 
@@ -125,9 +126,10 @@ func (s *Session) requeue(queue []queued) {
 	}
 }
 
-// ended ends a query. That one of an earlier runtime came to nothing nobody hears but who follows the session, and the logs.
+// ended ends a query. That one of an earlier runtime came to nothing nobody hears but who follows the session, and the logs. When
+// this runtime ends before it was begun, the next one has it.
 func (s *Session) ended(q *query, err error) {
-	if q.requeued && err != nil {
+	if q.requeued && err != nil && !s.desk.leave(q) {
 		s.notice(NoticeQueueLost, fmt.Sprintf("a prompt of an earlier runtime does not run to its end: %v", err),
 			map[string]any{"lost": 1, "kept": 0, "prompt": q.uuid, "error": err.Error()})
 	}
@@ -141,6 +143,14 @@ type queued struct {
 	Line   string         `json:"line,omitempty"` // as the CLI reads it, only if it is to be delivered again
 }
 
+func uuids(queue []queued) []string {
+	all := make([]string, 0, len(queue))
+	for _, q := range queue {
+		all = append(all, q.UUID)
+	}
+	return all
+}
+
 // maxKept is how long a prompt may be to be kept on disk while it waits: every turn writes the record.
 const maxKept = 1 << 20
 
@@ -151,7 +161,7 @@ func (d *desk) queued(redeliver bool) []queued {
 	if d.inflight != nil && !d.inflight.answered {
 		all = append(all, d.inflight)
 	}
-	all = append(all, d.queue...)
+	all = append(append(all, d.queue...), d.left...)
 	d.mu.Unlock()
 	var kept []queued
 	for _, q := range all {

@@ -78,7 +78,8 @@ type Session struct {
 	desk   *desk
 	alive  presence // its processes, until they and what they started are gone
 
-	filing sync.Mutex // held by who writes the record, and by who removes it
+	filing   sync.Mutex     // held by who writes the record, and by who removes it
+	settling sync.WaitGroup // writes of the record with no actor behind them
 }
 
 // New makes a session without starting it: give its Start to a supervisor. If there is a record of it in
@@ -225,6 +226,11 @@ func (s *Session) Supervised(e supervisor.Event) {
 			exit(info)
 		})
 		s.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
+		s.settling.Go(func() { // ends with its write; a supervisor does not wait for a disk
+			if err := s.settle(); err != nil {
+				s.notice(NoticeStateUnsaved, err.Error(), nil)
+			}
+		})
 	case supervisor.ChildStopped:
 		if e.Again || e.Ending { // queries wait for what comes next, or for somebody to say that nothing will
 			s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0 })
@@ -251,8 +257,9 @@ func (s *Session) close(err error) {
 }
 
 // Closing tells the session that it is being stopped for good: queries that wait end with ErrStopped, new
-// ones are refused.
+// ones are refused. What an earlier runtime has left (Options.Redeliver) is left to the next one; see Settle.
 func (s *Session) Closing() {
+	s.desk.end()
 	s.close(fmt.Errorf("session %s: %w", s.name, ErrStopped))
 	s.desk.update(func(_ *record, info *Info) {
 		if info.State == Restarting { // nobody will
@@ -370,10 +377,39 @@ func (s *Session) Leaving() (stay func(context.Context) error) {
 func (s *Session) file(r record) error {
 	s.filing.Lock()
 	defer s.filing.Unlock()
+	return s.fileLocked(r)
+}
+
+func (s *Session) fileLocked(r record) error {
 	if s.desk.leaving() {
 		return nil
 	}
-	return s.store.save(r)
+	if err := s.store.save(r); err != nil {
+		return err
+	}
+	s.desk.update(func(*record, *Info) { s.desk.filed = uuids(r.Queue) })
+	return nil
+}
+
+// Settle has on disk what is queued of a session that is not running, after it was stopped: nothing that somebody was told to have
+// ended, or the next runtime would run it. While it runs, its actor does that.
+func (s *Session) Settle() error {
+	s.settling.Wait()
+	return s.settle()
+}
+
+func (s *Session) settle() error {
+	s.filing.Lock()
+	defer s.filing.Unlock()
+	kept, _ := s.desk.snapshot()
+	kept.Queue = s.desk.queued(s.spec.Options.Redeliver)
+	s.desk.mu.Lock()
+	settled := slices.Equal(s.desk.filed, uuids(kept.Queue))
+	s.desk.mu.Unlock()
+	if settled {
+		return nil
+	}
+	return s.fileLocked(kept)
 }
 
 // Forget removes what StateDir holds of the session, which must not be running. A process whose actor was killed is waited for: another session of that name would begin with the same
@@ -383,6 +419,14 @@ func (s *Session) Forget() error {
 	defer cancel()
 	gone := s.awaitGone(ctx)
 	_ = s.Leaving() // for good
+	s.settling.Wait()
+	s.desk.mu.Lock()
+	lost := len(s.desk.left)
+	s.desk.left = nil
+	s.desk.mu.Unlock()
+	if lost > 0 {
+		s.notice(NoticeQueueLost, fmt.Sprintf("%d prompts of an earlier runtime are forgotten with the session", lost), map[string]any{"lost": lost, "kept": 0})
+	}
 	s.filing.Lock()
 	defer s.filing.Unlock()
 	return errors.Join(gone, s.store.forget(s.name), s.forgetHome())

@@ -123,6 +123,7 @@ func (s *Session) Retire(retired bool) error {
 	if !changed {
 		return nil
 	}
+	kept.Queue = s.desk.queued(s.spec.Options.Redeliver)
 	return s.file(kept)
 }
 

@@ -15,6 +15,7 @@ const (
 	lost        // not done, reported as failed
 	done        // done, reported as failed
 	short       // half done, reported as failed; as lost where there is no half
+	holed       // done but for a part in the middle, which is zeros, reported as failed: see testFile.WriteSynced
 	lie         // not done, reported as done
 )
 
@@ -28,6 +29,8 @@ type step struct {
 type testDisk struct {
 	realDisk
 	hook func(step) (fault, error) // nil: all is fine
+	// oneCall makes WriteSynced one step, as it is one call where there is one for it, and not the two of other systems.
+	oneCall bool
 
 	mu    sync.Mutex
 	steps []step
@@ -70,7 +73,7 @@ func (d *testDisk) do(op, path string, run func() error) error {
 	switch how {
 	case lie:
 		return nil
-	case lost, short:
+	case lost, short, holed:
 		return failure
 	case done:
 		if err := run(); err != nil {
@@ -157,7 +160,7 @@ func (f *testFile) WriteAt(p []byte, at int64) (int, error) {
 		return 0, failure
 	case short:
 		p = p[:len(p)/2]
-	case fine, done:
+	case fine, done, holed:
 	}
 	n, err := f.file.WriteAt(p, at)
 	if err != nil || how == fine {
@@ -166,8 +169,27 @@ func (f *testFile) WriteAt(p []byte, at int64) (int, error) {
 	return n, failure
 }
 
-// WriteSynced is the two steps of which one call makes one: each can fail, and be half done.
-func (f *testFile) WriteSynced(p []byte, at int64) error { return writeThenSync(f, p, at) }
+// WriteSynced is two steps, of which each can fail, and be half done; or one, which leaves one state more: a page that could not be
+// written to the disk is dropped from memory, before anybody has read it, and those beside it are not.
+func (f *testFile) WriteSynced(p []byte, at int64) error {
+	if !f.disk.oneCall {
+		return writeThenSync(f, p, at)
+	}
+	how, failure := f.disk.step("writesync", f.name())
+	if how == lie {
+		return nil
+	}
+	parts := map[fault][][2]int{fine: {{0, len(p)}}, done: {{0, len(p)}}, short: {{0, len(p) / 2}}, holed: {{0, len(p) / 3}, {2 * len(p) / 3, len(p)}}}
+	for _, part := range parts[how] {
+		if err := f.file.WriteSynced(p[part[0]:part[1]], at+int64(part[0])); err != nil {
+			return err
+		}
+	}
+	if how != fine {
+		return failure
+	}
+	return nil
+}
 
 func (f *testFile) ReadAt(p []byte, at int64) (n int, err error) {
 	err = f.disk.do("read", f.name(), func() error {

@@ -22,6 +22,9 @@ type journalDisk struct {
 	ops   []diskOp
 	names map[string]int // the file that a path leads to
 	files int
+
+	synced int // calls of WriteSynced
+	fail   int // which of them fails, from 1; 0: none
 }
 
 type diskOp struct {
@@ -98,7 +101,25 @@ func (f *journalFile) WriteAt(p []byte, at int64) (int, error) {
 	return f.file.WriteAt(p, at)
 }
 
-func (f *journalFile) WriteSynced(p []byte, at int64) error { return writeThenSync(f, p, at) }
+// WriteSynced fails with its first half on the disk, and the other in memory.
+func (f *journalFile) WriteSynced(p []byte, at int64) error {
+	f.disk.mu.Lock()
+	f.disk.synced++
+	fails := f.disk.synced == f.disk.fail
+	f.disk.mu.Unlock()
+	if !fails {
+		return writeThenSync(f, p, at)
+	}
+	half := len(p) / 2
+	if err := writeThenSync(f, p[:half], at); err != nil {
+		return err
+	}
+	if err := write(f, p[half:], at+int64(half)); err != nil {
+		return err
+	}
+	f.disk.note(diskOp{op: "failed"})
+	return errBoom
+}
 
 func (f *journalFile) Truncate(size int64) error {
 	f.disk.note(diskOp{op: "truncate", file: f.id, at: size})
@@ -197,42 +218,89 @@ func (d *journalDisk) after(t *testing.T, n int, dir string, random *rand.Rand) 
 // TestPowerCut cuts the power behind each operation of a log's life. What was acknowledged is there, and
 // nothing looks changed.
 func TestPowerCut(t *testing.T) {
-	d := &journalDisk{names: make(map[string]int)}
+	parent := scratch(t)
+	d := livedThrough(t, 0)
+	assert.Greater(t, len(d.ops), 80)
+	for n := range len(d.ops) + 1 {
+		for seed := range uint64(3) {
+			checkPowerCut(t, d, parent, n, seed)
+		}
+	}
+	// A write fails, of which a part is on the disk; and the power is cut soon after that, while the log goes on elsewhere.
+	for fail := 2; fail <= d.synced; fail++ {
+		d := livedThrough(t, fail)
+		at := slices.IndexFunc(d.ops, func(o diskOp) bool { return o.op == "failed" })
+		require.Positive(t, at)
+		for n := at; n <= min(len(d.ops), at+24); n++ {
+			checkPowerCut(t, d, parent, n, uint64(fail))
+		}
+	}
+}
+
+// livedThrough is what a disk saw of a log in which one write fails; none if that is 0.
+func livedThrough(t *testing.T, fail int) *journalDisk {
+	d := &journalDisk{names: make(map[string]int), fail: fail}
 	trail := newTrail(t, Options{SegmentBytes: 900, CheckpointRecords: 2, Reserve: -1}, d)
-	pid := start(t, trail)
-	const turnsDone = 8
-	for i := range turnsDone {
-		require.NoError(t, trail.Append(deadline(t), turn(i+1)))
+	pid, err := trail.Start(deadline(t))
+	again := func() {
+		<-pid.Done()
+		if pid, err = trail.Start(deadline(t)); err != nil {
+			require.ErrorIs(t, err, errBoom)
+			pid, err = trail.Start(deadline(t)) // it fails once
+		}
+		require.NoError(t, err)
+	}
+	if err != nil {
+		again()
+	}
+	for i := range 8 {
+		for acknowledged := false; !acknowledged; {
+			outcome := make(chan error, 1)
+			go func() { outcome <- trail.Append(deadline(t), turn(i+1)) }()
+			select {
+			case err = <-outcome:
+				if err != nil {
+					failed := err
+					again()
+					err = failed
+				}
+			case <-pid.Done(): // this write has failed, or what came after the one before, such as its checkpoint
+				again()
+				err = <-outcome
+			}
+			if acknowledged = err == nil; !acknowledged {
+				require.ErrorIs(t, err, errBoom)
+			}
+		}
 		d.note(diskOp{op: "acknowledge"})
 		if i == 4 {
 			kill(pid, trail)
-			pid = start(t, trail)
+			again()
 		}
 	}
 	stop(t, pid)
-	parent := scratch(t)
-	for n := range len(d.ops) + 1 {
-		for seed := range uint64(3) {
-			dir := filepath.Join(parent, fmt.Sprintf("%d-%d", n, seed))
-			acknowledged := d.after(t, n, dir, rand.New(rand.NewPCG(seed, uint64(n))))
-			if _, err := os.Stat(filepath.Join(dir, pubName)); err == nil {
-				report := verify(t, dir)
-				require.Contains(t, []int{0, 2}, report.Code(), "cut behind %d (%+v), seed %d: %v", n, d.ops[max(0, n-1)].op, seed, report.Findings)
-			}
-			// Whether the next opening comes with the first process's memory makes a difference; this has none.
-			again := newTrail(t, Options{Dir: dir, Reserve: -1}, nil)
-			pid, err := again.Start(deadline(t))
-			require.NoError(t, err, "cut behind %d, seed %d", n, seed)
-			stop(t, pid)
-			got := turns(read(t, dir))
-			require.GreaterOrEqual(t, len(got), acknowledged, "cut behind %d, seed %d", n, seed)
-			for i, turn := range got {
-				require.Equal(t, i+1, turn)
-			}
-			report := verify(t, dir)
-			require.Equal(t, 0, report.Code(), "cut behind %d, seed %d: %v", n, seed, report.Findings)
-			require.NoError(t, os.RemoveAll(dir))
-		}
+	released(trail)
+	return d
+}
+
+func checkPowerCut(t *testing.T, d *journalDisk, parent string, n int, seed uint64) {
+	dir := filepath.Join(parent, fmt.Sprintf("%d-%d", n, seed))
+	acknowledged := d.after(t, n, dir, rand.New(rand.NewPCG(seed, uint64(n))))
+	if _, err := os.Stat(filepath.Join(dir, pubName)); err == nil {
+		report := verify(t, dir)
+		require.Contains(t, []int{0, 2}, report.Code(), "cut behind %d (%+v), seed %d: %v", n, d.ops[max(0, n-1)].op, seed, report.Findings)
 	}
-	assert.Greater(t, len(d.ops), 80)
+	// Whether the next opening comes with the first process's memory makes a difference; this has none.
+	again := newTrail(t, Options{Dir: dir, Reserve: -1}, nil)
+	pid, err := again.Start(deadline(t))
+	require.NoError(t, err, "cut behind %d, seed %d", n, seed)
+	stop(t, pid)
+	got := turns(read(t, dir))
+	require.GreaterOrEqual(t, len(got), acknowledged, "cut behind %d, seed %d", n, seed)
+	for i, turn := range got {
+		require.Equal(t, i+1, turn)
+	}
+	report := verify(t, dir)
+	require.Equal(t, 0, report.Code(), "cut behind %d, seed %d: %v", n, seed, report.Findings)
+	require.NoError(t, os.RemoveAll(dir))
 }

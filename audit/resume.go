@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -232,7 +231,7 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 }
 
 // attempted reports whether the segment goes on after what is known with what was written but never
-// acknowledged, and nothing else.
+// acknowledged, and nothing else: all of it, a part, or with zeros where a page could not be written and was dropped.
 func (l *log) attempted(first uint64, size int64) (bool, error) {
 	m := l.memory
 	rest := size - m.offset
@@ -243,7 +242,12 @@ func (l *log) attempted(first uint64, size int64) (bool, error) {
 	if _, err := l.segment.ReadAt(found, m.offset); err != nil {
 		return false, &FileError{l.path, "read", err}
 	}
-	return bytes.Equal(found, m.attempted[:rest]), nil
+	for i, c := range found {
+		if c != m.attempted[i] && c != 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // maxTorn is more than one batch can have.

@@ -36,7 +36,7 @@ func (v *verification) prepare(o VerifyOptions) error {
 			return &FileError{filepath.Join(v.dir, name), "read", err}
 		}
 		unfinished := Tampered
-		if i == len(signed)-1 {
+		if i == len(signed)-1 || len(v.segments) > 0 && first >= v.segments[len(v.segments)-1] { // a file for a segment that never came may follow
 			unfinished = Torn
 		} else if v.abandoned(first) {
 			unfinished = Note

@@ -78,8 +78,8 @@ type Session struct {
 	desk   *desk
 	alive  presence // its processes, until they and what they started are gone
 
-	filing   sync.Mutex     // held by who writes the record, and by who removes it
-	settling sync.WaitGroup // writes of the record with no actor behind them
+	filing   sync.Mutex // held by who writes the record, and by who removes it
+	settling presence   // writes of the record with no actor behind them
 }
 
 // New makes a session without starting it: give its Start to a supervisor. If there is a record of it in
@@ -226,11 +226,13 @@ func (s *Session) Supervised(e supervisor.Event) {
 			exit(info)
 		})
 		s.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
-		s.settling.Go(func() { // ends with its write; a supervisor does not wait for a disk
+		s.settling.enter()
+		go func() { // ends with its write; a supervisor does not wait for a disk
+			defer s.settling.leave()
 			if err := s.settle(); err != nil {
 				s.notice(NoticeStateUnsaved, err.Error(), nil)
 			}
-		})
+		}()
 	case supervisor.ChildStopped:
 		if e.Again || e.Ending { // queries wait for what comes next, or for somebody to say that nothing will
 			s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0 })
@@ -394,7 +396,7 @@ func (s *Session) fileLocked(r record) error {
 // Settle has on disk what is queued of a session that is not running, after it was stopped: nothing that somebody was told to have
 // ended, or the next runtime would run it. While it runs, its actor does that.
 func (s *Session) Settle() error {
-	s.settling.Wait()
+	<-s.settling.absent()
 	return s.settle()
 }
 
@@ -419,7 +421,7 @@ func (s *Session) Forget() error {
 	defer cancel()
 	gone := s.awaitGone(ctx)
 	_ = s.Leaving() // for good
-	s.settling.Wait()
+	<-s.settling.absent()
 	s.desk.mu.Lock()
 	lost := len(s.desk.left)
 	s.desk.left = nil

@@ -33,20 +33,20 @@ const (
 
 // ocsf is a record as API Activity.
 func ocsf(r Record, source string) map[string]any {
-	activity, name := ocsfOther, string(r.Kind)
+	activity, name := ocsfOther, string(r.Kind) // the caption of "other" is the source's
 	switch r.Kind {
 	case ToolIntent, TurnStarted, SessionStarted:
-		activity = ocsfCreate
+		activity, name = ocsfCreate, "Create"
 	case ToolResult, TurnResult:
-		activity = ocsfRead
+		activity, name = ocsfRead, "Read"
 	default: // other
 	}
-	statusID, severityID, severity := 0, 1, "Informational"
+	statusID, status, severityID, severity := 0, "Unknown", 1, "Informational"
 	switch r.Outcome {
 	case OK, Allow:
-		statusID = 1
+		statusID, status = 1, "Success"
 	case Deny, Failed, Timeout, Killed:
-		statusID, severityID, severity = 2, 2, "Low"
+		statusID, status, severityID, severity = 2, "Failure", 2, "Low"
 	default: // unknown
 	}
 	if r.Kind == LogGap || r.Kind == LogRecovered || r.Kind == LogFull {
@@ -54,20 +54,20 @@ func ocsf(r Record, source string) map[string]any {
 	}
 	event := map[string]any{
 		"class_uid": ocsfClass, "class_name": "API Activity", "category_uid": ocsfCategory, "category_name": "Application Activity",
-		"activity_id": activity, "activity_name": name, "type_uid": ocsfClass*100 + activity,
-		"time": r.Time.UnixMilli(), "severity_id": severityID, "severity": severity, "status_id": statusID,
+		"activity_id": activity, "activity_name": name, "type_uid": ocsfClass*100 + activity, "type_name": "API Activity: " + name,
+		"time": r.Time.UnixMilli(), "severity_id": severityID, "severity": severity, "status_id": statusID, "status": status,
 		"metadata": map[string]any{
-			"version": "1.9.0", "uid": r.ID, "sequence": r.Seq, "profiles": []string{"ai_operation"},
+			"version": "1.9.0", "uid": r.ID, "event_code": string(r.Kind), "sequence": r.Seq, "profiles": []string{"ai_operation"},
 			"product": map[string]any{"name": "understudy", "vendor_name": "understudy"}, "log_name": source,
 		},
 		"actor": map[string]any{"user": map[string]any{"name": cmp.Or(r.Principal, "understudy")}, "app_name": "understudy"},
-		"api":   map[string]any{"operation": cmp.Or(r.Tool, name), "request": map[string]any{"uid": cmp.Or(r.ToolUseID, r.ID)}},
+		"api":   map[string]any{"operation": cmp.Or(r.Tool, string(r.Kind)), "request": map[string]any{"uid": cmp.Or(r.ToolUseID, r.ID)}},
 		// The source of a tool call is the runtime itself.
 		"src_endpoint": map[string]any{"name": cmp.Or(r.Runtime, source)},
 		"unmapped":     r,
 	}
 	if r.Outcome != "" {
-		event["status"] = string(r.Outcome)
+		event["status_code"] = string(r.Outcome)
 	}
 	if r.Session != "" {
 		event["ai_agent"] = map[string]any{"name": r.Session, "uid": r.Session, "instance_uid": r.SessionID}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -69,11 +70,21 @@ func TestQuery(t *testing.T) {
 				assert.Equal(t, "run.understudy.audit."+string(r.Kind), v["type"])
 				assert.Equal(t, "1.0", v["specversion"])
 				assert.Equal(t, r.ID, v["id"])
+				assert.Equal(t, "source", v["source"])
 			case OCSF:
 				assert.EqualValues(t, 6003, v["class_uid"])
 				assert.EqualValues(t, 600300+v["activity_id"].(float64), v["type_uid"])
+				// The captions of numbers are OCSF's; ours is in status_code and event_code, and the caption of "other".
+				caption := map[float64]any{1: "Create", 2: "Read", 99: string(r.Kind)}[v["activity_id"].(float64)]
+				assert.Equal(t, caption, v["activity_name"])
+				assert.Equal(t, []any{"Unknown", "Success", "Failure"}[int(v["status_id"].(float64))], v["status"])
+				assert.Equal(t, string(r.Kind), v["metadata"].(map[string]any)["event_code"])
+				if r.Outcome != "" {
+					assert.Equal(t, string(r.Outcome), v["status_code"])
+				}
 			case OTLP:
 				assert.Contains(t, string(line), `"eventName":"`+string(r.Kind)+`"`)
+				assert.Contains(t, string(line), `"intValue":"`+fmt.Sprint(r.Seq)+`"`, "64-bit numbers are strings in protobuf's JSON")
 			}
 		}
 	}

@@ -64,6 +64,9 @@ func (f *filterFlags) register(cmd *cobra.Command, at *place) {
 
 func (f *filterFlags) build(now time.Time) (audit.Filter, error) {
 	filter := f.filter
+	if filter.Turn < 0 {
+		return filter, usageError(fmt.Errorf("--turn %d: expected the number of a turn, from 1 on", filter.Turn))
+	}
 	filter.Sessions, filter.Tools = f.sessions, f.tools
 	for _, name := range f.kinds {
 		kinds := audit.KindsOf(name)

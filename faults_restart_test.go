@@ -2,6 +2,9 @@ package understudy_test
 
 import (
 	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
 )
 
 // Fault: restarts and stops of one session are asked for at the same time, also while it is coming up
@@ -43,4 +47,25 @@ func TestRestartsAndStopsAtTheSameTime(t *testing.T) {
 	require.NoError(t, rt.Stop(ctx, "a"))
 	assert.Eventually(t, func() bool { return s.Info().State == session.Stopped }, patience, time.Millisecond)
 	assert.Zero(t, s.Info().PID)
+}
+
+// Fault: the CLI crashes and its session waits for its restart, for long
+// Outcome: that it is one restart more is on disk by then, as is what the last turn has cost
+// On: simulated
+func TestARestartThatWaitsIsOnDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	r.options.Supervisor.Backoff = &supervisor.Backoff{Initial: time.Hour}
+	r.boot()
+	r.mustAsk("hello")
+	r.kill()
+	var kept struct {
+		Restarts, Turns int
+	}
+	r.until("it is on disk", func() bool {
+		data, err := os.ReadFile(filepath.Join(r.options.DataDir, "state", "worker.json"))
+		return err == nil && json.Unmarshal(data, &kept) == nil && kept.Restarts == 1
+	})
+	assert.Equal(t, session.Restarting, r.Info().State)
+	assert.Equal(t, 1, kept.Turns)
 }

@@ -15,5 +15,8 @@ func TestWhatIsAsItShouldBeIsNoWarning(t *testing.T) {
 	assert.Contains(t, log.String(), `"level":"info"`)
 	log.Reset()
 	s.tellNotice(NoticeStateDamaged, "it was set aside")
+	assert.Contains(t, log.String(), `"level":"error"`)
+	log.Reset()
+	s.tellNotice(NoticeQueueLost, "prompts were lost")
 	assert.Contains(t, log.String(), `"level":"warn"`)
 }

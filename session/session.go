@@ -220,19 +220,16 @@ func (s *Session) Supervised(e supervisor.Event) {
 			info.State, info.NextTry, info.PID = Restarting, e.Time.Add(e.Delay), 0
 			exit(info)
 		})
+		if e.Delay > saveSoon { // else what is about to be started has it on disk before there is a process
+			s.aside(s.fileNow)
+		}
 	case supervisor.ChildParked:
 		s.desk.update(func(_ *record, info *Info) {
 			info.State, info.Reason, info.PID, info.NextTry = Failed, e.Reason, 0, time.Time{}
 			exit(info)
 		})
 		s.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
-		s.settling.enter()
-		go func() { // ends with its write; a supervisor does not wait for a disk
-			defer s.settling.leave()
-			if err := s.settle(); err != nil {
-				s.notice(NoticeStateUnsaved, err.Error(), nil)
-			}
-		}()
+		s.aside(s.settle)
 	case supervisor.ChildStopped:
 		if e.Again || e.Ending { // queries wait for what comes next, or for somebody to say that nothing will
 			s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0 })
@@ -391,6 +388,26 @@ func (s *Session) fileLocked(r record) error {
 	}
 	s.desk.update(func(*record, *Info) { s.desk.filed = uuids(r.Queue) })
 	return nil
+}
+
+// aside writes the record while there is no actor to do it: a supervisor does not wait for a disk.
+func (s *Session) aside(write func() error) {
+	s.settling.enter()
+	go func() { // ends with its write
+		defer s.settling.leave()
+		if err := write(); err != nil {
+			s.notice(NoticeStateUnsaved, err.Error(), nil)
+		}
+	}()
+}
+
+// fileNow has the record of the moment on disk.
+func (s *Session) fileNow() error {
+	s.filing.Lock()
+	defer s.filing.Unlock()
+	kept, _ := s.desk.snapshot()
+	kept.Queue = s.desk.queued(s.spec.Options.Redeliver)
+	return s.fileLocked(kept)
 }
 
 // Settle has on disk what is queued of a session that is not running, after it was stopped: nothing that somebody was told to have

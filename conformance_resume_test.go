@@ -194,6 +194,12 @@ func hibernation(r *rig) {
 	r.mustAsk("before")
 	r.until("it hibernates", func() bool { return r.Info().State == session.Hibernated })
 	assert.Zero(r, r.Info().PID)
+	branch, err := r.rt.Fork(r.within(), "worker", "branch")
+	require.NoError(r, err)
+	answer, err := branch.Ask(r.within(), "[[history]]")
+	require.NoError(r, err)
+	assert.Equal(r, "history: before", answer.Text)
+	assert.Equal(r, session.Hibernated, r.Info().State, "its copy does not wake it")
 	assert.Contains(r, r.history(), "before")
 	info := r.Info()
 	assert.Equal(r, 2, info.Generation)
@@ -225,6 +231,13 @@ func fork(r *rig) {
 	assert.NotContains(r, history, "in the trunk")
 	_, err = r.rt.Fork(r.within(), "worker", "branch")
 	assert.ErrorIs(r, err, understudy.ErrExists)
+
+	require.NoError(r, r.rt.Stop(r.within(), "worker"))
+	later, err := r.rt.Fork(r.within(), "worker", "later")
+	require.NoError(r, err, "of a session that is stopped")
+	answer, err := later.Ask(r.within(), "[[history]]")
+	require.NoError(r, err)
+	assert.Equal(r, "history: in common | in the trunk", answer.Text)
 }
 
 // poisoned: a conversation on which process after process crashes is left for a new one, when the options say so.

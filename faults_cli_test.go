@@ -17,7 +17,7 @@ import (
 )
 
 // Fault: the CLI's binary is removed, or replaced by what is none, and then its process ends
-// Outcome: the session is parked at once, with the path and what to do, and no restart is spent on it; when the binary is there again
+// Outcome: the session is parked at once, with the path and what to do, and the one restart that found it missing is all that is spent; when the binary is there again
 // a restart on request brings the session back with its conversation
 // On: simulated
 func TestTheBinaryGoesAwayBetweenRestarts(t *testing.T) {

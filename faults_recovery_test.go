@@ -2,6 +2,7 @@ package understudy_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,4 +217,32 @@ func TestHalfWrittenStateIsRemoved(t *testing.T) {
 		assert.NoFileExists(t, path)
 	}
 	assert.FileExists(t, other)
+}
+
+// Fault: the runtime ends while its sessions wait for the end of a usage limit
+// Outcome: the next one waits for it too: no query runs before, none is lost, and no restart is spent
+// On: simulated
+func TestAUsageLimitOutlivesTheRuntime(t *testing.T) {
+	t.Parallel()
+	var first understudy.Options
+	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) {
+		o.Sessions = []understudy.SessionSpec{{Name: "a", Options: s}}
+		first = *o
+	})
+	s, err := rt.Session("a")
+	require.NoError(t, err)
+	over := time.Unix(time.Now().Add(4*time.Second).Unix(), 0) // in whole seconds
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err = s.Ask(ctx, fmt.Sprintf(`[[frame:{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":%d,"rateLimitType":"five_hour"}}]][[status:400]]`, over.Unix()))
+	require.Error(t, err)
+	require.NoError(t, rt.Shutdown(ctx))
+
+	rt = runtimeWith(t, func(o *understudy.Options, _ session.Options) { *o = first })
+	assert.Equal(t, "echo: after the limit", asks(t, rt, "a", "after the limit").Text)
+	assert.False(t, time.Now().Before(over), "not before the limit is over")
+	s, err = rt.Session("a")
+	require.NoError(t, err)
+	assert.Zero(t, s.Info().Restarts)
+	assert.Equal(t, 2, s.Info().Turns)
 }

@@ -41,7 +41,8 @@ var crashPhases = []crashPhase{
 		return nil
 	}},
 	{"with a prompt of which nothing was said", false, true, func(r *rig, crash func()) error {
-		signal(r, r.Session, syscall.SIGSTOP)
+		pid := signal(r, r.Session, syscall.SIGSTOP)
+		r.until("it is halted", func() bool { return halted(pid) }) // until all its threads are, one may read the prompt
 		q := r.background("hello")
 		r.until("the prompt is on its way", func() bool { return r.Info().State == session.Busy })
 		crash()
@@ -143,6 +144,21 @@ func needMemoryLimit(t *testing.T) {
 	_, err = io.Copy(io.Discard, p.Stdout())
 	require.NoError(t, err)
 	<-p.Done()
+}
+
+// halted reports whether no thread of a process runs.
+func halted(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if _, state, ok := strings.Cut(string(stat), ") "); err != nil || !ok || state[0] != 'T' {
+			return false
+		}
+	}
+	return true
 }
 
 // outOfMemory has another program use up what the session may have, and the kernel choose the CLI.

@@ -206,9 +206,9 @@ func (in *incarnation) bury() {
 	}
 	in.file.Unlock()
 	in.cancel()
-	close(in.released)
 	defer close(in.quiet)
-	defer in.beside.Wait() // last: nobody who waits for the log waits for them
+	defer in.beside.Wait()   // last: nobody who waits for the log waits for them
+	defer close(in.released) // by then it is known what is lost here: the next incarnation records it
 
 	in.mu.Lock()
 	in.over = true

@@ -40,8 +40,13 @@ var stores = []store{
 	{"bbolt", openBolt},
 }
 
+// openFile appends to a file and syncs it.
 func openFile(b *testing.B, dir string) func([][]byte) error {
-	f, err := os.OpenFile(filepath.Join(dir, "plain"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return plainFile(b, dir, 0, (*os.File).Sync)
+}
+
+func plainFile(b *testing.B, dir string, flag int, durable func(*os.File) error) func([][]byte) error {
+	f, err := os.OpenFile(filepath.Join(dir, "plain"), os.O_CREATE|os.O_WRONLY|os.O_APPEND|flag, 0o600)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -55,7 +60,7 @@ func openFile(b *testing.B, dir string) func([][]byte) error {
 		if _, err := f.Write(buffer); err != nil {
 			return err
 		}
-		return f.Sync()
+		return durable(f)
 	}
 }
 

@@ -26,7 +26,7 @@ type desk struct {
 	removing bool     // the record is about to be removed
 	ending   bool     // the session is being stopped with its runtime: what nobody waits for is the next one's
 	left     []*query // that
-	filed    []string // the prompts that the record on disk says to be waiting, or running
+	filed    filed    // what the record on disk says
 	drift    Drift
 	looks    map[string]int // frames with unknown fields that were looked at, by kind
 	actor    actor.Ref[message]

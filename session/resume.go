@@ -101,7 +101,7 @@ func (s *Session) recovered(kept record, damaged error) {
 			r.Spawned = s.spec.Options.spawned()
 		}
 	})
-	s.desk.filed = uuids(kept.Queue)
+	s.desk.filed = kept.filed()
 	s.requeue(kept.Queue)
 }
 
@@ -143,12 +143,18 @@ type queued struct {
 	Line   string         `json:"line,omitempty"` // as the CLI reads it, only if it is to be delivered again
 }
 
-func uuids(queue []queued) []string {
-	all := make([]string, 0, len(queue))
-	for _, q := range queue {
-		all = append(all, q.UUID)
+// filed is what of a record changes while there is no actor.
+type filed struct {
+	prompts  []string // that wait, or run
+	restarts int
+}
+
+func (r record) filed() filed {
+	f := filed{restarts: r.Restarts}
+	for _, q := range r.Queue {
+		f.prompts = append(f.prompts, q.UUID)
 	}
-	return all
+	return f
 }
 
 // maxKept is how long a prompt may be to be kept on disk while it waits: every turn writes the record.

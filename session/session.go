@@ -221,7 +221,7 @@ func (s *Session) Supervised(e supervisor.Event) {
 			exit(info)
 		})
 		if e.Delay > saveSoon { // else what is about to be started has it on disk before there is a process
-			s.aside(s.fileNow)
+			s.aside()
 		}
 	case supervisor.ChildParked:
 		s.desk.update(func(_ *record, info *Info) {
@@ -229,7 +229,7 @@ func (s *Session) Supervised(e supervisor.Event) {
 			exit(info)
 		})
 		s.close(fmt.Errorf("session %s: %w: %w", s.name, ErrFailed, e.Reason))
-		s.aside(s.settle)
+		s.aside()
 	case supervisor.ChildStopped:
 		if e.Again || e.Ending { // queries wait for what comes next, or for somebody to say that nothing will
 			s.desk.update(func(_ *record, info *Info) { info.State, info.PID = Restarting, 0 })
@@ -386,31 +386,22 @@ func (s *Session) fileLocked(r record) error {
 	if err := s.store.save(r); err != nil {
 		return err
 	}
-	s.desk.update(func(*record, *Info) { s.desk.filed = uuids(r.Queue) })
+	s.desk.update(func(*record, *Info) { s.desk.filed = r.filed() })
 	return nil
 }
 
-// aside writes the record while there is no actor to do it: a supervisor does not wait for a disk.
-func (s *Session) aside(write func() error) {
+// aside settles while there is no actor to write the record: a supervisor does not wait for a disk.
+func (s *Session) aside() {
 	s.settling.enter()
 	go func() { // ends with its write
 		defer s.settling.leave()
-		if err := write(); err != nil {
+		if err := s.settle(); err != nil {
 			s.notice(NoticeStateUnsaved, err.Error(), nil)
 		}
 	}()
 }
 
-// fileNow has the record of the moment on disk.
-func (s *Session) fileNow() error {
-	s.filing.Lock()
-	defer s.filing.Unlock()
-	kept, _ := s.desk.snapshot()
-	kept.Queue = s.desk.queued(s.spec.Options.Redeliver)
-	return s.fileLocked(kept)
-}
-
-// Settle has on disk what is queued of a session that is not running, after it was stopped: nothing that somebody was told to have
+// Settle has on disk what is queued of a session that is not running, and how often it was restarted: nothing that somebody was told to have
 // ended, or the next runtime would run it. While it runs, its actor does that.
 func (s *Session) Settle() error {
 	<-s.settling.absent()
@@ -423,9 +414,9 @@ func (s *Session) settle() error {
 	kept, _ := s.desk.snapshot()
 	kept.Queue = s.desk.queued(s.spec.Options.Redeliver)
 	s.desk.mu.Lock()
-	settled := slices.Equal(s.desk.filed, uuids(kept.Queue))
+	there := s.desk.filed
 	s.desk.mu.Unlock()
-	if settled {
+	if now := kept.filed(); now.restarts == there.restarts && slices.Equal(now.prompts, there.prompts) {
 		return nil
 	}
 	return s.fileLocked(kept)

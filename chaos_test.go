@@ -5,11 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,29 +25,15 @@ import (
 	"github.com/understudy-run/understudy/supervisor"
 )
 
-// seedVariable repeats a chaos run, as far as the machine does.
-const seedVariable = "UNDERSTUDY_CHAOS_SEED"
-
 // TestChaos kills simulated CLIs at random while all of them are queried. In the end every query was answered or failed with a
 // typed error, every session is idle or parked, and nothing is left: no process, no goroutine, no descriptor.
 func TestChaos(t *testing.T) {
 	const sessions = 50
-	length := 10 * time.Second
+	usual := 10 * time.Second
 	if testing.Short() {
-		length = 2 * time.Second
+		usual = 2 * time.Second
 	}
-	if text := os.Getenv("UNDERSTUDY_CHAOS"); text != "" {
-		var err error
-		length, err = time.ParseDuration(text)
-		require.NoError(t, err, "UNDERSTUDY_CHAOS")
-	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv(seedVariable); text != "" {
-		var err error
-		seed, err = strconv.ParseUint(text, 10, 64)
-		require.NoError(t, err, seedVariable)
-	}
-	t.Logf("again with the same choices: %s=%d", seedVariable, seed)
+	u := newTurmoil(t, usual)
 
 	// What the first runtime of a process opens for good (the poller, random numbers) is no leak.
 	warm := newChaos(t, 1)
@@ -61,21 +44,13 @@ func TestChaos(t *testing.T) {
 	descriptors := openDescriptors(t)
 
 	c := newChaos(t, sessions)
-	over := make(chan struct{})
-	var work sync.WaitGroup
 	for i, s := range c.sessions {
-		random := rand.New(rand.NewPCG(seed, uint64(i)+1))
-		work.Go(func() { c.query(s, random, over) }) // ends with its last query
+		random := u.random(i + 1)
+		u.repeat(func() bool { return c.query(u, s, random) })
 	}
-	kills := c.kill(rand.New(rand.NewPCG(seed, 0)), length)
-	close(over)
-	ended := make(chan struct{})
-	go func() { work.Wait(); close(ended) }() // ends with the queries
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		require.FailNow(t, "queries hang", "%s", c.describe())
-	}
+	kills := c.kill(u.random(0), u.length)
+	close(u.over)
+	u.await(t, c.describe)
 
 	parked := 0
 	for _, s := range c.sessions {
@@ -94,9 +69,9 @@ func TestChaos(t *testing.T) {
 		assert.Eventually(t, func() bool { return s.Info().State == session.Idle }, patience, time.Millisecond, "%s: %+v", s.Name(), s.Info())
 		assert.Zero(t, s.Info().Queue, s.Name())
 	}
-	t.Logf("%d kills; queries: %s; %d of %d sessions parked", kills, c.tally(), parked, sessions)
-	assert.Positive(t, c.ends["answered"])
-	assert.Positive(t, c.ends["crashed"], "kills were noticed")
+	t.Logf("%d kills; queries: %s; %d of %d sessions parked", kills, u, parked, sessions)
+	assert.Positive(t, u.ends["answered"])
+	assert.Positive(t, u.ends["crashed"], "kills were noticed")
 	assert.Less(t, parked, sessions/2, "kills that are spread over the sessions park few of them")
 
 	runtimeID, _, _ := strings.Cut(c.sessions[0].Launch().Marker, "/")
@@ -108,32 +83,18 @@ func TestChaos(t *testing.T) {
 	assert.Equal(t, descriptors, openDescriptors(t), "descriptors: %v", descriptorNames())
 }
 
-// chaosLength is how long a random test lasts: what UNDERSTUDY_CHAOS says.
-func chaosLength(t *testing.T, usual time.Duration) time.Duration {
-	text := os.Getenv("UNDERSTUDY_CHAOS")
-	if text == "" {
-		return usual
-	}
-	length, err := time.ParseDuration(text)
-	require.NoError(t, err, "UNDERSTUDY_CHAOS")
-	return length
-}
-
 // chaos is a runtime with many simulated sessions.
 type chaos struct {
 	t        *testing.T
 	rt       *understudy.Runtime
 	sessions []*session.Session
 	log      lockedBuffer
-
-	mu   sync.Mutex
-	ends map[string]int // how queries ended
 }
 
 // newChaos starts a runtime and waits until all sessions are up.
 func newChaos(t *testing.T, sessions int) *chaos {
 	t.Helper()
-	c := &chaos{t: t, ends: make(map[string]int)}
+	c := &chaos{t: t}
 	path, args, env := sessiontest.CLI(t)
 	env["HOME"] = t.TempDir()
 	options := understudy.Options{
@@ -171,40 +132,24 @@ var chores = []string{
 	"[[exit:0]]",
 }
 
-// query asks one after the other until the run is over or the session is parked.
-func (c *chaos) query(s *session.Session, random *rand.Rand, over <-chan struct{}) {
-	for {
-		select {
-		case <-over:
-			return
-		default:
-		}
-		prompt := chores[random.IntN(len(chores))]
-		if strings.HasPrefix(prompt, "[[crash") || strings.HasPrefix(prompt, "[[exit") {
-			if random.IntN(8) > 0 { // by themselves they would park every session
-				prompt = chores[0]
-			}
-		}
-		ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-		impatient := random.IntN(10) == 0
-		if impatient {
-			cancel()
-			ctx, cancel = context.WithTimeout(c.t.Context(), time.Duration(random.IntN(300))*time.Millisecond)
-		}
-		_, err := s.Ask(ctx, prompt)
-		cancel()
-		end := c.classify(err, impatient)
-		if end == "" {
-			c.t.Errorf("%s: %q ended with an error that says nothing to a program: %v (%+v)", s.Name(), prompt, err, s.Info())
-			end = "other"
-		}
-		c.mu.Lock()
-		c.ends[end]++
-		c.mu.Unlock()
-		if end == "failed" {
-			return
+// query asks once, and reports whether to go on: until the session is parked.
+func (c *chaos) query(u *turmoil, s *session.Session, random *rand.Rand) bool {
+	prompt := chores[random.IntN(len(chores))]
+	if strings.HasPrefix(prompt, "[[crash") || strings.HasPrefix(prompt, "[[exit") {
+		if random.IntN(8) > 0 { // by themselves they would park every session
+			prompt = chores[0]
 		}
 	}
+	ctx, cancel, impatient := u.within(c.t.Context(), random, 10, 300*time.Millisecond)
+	defer cancel()
+	_, err := s.Ask(ctx, prompt)
+	end := c.classify(err, impatient)
+	if end == "" {
+		c.t.Errorf("%s: %q ended with an error that says nothing to a program: %v (%+v)", s.Name(), prompt, err, s.Info())
+		end = "other"
+	}
+	u.ended(end)
+	return end != "failed"
 }
 
 // classify names the end of a query; empty if it has no business to be.
@@ -248,14 +193,6 @@ func (c *chaos) kill(random *rand.Rand, length time.Duration) (kills int) {
 			kills++
 		}
 	}
-}
-
-func (c *chaos) tally() string {
-	var parts []string
-	for _, end := range slices.Sorted(maps.Keys(c.ends)) {
-		parts = append(parts, fmt.Sprintf("%d %s", c.ends[end], end))
-	}
-	return strings.Join(parts, ", ")
 }
 
 func (c *chaos) describe() string {

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,9 +26,7 @@ import (
 // then nothing is left: no process, no state, nobody who waits.
 func TestChaosOfOperators(t *testing.T) {
 	t.Parallel()
-	length := chaosLength(t, 3*time.Second)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	u := newTurmoil(t, 3*time.Second)
 	path, args, env := sessiontest.CLI(t)
 	env["HOME"] = t.TempDir()
 	like := session.Options{CWD: t.TempDir(), Env: env, AllowedTools: []string{"Bash"}}
@@ -46,49 +43,27 @@ func TestChaosOfOperators(t *testing.T) {
 	t.Cleanup(func() { shutdown(t, rt) })
 
 	names := []string{"a", "b", "c", "d", "e"}
-	ctx, cancel := context.WithTimeout(t.Context(), length+2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), u.length+2*patience)
 	defer cancel()
-	over := make(chan struct{})
-	time.AfterFunc(length, func() { close(over) })
-	var mu sync.Mutex
-	ends := make(map[string]int)
-	var work sync.WaitGroup
 	for i := range 8 {
-		random := rand.New(rand.NewPCG(seed, uint64(i)))
-		work.Go(func() { // ends with its last operation
-			for {
-				select {
-				case <-over:
-					return
-				default:
-				}
-				name, other := names[random.IntN(len(names))], names[random.IntN(len(names))]
-				ctx, cancel := context.WithCancel(ctx)
-				impatient := random.IntN(6) == 0
-				if impatient {
-					cancel()
-					ctx, cancel = context.WithTimeout(t.Context(), time.Duration(random.IntN(60))*time.Millisecond)
-				}
-				what, err := operate(ctx, rt, random, like, name, other)
-				cancel()
-				end := operatorEnd(err, impatient)
-				if end == "" {
-					t.Errorf("%s %s %s: %v", what, name, other, err)
-				}
-				mu.Lock()
-				ends[what+" "+end]++
-				mu.Unlock()
+		random := u.random(i)
+		u.repeat(func() bool {
+			name, other := names[random.IntN(len(names))], names[random.IntN(len(names))]
+			within, cancel, impatient := u.within(ctx, random, 6, 60*time.Millisecond)
+			defer cancel()
+			what, err := operate(within, rt, random, like, name, other)
+			end := operatorEnd(err, impatient)
+			if end == "" {
+				t.Errorf("%s %s %s: %v", what, name, other, err)
 			}
+			u.ended(what + " " + end)
+			return true
 		})
 	}
-	ended := make(chan struct{})
-	go func() { work.Wait(); close(ended) }() // ends with them
-	select {
-	case <-ended:
-	case <-time.After(length + patience):
-		require.FailNow(t, "somebody waits", "%v", ends)
-	}
-	t.Log(ends)
+	time.AfterFunc(u.length, func() { close(u.over) })
+	<-u.over
+	u.await(t, func() string { return fmt.Sprint(rt.Sessions()) })
+	t.Log(u)
 
 	runtimeID := ""
 	for _, s := range rt.Sessions() {

@@ -4,11 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
-	"slices"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,9 +21,7 @@ import (
 // afterwards the pool answers, has the sessions that it is to have, and nobody waits.
 func TestChaosOfAPool(t *testing.T) {
 	t.Parallel()
-	length := chaosLength(t, 3*time.Second)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	u := newTurmoil(t, 3*time.Second)
 	r := newLiveRig(t, func(r *liveRig) {
 		r.policy.Intensity = &supervisor.Intensity{MaxRestarts: 4, Within: 3 * time.Second}
 		r.policy.Backoff = &supervisor.Backoff{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond}
@@ -37,46 +30,29 @@ func TestChaosOfAPool(t *testing.T) {
 	pool, err := r.rt.Pool("workers")
 	require.NoError(t, err)
 
-	var mu sync.Mutex
-	ends := make(map[string]int)
-	over := make(chan struct{})
-	var work sync.WaitGroup
 	for i := range 14 {
-		random := rand.New(rand.NewPCG(seed, uint64(i)+1))
-		work.Go(func() { // ends with its last query
-			for {
-				select {
-				case <-over:
-					return
-				default:
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				impatient := random.IntN(8) == 0
-				if impatient {
-					cancel()
-					ctx, cancel = context.WithTimeout(t.Context(), time.Duration(random.IntN(100))*time.Millisecond)
-				}
-				prompt := []string{"[[sleep:30ms]] x", "x", "[[slow:50ms]] x", bash("true"), "[[crash]]"}[random.IntN(41)/10]
-				answer, err := session.Collect(pool.Query(ctx, prompt))
-				cancel()
-				end := poolEnd(err, impatient)
-				if end == "" || err == nil && answer.Result == nil {
-					t.Errorf("%q: %v, %+v", prompt, err, answer)
-				}
-				mu.Lock()
-				ends[end]++
-				mu.Unlock()
-				if end == "busy" || end == "failed" {
-					time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond) // as a caller would
-				}
+		random := u.random(i + 1)
+		u.repeat(func() bool {
+			ctx, cancel, impatient := u.within(t.Context(), random, 8, 100*time.Millisecond)
+			defer cancel()
+			prompt := []string{"[[sleep:30ms]] x", "x", "[[slow:50ms]] x", bash("true"), "[[crash]]"}[random.IntN(41)/10]
+			answer, err := session.Collect(pool.Query(ctx, prompt))
+			end := poolEnd(err, impatient)
+			if end == "" || err == nil && answer.Result == nil {
+				t.Errorf("%q: %v, %+v", prompt, err, answer)
 			}
+			u.ended(end)
+			if end == "busy" || end == "failed" {
+				time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond) // as a caller would
+			}
+			return true
 		})
 	}
-	random := rand.New(rand.NewPCG(seed, 0))
-	ctx, cancel := context.WithTimeout(t.Context(), length+2*patience)
+	random := u.random(0)
+	ctx, cancel := context.WithTimeout(t.Context(), u.length+2*patience)
 	defer cancel()
-	for end := time.Now().Add(length); time.Now().Before(end); {
-		time.Sleep(time.Duration(20+random.IntN(100)) * time.Millisecond)
+	for end := time.Now().Add(u.length); time.Now().Before(end); {
+		time.Sleep(time.Duration(20+random.IntN(100)) * time.Millisecond) // as operators do
 		all := r.rt.Sessions()
 		if len(all) == 0 {
 			continue
@@ -88,16 +64,16 @@ func TestChaosOfAPool(t *testing.T) {
 				_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
 			}
 		case 2:
-			work.Go(func() { // ends with the session; it may be gone
+			u.work.Go(func() { // ends with the session; it may be gone
 				_ = r.rt.Stop(ctx, s.Name())
 				_ = r.rt.Restart(ctx, s.Name())
 			})
 		case 3:
-			work.Go(func() { _ = r.rt.Restart(ctx, s.Name()) })
+			u.work.Go(func() { _ = r.rt.Restart(ctx, s.Name()) })
 		case 4:
-			work.Go(func() { _ = r.rt.Remove(ctx, s.Name()) })
+			u.work.Go(func() { _ = r.rt.Remove(ctx, s.Name()) })
 		case 5:
-			work.Go(func() { _, _ = s.Ask(ctx, "[[sleep:20ms]] by its name") })
+			u.work.Go(func() { _, _ = s.Ask(ctx, "[[sleep:20ms]] by its name") })
 		default:
 			p := r.spec.Pools[0]
 			p.Min = 1 + random.IntN(3)
@@ -110,20 +86,10 @@ func TestChaosOfAPool(t *testing.T) {
 			r.reload()
 		}
 	}
-	close(over)
-	ended := make(chan struct{})
-	go func() { work.Wait(); close(ended) }() // ends with the queries
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		require.FailNow(t, "queries hang", "%+v\n%v", ends, r.tree())
-	}
-	var parts []string
-	for _, end := range slices.Sorted(maps.Keys(ends)) {
-		parts = append(parts, fmt.Sprintf("%d %s", ends[end], end))
-	}
-	t.Log(strings.Join(parts, ", "))
-	assert.Positive(t, ends["answered"])
+	close(u.over)
+	u.await(t, func() string { return fmt.Sprint(r.rt.Pools(), r.tree()) })
+	t.Log(u)
+	assert.Positive(t, u.ends["answered"])
 
 	p := r.spec.Pools[0]
 	p.Min, p.Max, p.MaxQueue, p.Options = 2, 2, 0, altered(r.like, func(o *session.Options) { o.Model = "the last" })

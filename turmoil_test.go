@@ -1,0 +1,110 @@
+package understudy_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	// seedVariable repeats a random test, as far as the machine does.
+	seedVariable = "UNDERSTUDY_CHAOS_SEED"
+	// lengthVariable is how long one lasts, a duration.
+	lengthVariable = "UNDERSTUDY_CHAOS"
+)
+
+// turmoil is what many do at random at the same time, and how that ends.
+type turmoil struct {
+	seed   uint64
+	length time.Duration
+	over   chan struct{} // closed by the test: nobody begins anything more
+	work   sync.WaitGroup
+
+	mu   sync.Mutex
+	ends map[string]int
+}
+
+// newTurmoil lasts as long as usual, unless the environment says otherwise.
+func newTurmoil(t *testing.T, usual time.Duration) *turmoil {
+	t.Helper()
+	u := &turmoil{seed: uint64(time.Now().UnixNano()), length: usual, over: make(chan struct{}), ends: make(map[string]int)}
+	var err error
+	if text := os.Getenv(lengthVariable); text != "" {
+		u.length, err = time.ParseDuration(text)
+		require.NoError(t, err, lengthVariable)
+	}
+	if text := os.Getenv(seedVariable); text != "" {
+		u.seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, seedVariable)
+	}
+	t.Logf("again with the same choices: %s=%d", seedVariable, u.seed)
+	return u
+}
+
+// random makes the choices of the nth who takes part.
+func (u *turmoil) random(n int) *rand.Rand { return rand.New(rand.NewPCG(u.seed, uint64(n))) }
+
+// repeat has somebody do something again and again, until it is over or he wants no more.
+func (u *turmoil) repeat(f func() bool) {
+	u.work.Go(func() { // ends with the last time
+		for {
+			select {
+			case <-u.over:
+				return
+			default:
+			}
+			if !f() {
+				return
+			}
+		}
+	})
+}
+
+// within bounds what is done: one in so many is impatient, and waits for less than most.
+func (u *turmoil) within(parent context.Context, random *rand.Rand, oneIn int, most time.Duration) (ctx context.Context, cancel context.CancelFunc, impatient bool) {
+	if impatient = random.IntN(oneIn) == 0; impatient {
+		ctx, cancel = context.WithTimeout(parent, time.Duration(random.Int64N(int64(most))))
+	} else {
+		ctx, cancel = context.WithTimeout(parent, patience)
+	}
+	return ctx, cancel, impatient
+}
+
+// ended counts an end.
+func (u *turmoil) ended(end string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ends[end]++
+}
+
+// await waits for all who take part.
+func (u *turmoil) await(t *testing.T, describe func() string) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() { u.work.Wait(); close(ended) }() // ends with them
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		require.FailNow(t, "somebody waits", "%s\n%s", u, describe())
+	}
+}
+
+func (u *turmoil) String() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var parts []string
+	for _, end := range slices.Sorted(maps.Keys(u.ends)) {
+		parts = append(parts, fmt.Sprintf("%d %s", u.ends[end], end))
+	}
+	return strings.Join(parts, ", ")
+}

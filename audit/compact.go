@@ -1,19 +1,23 @@
 package audit
 
+import "encoding/binary"
+
 // isCompact reports whether raw is valid JSON without a space outside of strings, as programs write it: then it need not be
-// made so, which takes eight times as long. It may say no to what is valid and compact: to what is nested deeper than 64 levels, and
-// to numbers other than plain ones.
-func isCompact(raw []byte) bool {
+// made so, which takes eight times as long. It may say no to what is valid and compact: to what is nested deeper than 64 levels.
+func isCompact(raw []byte) bool { return compactEnd(raw, 0) == len(raw) }
+
+// compactEnd is where the value ends that begins at i, negative if none does that is as isCompact wants it.
+func compactEnd(raw []byte, i int) int {
 	objects, depth := uint64(0), 0 // what encloses: the lowest bit is set if the innermost is an object
-	for i := 0; ; {
+	for {
 		// A value begins here.
 		if i >= len(raw) {
-			return false
+			return -1
 		}
 		switch c := raw[i]; c {
 		case '{', '[':
 			if depth == 64 || i+1 >= len(raw) {
-				return false
+				return -1
 			}
 			depth++
 			objects <<= 1
@@ -25,7 +29,7 @@ func isCompact(raw []byte) bool {
 				objects |= 1
 				if raw[i] != '}' {
 					if i = keyEnd(raw, i); i < 0 {
-						return false
+						return -1
 					}
 					continue
 				}
@@ -33,36 +37,36 @@ func isCompact(raw []byte) bool {
 			// An empty one: its end is seen to below.
 		case '"':
 			if i = textEnd(raw, i); i < 0 {
-				return false
+				return -1
 			}
 		case 't', 'f', 'n':
 			word := literals[c]
 			if len(raw)-i < len(word) || string(raw[i:i+len(word)]) != word {
-				return false
+				return -1
 			}
 			i += len(word)
 		default:
 			if i = numberEnd(raw, i); i < 0 {
-				return false
+				return -1
 			}
 		}
 		// It has ended, and so may what encloses it.
 		for ; ; i++ {
 			if depth == 0 {
-				return i == len(raw)
+				return i
 			}
 			if i >= len(raw) {
-				return false
+				return -1
 			}
 			if c := raw[i]; c == ',' {
 				if i++; objects&1 == 1 {
 					if i = keyEnd(raw, i); i < 0 {
-						return false
+						return -1
 					}
 				}
 				break
 			} else if c != "]}"[objects&1] {
-				return false
+				return -1
 			}
 			objects >>= 1
 			depth--
@@ -86,6 +90,12 @@ func keyEnd(raw []byte, i int) int {
 // textEnd is where the string ends that begins at i, negative if it is none.
 func textEnd(raw []byte, i int) int {
 	for i++; i < len(raw); i++ {
+		for len(raw)-i >= 8 && plainText(binary.LittleEndian.Uint64(raw[i:])) {
+			i += 8
+		}
+		if i == len(raw) {
+			return -1
+		}
 		switch c := raw[i]; {
 		case c == '"':
 			return i + 1
@@ -110,7 +120,14 @@ func textEnd(raw []byte, i int) int {
 	return -1
 }
 
-// numberEnd is where the number ends that begins at i, negative if it is none, or has an exponent.
+// plainText reports that none of eight bytes ends a string, escapes anything or is a control character. It may say no to what is plain.
+func plainText(eight uint64) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quotes, backslashes := eight^'"'*ones, eight^'\\'*ones
+	return ((quotes-ones)&^quotes|(backslashes-ones)&^backslashes|(eight-' '*ones)&^eight)&highs == 0
+}
+
+// numberEnd is where the number ends that begins at i, negative if it is none.
 func numberEnd(raw []byte, i int) int {
 	if i < len(raw) && raw[i] == '-' {
 		i++
@@ -119,13 +136,23 @@ func numberEnd(raw []byte, i int) int {
 	if whole == i || raw[i] == '0' && whole > i+1 {
 		return -1
 	}
-	if whole == len(raw) || raw[whole] != '.' {
-		return whole
+	end := whole
+	if end < len(raw) && raw[end] == '.' {
+		if end = digitsEnd(raw, whole+1); end == whole+1 {
+			return -1
+		}
 	}
-	if end := digitsEnd(raw, whole+1); end > whole+1 {
+	if end == len(raw) || raw[end]|0x20 != 'e' {
 		return end
 	}
-	return -1
+	exponent := end + 1
+	if exponent < len(raw) && (raw[exponent] == '+' || raw[exponent] == '-') {
+		exponent++
+	}
+	if end = digitsEnd(raw, exponent); end == exponent {
+		return -1
+	}
+	return end
 }
 
 func digitsEnd(raw []byte, i int) int {

@@ -23,7 +23,7 @@ func checkCompact(t interface{ Fatalf(string, ...any) }, raw []byte) {
 
 func TestIsCompact(t *testing.T) {
 	for _, yes := range []string{
-		`{}`, `[]`, `""`, `0`, `-1.5`, `true`, `false`, `null`, `[[],{},[{}]]`, `{"a":[1,2,{"b":"c d"}],"e":"\n\u12aF\\\""}`,
+		`{}`, `[]`, `""`, `0`, `-1.5`, `1e5`, `-0.5E-07`, `[2E+1,3e0]`, `"12345678"`, `"1234567\"12345678é\\"`, `true`, `false`, `null`, `[[],{},[{}]]`, `{"a":[1,2,{"b":"c d"}],"e":"\n\u12aF\\\""}`,
 		`"` + "\u2028é\x7f" + `"`, strings.Repeat("[", 64) + strings.Repeat("]", 64),
 	} {
 		assert.True(t, isCompact([]byte(yes)), yes)
@@ -38,7 +38,7 @@ func TestIsCompact(t *testing.T) {
 	}
 	for _, no := range []string{
 		``, ` `, `{ }`, `[1, 2]`, `{"a" :1}`, `{"a": 1}`, `[1,]`, `[,1]`, `{"a":1,}`, `{,}`, `{"a"}`, `{"a":}`, `{1:2}`, `[}`, `{]`, `]`, `01`, `-`, `1.`, `.5`,
-		`+1`, `tru`, `nul`, `True`, `"`, `"\`, `"\x"`, `"\u12"`, `"\u12g4"`, "\"\n\"", "\"\x00\"", `{}{}`, `1 2`, `[1]2`, `NaN`, `1e5`, `'a'`,
+		`+1`, `tru`, `nul`, `True`, `"`, `"\`, `"\x"`, `"\u12"`, `"\u12g4"`, "\"\n\"", "\"\x00\"", `{}{}`, `1 2`, `[1]2`, `NaN`, `1e`, `1e+`, `1.e5`, `e5`, `1e5.0`, `'a'`, `"12345678`, `"1234567`, "\"1234567\n1234567\"", "\"\x1f2345678\"",
 		strings.Repeat("[", 65) + strings.Repeat("]", 65), strings.Repeat("[", 1000), `[{"a":1]}`, "\u00a01",
 	} {
 		assert.False(t, isCompact([]byte(no)), no)

@@ -172,3 +172,19 @@ func FuzzNext(f *testing.F) {
 		_, _ = format.ParseProof(b)
 	})
 }
+
+// TestStringsAreThoseOfEncodingJSON compares with the encoder whose strings the log's are.
+func TestStringsAreThoseOfEncodingJSON(t *testing.T) {
+	for _, s := range []string{
+		"", "plain", `q"uote`, `back\slash`, "\b\f\n\r\t\x00\x1f\x7f", "é\u2028\u2029\u202a\U0001f600", "\xff\xc3", "<&>", "\xed\xa0\x80", "a\xe2\x80", "\ufffd",
+	} {
+		for _, s := range []string{s, s + s, "x" + s + "y"} {
+			var want bytes.Buffer
+			encoder := json.NewEncoder(&want)
+			encoder.SetEscapeHTML(false)
+			require.NoError(t, encoder.Encode(s))
+			assert.Equal(t, want.String(), string(format.AppendString(nil, s))+"\n")
+			assert.Equal(t, want.String(), string(format.AppendString(nil, []byte(s)))+"\n")
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Head is what every record begins with:
@@ -42,21 +43,53 @@ func (h Head) Append(b []byte) []byte {
 	return append(b, ',')
 }
 
-// AppendString appends a JSON string, without the escapes for HTML.
-func AppendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			var out bytes.Buffer
-			encoder := json.NewEncoder(&out)
-			encoder.SetEscapeHTML(false)
-			if err := encoder.Encode(s); err != nil { // a string always encodes
-				return append(b, `""`...)
-			}
-			return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
-		}
-	}
+// AppendString appends a JSON string, as encoding/json writes it without the escapes for HTML.
+func AppendString[T string | []byte](b []byte, s T) []byte {
+	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	b = append(b, s...)
+	from := 0 // what is not copied yet
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			switch {
+			case r == utf8.RuneError && size == 1:
+				b = append(append(b, s[from:i]...), `\ufffd`...)
+			case r == '\u2028' || r == '\u2029': // JavaScript would take them for the end of a line
+				b = append(append(b, s[from:i]...), '\\', 'u', '2', '0', '2', hex[r&0xf])
+			default:
+				i += size
+				continue
+			}
+			i += size
+			from = i
+			continue
+		}
+		b = append(append(b, s[from:i]...), '\\')
+		switch c {
+		case '"', '\\':
+			b = append(b, c)
+		case '\b':
+			b = append(b, 'b')
+		case '\f':
+			b = append(b, 'f')
+		case '\n':
+			b = append(b, 'n')
+		case '\r':
+			b = append(b, 'r')
+		case '\t':
+			b = append(b, 't')
+		default:
+			b = append(b, 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		}
+		i++
+		from = i
+	}
+	b = append(b, s[from:]...)
 	return append(b, '"')
 }
 

@@ -253,6 +253,14 @@ func (b *backend) Answer(ctx context.Context, id, principal string, answer debug
 
 func (b *backend) Acted(_ context.Context, principal, action, target string, err error) {
 	r := audit.Record{Kind: audit.AdminAction, Session: target, Principal: principal, Detail: map[string]any{"action": action}}
+	if strings.HasSuffix(action, " approval") {
+		r.Session, r.Detail["approval_id"] = "", target
+		for _, s := range b.Sessions() {
+			if s.Asked(target) {
+				r.Session = s.Name()
+			}
+		}
+	}
 	if err != nil {
 		r.Detail["error"] = err.Error()
 	}

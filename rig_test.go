@@ -43,6 +43,7 @@ type rig struct {
 
 	rt *understudy.Runtime
 	*session.Session
+	checked uint64 // how much of the log was held against its schema
 }
 
 // newRig describes a session "worker" that may use Bash, on the real CLI against the stand-in or on the simulation.
@@ -236,7 +237,7 @@ func (r *rig) history() string {
 	return r.mustAsk("[[history]]").Text
 }
 
-// records is the audit log, of these kinds if any are given, with all that was handed to it before.
+// records is the audit log, of these kinds if any are given, with all that was handed to it before. Each record is as its kind's schema says.
 func (r *rig) records(kinds ...audit.Kind) []audit.Record {
 	r.Helper()
 	if r.rt != nil {
@@ -245,6 +246,10 @@ func (r *rig) records(kinds ...audit.Kind) []audit.Record {
 	var found []audit.Record
 	for record, err := range audit.Read(filepath.Join(r.options.DataDir, "audit")) {
 		require.NoError(r, err)
+		if record.Seq > r.checked {
+			r.checked = record.Seq
+			assert.NoError(r, audit.Check(record), "%+v", record)
+		}
 		if len(kinds) == 0 || slices.Contains(kinds, record.Kind) {
 			found = append(found, record)
 		}

@@ -45,7 +45,8 @@ type Backend interface {
 	Stop(ctx context.Context, name string) error
 
 	// Acted records that somebody asked for something to be done, and how it went: spawn, query, restart,
-	// interrupt or stop, of the session target. It is called when that is over, and once for each.
+	// interrupt or stop, of the session target; allow approval or deny approval, of the approval target; or reload. It is called
+	// when that is over, and once for each.
 	Acted(ctx context.Context, principal, action, target string, err error)
 }
 

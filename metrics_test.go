@@ -1,6 +1,7 @@
 package understudy_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/metrics"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
@@ -29,6 +31,8 @@ func TestMetricsOfARuntime(t *testing.T) {
 	mine.Budgets, mine.MaxBudgetUSD = []string{"team"}, 50
 	mine.PermissionMode, mine.AllowedTools = protocol.ModeDefault, nil
 	r.options.Sessions = []understudy.SessionSpec{{Name: "asking", Options: mine}}
+	r.options.Audit.Sinks = []audit.Sink{audit.CallbackSink("siem", func(audit.Record) {})}
+	r.options.Audit.Anchors = []audit.Anchor{{Name: "notary \xff", Publish: func(context.Context, []byte) error { return nil }}}
 	r.boot()
 	collector.Watch(r.rt)
 	r.mustAsk(`[[tool:Bash {"command":"echo hello"}]]`)
@@ -83,6 +87,12 @@ func TestMetricsOfARuntime(t *testing.T) {
 	assert.Equal(t, 1.0, found["tool_duration_seconds Bash"])
 	assert.Equal(t, 1.0, found["audit_open"])
 	assert.Positive(t, found["audit_durable_sequence"])
+	r.until("sinks and anchors have what is there", func() bool {
+		found = scrape()
+		return found["audit_sink_delivered_sequence siem"] > 0 && found["audit_anchor_signed_sequence notary \ufffd"] > 0
+	})
+	assert.Contains(t, found, "audit_sink_missed_records_total siem")
+	assert.Zero(t, found["audit_sink_missed_records_total siem"])
 	assert.Equal(t, 100.0, found["budget_limit_usd team"])
 	assert.Contains(t, found, "session_budget_used_ratio asking")
 	assert.NotContains(t, found, "session_budget_used_ratio spawned")

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/understudy-run/understudy/audit"
@@ -8,7 +10,7 @@ import (
 
 // auditGauges are the state of the audit log.
 type auditGauges struct {
-	open, queue, capacity, durable, signed, lost, delivered *prometheus.Desc
+	open, queue, capacity, durable, signed, lost, delivered, missed, anchored *prometheus.Desc
 }
 
 func newAuditGauges() auditGauges {
@@ -20,11 +22,14 @@ func newAuditGauges() auditGauges {
 		signed:    desc("audit_signed_sequence", "The number of the last record that a signed checkpoint covers."),
 		lost:      desc("audit_lost_records_total", "Records that were lost since the program was started."),
 		delivered: desc("audit_sink_delivered_sequence", "The number of the last record that a sink has taken.", "sink"),
+		missed: desc("audit_sink_missed_records_total",
+			"Records that a sink did not get since the program was started: they were removed as too old before, or are damaged.", "sink"),
+		anchored: desc("audit_anchor_signed_sequence", "The number of the last record that a checkpoint covers which an anchor has taken.", "anchor"),
 	}
 }
 
 func (g *auditGauges) describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.open, g.queue, g.capacity, g.durable, g.signed, g.lost, g.delivered} {
+	for _, d := range []*prometheus.Desc{g.open, g.queue, g.capacity, g.durable, g.signed, g.lost, g.delivered, g.missed, g.anchored} {
 		descs <- d
 	}
 }
@@ -47,13 +52,27 @@ func (g *auditGauges) collect(out chan<- prometheus.Metric, trail *audit.Trail) 
 	send(g.durable, float64(s.DurableSeq))
 	send(g.signed, float64(s.SignedSeq))
 	out <- prometheus.MustNewConstMetric(g.lost, prometheus.CounterValue, float64(s.Lost))
-	delivered := make(map[string]uint64) // of sinks with one name the one that is behind
+	// Of those with one name the one that is behind counts, and all that they have missed.
+	delivered, missed, anchored := make(map[string]uint64), make(map[string]uint64), make(map[string]uint64)
 	for _, sink := range s.Sinks {
-		if seq, twice := delivered[sink.Name]; !twice || sink.DeliveredSeq < seq {
-			delivered[sink.Name] = sink.DeliveredSeq
-		}
+		behind(delivered, sink.Name, sink.DeliveredSeq)
+		missed[sink.Name] += sink.Missed
+	}
+	for _, anchor := range s.Anchors {
+		behind(anchored, anchor.Name, anchor.SignedSeq)
 	}
 	for name, seq := range delivered {
 		send(g.delivered, float64(seq), name)
+		out <- prometheus.MustNewConstMetric(g.missed, prometheus.CounterValue, float64(missed[name]), name)
+	}
+	for name, seq := range anchored {
+		send(g.anchored, float64(seq), strings.ToValidUTF8(name, "\ufffd")) // such as a path
+	}
+}
+
+// behind keeps the lowest number of a name.
+func behind(of map[string]uint64, name string, seq uint64) {
+	if before, twice := of[name]; !twice || seq < before {
+		of[name] = seq
 	}
 }

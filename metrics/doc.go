@@ -73,8 +73,10 @@
 //	understudy_pool_queue_prompts{pool}, understudy_pool_queue_capacity_prompts{pool}
 //	understudy_audit_open                                          0: no record can be written
 //	understudy_audit_queue_records, understudy_audit_queue_capacity_records
-//	understudy_audit_durable_sequence, understudy_audit_signed_sequence, understudy_audit_sink_delivered_sequence{sink}
+//	understudy_audit_durable_sequence, understudy_audit_signed_sequence
 //	understudy_audit_lost_records_total
+//	understudy_audit_sink_delivered_sequence{sink}, understudy_audit_sink_missed_records_total{sink}
+//	understudy_audit_anchor_signed_sequence{anchor}                the last record that somebody else could prove
 //
 // # Concurrency
 //

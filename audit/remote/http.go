@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/understudy-run/understudy/audit"
@@ -27,12 +29,12 @@ type HTTP struct {
 }
 
 // post sends a body and takes any 2xx for an answer that it is safe.
-func (h HTTP) post(ctx context.Context, url, contentType string, body []byte) error {
+func (h HTTP) post(ctx context.Context, address, contentType string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(h.Timeout, defaultTimeout))
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil { // it would have the address in it
+		return fmt.Errorf("POST %s: it cannot be posted to", shown(address))
 	}
 	maps.Copy(request.Header, h.Header)
 	request.Header.Set("Content-Type", contentType)
@@ -43,12 +45,15 @@ func (h HTTP) post(ctx context.Context, url, contentType string, body []byte) er
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err
+		}
+		return fmt.Errorf("POST %s: %w", shown(address), err)
 	}
 	defer func() { _ = response.Body.Close() }() // only read
 	said, _ := io.ReadAll(io.LimitReader(response.Body, 512))
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("POST %s: %s: %.200q", url, response.Status, said)
+		return fmt.Errorf("POST %s: %s: %.200q", shown(address), response.Status, said)
 	}
 	return nil
 }
@@ -82,9 +87,19 @@ func Sink(o SinkOptions) audit.Sink {
 	}}
 }
 
+// shown is an address as messages have it: without what may be a secret in it.
+func shown(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "an address that cannot be read"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
 // HTTPAnchor posts each checkpoint, as text/plain. An answer of 2xx says that it is kept.
-func HTTPAnchor(url string, h HTTP) audit.Anchor {
-	return audit.Anchor{Name: url, Publish: func(ctx context.Context, checkpoint []byte) error {
-		return h.post(ctx, url, "text/plain; charset=utf-8", checkpoint)
+func HTTPAnchor(address string, h HTTP) audit.Anchor {
+	return audit.Anchor{Name: shown(address), Publish: func(ctx context.Context, checkpoint []byte) error {
+		return h.post(ctx, address, "text/plain; charset=utf-8", checkpoint)
 	}}
 }

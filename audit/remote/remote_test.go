@@ -225,6 +225,24 @@ func TestNobodyAnswers(t *testing.T) {
 	require.Error(t, syslog.Publish(context.Background(), []byte("x")), "nobody is there")
 }
 
+// TestSecretsInAddresses has none of an address's parts that may be secret in names and errors, which go to logs and metrics.
+func TestSecretsInAddresses(t *testing.T) {
+	status := 500
+	url, _, _ := received(t, &status)
+	for _, address := range []string{
+		strings.Replace(url, "://", "://ann:hunter2@", 1) + "/in?token=hunter2#hunter2",
+		"http://ann:hunter2@127.0.0.1:1/in?token=hunter2", "http://ann:hunter2@127.0.0.1:port/?token=hunter2", "gopher://x/?hunter2",
+	} {
+		anchor := remote.HTTPAnchor(address, remote.HTTP{})
+		assert.NotContains(t, anchor.Name, "hunter2")
+		assert.NotEmpty(t, anchor.Name)
+		err := anchor.Publish(context.Background(), []byte("x"))
+		require.Error(t, err)
+		assert.NotContains(t, err.Error(), "hunter2")
+		assert.ErrorContains(t, err, "POST ")
+	}
+}
+
 func TestSyslogAddresses(t *testing.T) {
 	for _, address := range []string{"", "here", "udp://", "udp://host", "tcp://host:1/path", "unix://", "http://host:80"} {
 		_, err := remote.SyslogAnchor(address)

@@ -40,7 +40,8 @@ var schema = []KindSchema{
 
 	kind(RuntimeStarted, "A runtime began.", "", ""),
 	kind(RuntimeStopped, "A runtime was asked to stop.", "", ""),
-	kind(ConfigLoaded, "Which configuration file is in force.", "detail.path detail.sha256", ""),
+	kind(ConfigLoaded, "Which configuration file is in force; what a reload has changed, and who asked for it.", "detail.path detail.sha256",
+		"principal detail detail.reload detail.added detail.changed detail.removed detail.failed"),
 	kind(LintFinding, "What a check of the configuration has to say.", "detail.rule detail.severity detail.message",
 		"session session_seq detail.where detail.accepted"),
 
@@ -89,7 +90,7 @@ var schema = []KindSchema{
 
 	kind(AdminAction, "What an operator did, and who.", "principal detail.action", "session session_seq detail"),
 	kind(SupervisorEvent, "What a supervisor did that no session.* record says.", "detail.event",
-		"session session_seq exit detail.child detail.attempt detail.restarts detail.delay_ms detail.reason detail.cause detail.planned detail.siblings detail.at"),
+		"session session_seq exit detail.child detail.attempt detail.restarts detail.delay_ms detail.reason detail.cause detail.planned detail.siblings detail.at detail.stack"),
 	kind(WitnessDiffers, "What the CLI itself reports of a tool use is not what the log has.",
 		"session_id tool_use_id detail.difference", "session session_seq generation policy tool detail.events detail.records"),
 }

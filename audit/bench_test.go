@@ -143,6 +143,19 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
+func BenchmarkDecode(b *testing.B) {
+	payload := benchFrame(b)
+	payload = payload[format.HeaderSize : len(payload)-1]
+	var d decoder
+	b.ReportAllocs()
+	b.SetBytes(int64(len(payload)))
+	for b.Loop() {
+		if _, err := d.record(payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkLog reads and checks a log of 200,000 records.
 func BenchmarkLog(b *testing.B) {
 	const records = 200_000

@@ -2,13 +2,10 @@ package audit
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 // Version is the value of Record.V that this package writes. It reads no later one.
@@ -248,25 +245,6 @@ func (r *Record) outcome() Outcome {
 	default:
 		return ""
 	}
-}
-
-// decode reads a payload.
-func decode(payload []byte) (Record, error) {
-	var r Record
-	head, ok := format.ParseHead(payload, format.Head{})
-	if !ok {
-		return r, errors.New("no audit record: it does not begin as one")
-	}
-	if head.V > Version { // a later schema may have other types under the same names
-		return Record{}, &versionError{head.V}
-	}
-	if err := json.Unmarshal(payload, &r); err != nil {
-		return Record{}, err
-	}
-	if r.V < 1 || r.Seq == 0 || r.ID == "" || r.Kind == "" {
-		return Record{}, errors.New("no audit record: v, seq, id or kind is missing")
-	}
-	return r, nil
 }
 
 // KindsOf are the kinds of that name: one, or all that begin with a name that ends in a dot, such as tool.; none if there

@@ -67,7 +67,7 @@ scan:
 
 ## fuzz: the reader and the redactor of the audit log, and the reader of configurations, on arbitrary bytes
 fuzz:
-	@for target in audit:FuzzRead audit:FuzzChanged audit:FuzzRedact audit:FuzzIsCompact audit/internal/lanes:FuzzSum config:FuzzParse config:FuzzParseSession; do \
+	@for target in audit:FuzzRead audit:FuzzChanged audit:FuzzRedact audit:FuzzIsCompact audit:FuzzDecode audit/internal/lanes:FuzzSum config:FuzzParse config:FuzzParseSession; do \
 		$(GO) test ./$${target%:*} -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s || exit 1; done
 
 FUZZTIME ?= 2m

@@ -156,27 +156,46 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// toolUses are records of that many tool uses, each with its intent, decision and result.
+func toolUses(tb testing.TB, n int) (all []encoded) {
+	var none bool
+	for i := range n {
+		r := benchRecord()
+		r.ToolUseID = fmt.Sprintf("toolu_%04d", i)
+		decided := r
+		decided.Kind, decided.Input, decided.Decision = ToolDecision, nil, &Decision{Outcome: Allow, By: "rule", Rule: "Bash(go test:*)"}
+		result := decided
+		result.Kind, result.IsError, result.Output = ToolResult, &none, json.RawMessage(`"ok  \tgithub.com/understudy-run/understudy/audit\t0.1s"`)
+		result.Detail = map[string]any{"duration_ms": 120, "intent_recorded": true}
+		for _, r := range []Record{r, decided, result} {
+			e, err := encode(r, newRedactor(nil, nil), levels{}, nil)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 // BenchmarkLog reads and checks a log of 200,000 records.
 func BenchmarkLog(b *testing.B) {
-	const records = 200_000
+	const records = 200_000 / 999 * 999
 	o := Options{Dir: filepath.Join(b.TempDir(), "audit"), SegmentBytes: 32 << 20, SegmentAge: time.Hour, Reserve: -1}
 	l, _, err := openLog(realDisk{}, o, &memory{}, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err := encode(benchRecord(), newRedactor(nil, nil), levels{}, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for range records / 1000 {
+	uses := toolUses(b, 333)
+	for range records / 999 {
 		if l.due() != "" {
 			if err := l.rotate(); err != nil {
 				b.Fatal(err)
 			}
 		}
 		batch := l.begin()
-		for range 1000 {
-			batch.add(&e, 0)
+		for i := range uses {
+			batch.add(&uses[i], 0)
 		}
 		if err := errors.Join(l.commit(batch), l.sign()); err != nil {
 			b.Fatal(err)
@@ -189,6 +208,15 @@ func BenchmarkLog(b *testing.B) {
 		b.SetBytes(int64(frame) * records)
 		for b.Loop() {
 			report, err := Verify(context.Background(), o.Dir, VerifyOptions{})
+			if err != nil || report.Code() != 0 || report.Last != records {
+				b.Fatal(err, report)
+			}
+		}
+		rate(b)
+	})
+	b.Run("verify invariants", func(b *testing.B) {
+		for b.Loop() {
+			report, err := Verify(context.Background(), o.Dir, VerifyOptions{Invariants: true})
 			if err != nil || report.Code() != 0 || report.Last != records {
 				b.Fatal(err, report)
 			}
@@ -230,6 +258,31 @@ func BenchmarkLog(b *testing.B) {
 		}
 		rate(b)
 	})
+	b.Run("query", func(b *testing.B) {
+		for b.Loop() {
+			for _, err := range (Log{o.Dir}).Records(context.Background(), Filter{Text: "needle"}) {
+				b.Fatal("there is none", err)
+			}
+		}
+		rate(b)
+	})
+	for _, encoding := range Encodings {
+		b.Run(string(encoding), func(b *testing.B) {
+			for b.Loop() {
+				n := 0
+				for line, err := range (Log{o.Dir}).Lines(context.Background(), Filter{}, encoding, "source") {
+					if err != nil || len(line) == 0 {
+						b.Fatal(err)
+					}
+					n++
+				}
+				if n != records {
+					b.Fatal(n)
+				}
+			}
+			rate(b)
+		})
+	}
 	b.Run("prove", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := Prove(context.Background(), o.Dir, records-1); err != nil {

@@ -3,10 +3,12 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,14 +55,31 @@ func TestBlocksFindWhatAScannerFinds(t *testing.T) {
 	look := func(many int64, blockSize int) *Report {
 		v := newVerification(dir)
 		v.many, v.blockSize = many, blockSize
-		report, err := v.verify(context.Background(), VerifyOptions{})
+		report, err := v.verify(context.Background(), VerifyOptions{Invariants: true})
 		require.NoError(t, err)
+		slices.SortStableFunc(report.Findings, func(a, b Finding) int { return strings.Compare(a.Text, b.Text) }) // of one block that are of both sorts
 		return report
+	}
+	read := func(many int64, blockSize int) (all []string) {
+		for payload, err := range lookInBlocks(context.Background(), dir, 1, blockSize, many, asIs) {
+			all = append(all, fmt.Sprintf("%s %v", payload, err))
+		}
+		decoded := func() looker[Record] {
+			var d decoder
+			return func(p *payload) (Record, verdict, error) {
+				r, err := d.record(p.payload)
+				return r, []verdict{keep, skip}[r.Seq%2], err
+			}
+		}
+		for r, err := range lookInBlocks(context.Background(), dir, 1, blockSize, many, decoded) {
+			all = append(all, fmt.Sprintf("%d %v", r.Seq, err))
+		}
+		return all
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		content := slices.Clone(original)
 		for range rapid.IntRange(0, 2).Draw(rt, "changes") {
-			switch rapid.IntRange(0, 4).Draw(rt, "change") {
+			switch rapid.IntRange(0, 5).Draw(rt, "change") {
 			case 0:
 				content[rapid.IntRange(0, len(content)-1).Draw(rt, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(rt, "bit")
 			case 1:
@@ -74,15 +93,29 @@ func TestBlocksFindWhatAScannerFinds(t *testing.T) {
 			case 3:
 				i := rapid.IntRange(1, len(whole)-1).Draw(rt, "missing")
 				content = slices.Concat(slices.Delete(slices.Clone(whole), i, min(i+2, len(whole)))...)
-			case 4:
+			case 4: // frames that are no records
+				at := rapid.IntRange(1, len(whole)).Draw(rt, "before")
+				strange := format.AppendFrame(nil, []byte(rapid.SampledFrom([]string{`{}`, `{"v":1,"seq":3,"kind":"x",`, `{"v":1,"seq":9,"kind":"x","id":1}`}).Draw(rt, "strange")))
+				content = slices.Concat(slices.Insert(slices.Clone(whole), at, strange, strange)...)
+			case 5:
 				content = append(content, rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(rt, "more")...)
 			}
 		}
 		require.NoError(t, os.WriteFile(path, content, 0o600))
 		want := look(math.MaxInt64, 0)
-		got := look(0, rapid.SampledFrom([]int{64, 500, 1000, 5000, blockSize}).Draw(rt, "block"))
+		size := rapid.SampledFrom([]int{64, 500, 1000, 5000, blockSize}).Draw(rt, "block")
+		got := look(0, size)
 		if !assert.Equal(t, want, got) {
 			rt.Fatalf("they differ")
+		}
+		one, several := read(math.MaxInt64, 0), read(0, size)
+		if len(one) != len(several) {
+			rt.Fatalf("%d and %d records and damages", len(one), len(several))
+		}
+		for i := range one {
+			if one[i] != several[i] {
+				rt.Fatalf("%d: %q and %q", i, one[i], several[i])
+			}
 		}
 	})
 	require.NoError(t, os.WriteFile(path, original, 0o600))

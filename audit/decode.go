@@ -18,13 +18,17 @@ func decode(payload []byte) (Record, error) {
 // and which field each is of; here that is known. It is not in use by two at a time.
 type decoder struct {
 	view view
-	// last is the record before: what is the same in this one is not copied again.
-	last  Record
-	names map[string]string // keys of details
+	// this is the record that is read, and last the one before: what is the same in both is not copied again.
+	this, last *Record
+	decided    Decision          // the last one: that of last is its reader's
+	names      map[string]string // keys of details
 }
 
 // record reads one.
 func (d *decoder) record(payload []byte) (Record, error) {
+	if d.this == nil {
+		d.this, d.last = &Record{}, &Record{}
+	}
 	head, ok := format.ParseHead(payload, format.Head{Kind: string(d.last.Kind), Session: d.last.Session})
 	if !ok {
 		return Record{}, errors.New("no audit record: it does not begin as one")
@@ -32,27 +36,28 @@ func (d *decoder) record(payload []byte) (Record, error) {
 	if head.V > Version { // a later schema may have other types under the same names
 		return Record{}, &versionError{head.V}
 	}
-	r, ok := d.quick(payload)
-	if !ok {
-		r = Record{}
-		if err := json.Unmarshal(payload, &r); err != nil {
+	r := d.this
+	if !d.quick(payload) {
+		*r = Record{}
+		if err := json.Unmarshal(payload, r); err != nil {
 			return Record{}, err
 		}
 	}
 	if r.V < 1 || r.Seq == 0 || r.ID == "" || r.Kind == "" {
 		return Record{}, errors.New("no audit record: v, seq, id or kind is missing")
 	}
-	d.last = r
-	return r, nil
+	d.this, d.last = d.last, d.this
+	return *d.last, nil
 }
 
-// quick reads a payload as this package writes it. For any other it reports false: encoding/json says what it is.
-func (d *decoder) quick(payload []byte) (r Record, ok bool) {
-	v, last := &d.view, &d.last
+// quick reads a payload as this package writes it, into this. For any other it reports false: encoding/json says what it is.
+func (d *decoder) quick(payload []byte) bool {
+	v, r, last := &d.view, d.this, d.last
 	if !v.parse(payload) {
-		return r, false
+		return false
 	}
-	ok = true
+	*r = Record{}
+	ok := true
 	v.integer(fieldV, &r.V, &ok)
 	v.count(fieldSeq, &r.Seq, &ok)
 	text(v[fieldKind], &r.Kind, last.Kind, &ok)
@@ -102,7 +107,7 @@ func (d *decoder) quick(payload []byte) (r Record, ok bool) {
 	if raw := v[fieldRedactions]; raw != nil {
 		ok = ok && json.Unmarshal(raw, &r.Redactions) == nil
 	}
-	return r, ok
+	return ok
 }
 
 func clone(raw []byte) json.RawMessage {
@@ -166,10 +171,7 @@ func boolean(raw []byte, ok *bool) bool {
 
 // decision reads one. A name that is not known, or is there twice, is left to encoding/json.
 func (d *decoder) decision(raw []byte, ok *bool) *Decision {
-	out, last := &Decision{}, d.last.Decision
-	if last == nil {
-		last = &Decision{}
-	}
+	out, last := &Decision{}, &d.decided
 	if *ok = *ok && raw[0] == '{'; !*ok {
 		return nil
 	}
@@ -206,6 +208,8 @@ func (d *decoder) decision(raw []byte, ok *bool) *Decision {
 			*ok = false
 		}
 	}
+	d.decided = *out
+	d.decided.Rules = nil
 	return out
 }
 

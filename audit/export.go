@@ -1,166 +1,385 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
+
+// Encoding is a form of export.
+type Encoding string
+
+// The encodings. Each record is one line of JSON.
+const (
+	// JSONL is the record as it is in the log, byte for byte but for spaces.
+	JSONL Encoding = "jsonl"
+	// CloudEvents is CloudEvents 1.0 in JSON format, with the record as data.
+	CloudEvents Encoding = "cloudevents"
+	// OCSF is the class API Activity (6003) of OCSF 1.9 with the profile ai_operation. What OCSF has no
+	// field for is in unmapped.
+	OCSF Encoding = "ocsf"
+	// OTLP is an OTLP/JSON logs request with one log record.
+	OTLP Encoding = "otlp"
+)
+
+// Encodings are all of them.
+var Encodings = []Encoding{JSONL, CloudEvents, OCSF, OTLP}
+
+// EncodeBatch encodes records as one body for HTTP, and says of what type it is: JSON lines, a batch of CloudEvents, or one
+// logs request of OTLP/JSON.
+func (e Encoding) EncodeBatch(records []Record, source string) (contentType string, body []byte, err error) {
+	begin, between, end := "", "\n", "\n"
+	contentType = "application/x-ndjson"
+	switch e {
+	case CloudEvents:
+		begin, between, end, contentType = "[", ",", "]", "application/cloudevents-batch+json"
+	case OTLP:
+		begin, between, end, contentType = "", ",", otlpEnd, "application/json"
+	default: // lines
+	}
+	encoder, err := newEncoder(e, source)
+	if err != nil {
+		return "", nil, err
+	}
+	body = append(body, begin...)
+	if e == OTLP {
+		instance := encoder.source
+		for _, r := range records {
+			if r.Runtime != "" {
+				instance = format.AppendString(nil, r.Runtime)
+			}
+		}
+		body = appendOTLPBegin(body, instance)
+	}
+	for i, r := range records {
+		if i > 0 {
+			body = append(body, between...)
+		}
+		line, err := marshal(r)
+		if err != nil {
+			return "", nil, fmt.Errorf("encode record %d as %s: %w", r.Seq, e, err)
+		}
+		if body, err = encoder.marshalled(body, line, e == OTLP); err != nil {
+			return "", nil, fmt.Errorf("encode record %d as %s: %w", r.Seq, e, err)
+		}
+	}
+	return contentType, append(body, end...), nil
+}
+
+// Encode encodes a record. source names the log: its origin, or the runtime.
+func (e Encoding) Encode(r Record, source string) ([]byte, error) {
+	encoder, err := newEncoder(e, source)
+	if err != nil {
+		return nil, err
+	}
+	line, err := marshal(r)
+	if err == nil {
+		line, err = encoder.marshalled(nil, line, false)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode record %d as %s: %w", r.Seq, e, err)
+	}
+	return line, nil
+}
+
+// marshal is a record as it would be in a log.
+func marshal(r Record) ([]byte, error) {
+	r.Time = r.Time.UTC()
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(r); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// encoder makes lines of records, out of their fields as they are in the log. It is not in use by two at a time.
+type encoder struct {
+	encoding Encoding
+	source   []byte // a JSON string
+	view     view
+}
+
+func newEncoder(e Encoding, source string) (*encoder, error) {
+	if !slices.Contains(Encodings, e) {
+		return nil, fmt.Errorf("encoding %.40q: expected one of %v", string(e), Encodings)
+	}
+	return &encoder{encoding: e, source: format.AppendString(nil, cmp.Or(source, "understudy"))}, nil
+}
+
+// payload appends the line of a record of the log.
+func (e *encoder) payload(out []byte, p *payload, d *decoder) ([]byte, error) {
+	line := p.payload
+	if v := &e.view; !p.ok || p.head.V != Version || !v.parse(line) || !v.typed(d) {
+		if _, err := d.record(line); err != nil {
+			return out, err
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, line); err != nil {
+			return out, err
+		}
+		line = compact.Bytes()
+		if err := v.fill(line); err != nil {
+			return out, err
+		}
+	}
+	return e.viewed(out, line, false)
+}
+
+// marshalled appends the line of a record, or only what is between the beginning and the end of a request of OTLP.
+func (e *encoder) marshalled(out, line []byte, part bool) ([]byte, error) {
+	if err := e.view.fill(line); err != nil {
+		return out, err
+	}
+	return e.viewed(out, line, part)
+}
+
+// viewed is marshalled, when the fields are in view.
+func (e *encoder) viewed(out, line []byte, part bool) ([]byte, error) {
+	v := &e.view
+	if e.encoding == JSONL {
+		return append(out, line...), nil
+	}
+	var at time.Time
+	if text, ok := plainString(v[fieldTime]); !ok || at.UnmarshalText(text) != nil {
+		return out, errors.New("its time is none")
+	}
+	switch e.encoding {
+	case CloudEvents:
+		return e.cloudEvent(out, line), nil
+	case OCSF:
+		return e.ocsf(out, line, at), nil
+	default:
+		if !part {
+			instance := e.source
+			if some(v[fieldRuntime]) {
+				instance = v[fieldRuntime]
+			}
+			out = appendOTLPBegin(out, instance)
+		}
+		if out = e.otlpRecord(out, at); !part {
+			out = append(out, otlpEnd...)
+		}
+		return out, nil
+	}
+}
+
+// some reports whether a JSON value is there, and is no empty string and not 0.
+func some(raw []byte) bool { return raw != nil && string(raw) != `""` && string(raw) != "0" }
+
+// inside is a JSON string without its quotes.
+func inside(raw []byte) []byte {
+	if len(raw) < 2 {
+		return nil
+	}
+	return raw[1 : len(raw)-1]
+}
+
+// or is the first JSON string that is not empty.
+func or(all ...[]byte) []byte {
+	for _, raw := range all {
+		if some(raw) {
+			return raw
+		}
+	}
+	return []byte(`""`)
+}
 
 // cloudEvent is a record as a CloudEvent 1.0.
-func cloudEvent(r Record, source string) map[string]any {
-	event := map[string]any{
-		"specversion": "1.0", "id": r.ID, "source": source, "type": "run.understudy.audit." + string(r.Kind),
-		"time": r.Time.UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json", "data": r,
-		// The sequence extension orders the events of one source.
-		"sequence": strconv.FormatUint(r.Seq, 10),
+func (e *encoder) cloudEvent(out, line []byte) []byte {
+	v := &e.view
+	out = append(append(out, `{"specversion":"1.0","id":`...), or(v[fieldID])...)
+	out = append(append(out, `,"source":`...), e.source...)
+	out = append(append(out, `,"type":"run.understudy.audit.`...), inside(v[fieldKind])...)
+	if some(v[fieldSession]) {
+		out = append(append(out, `","subject":`...), v[fieldSession]...)
+		out = append(out, `,"time":`...)
+	} else {
+		out = append(out, `","time":`...)
 	}
-	if r.Session != "" {
-		event["subject"] = r.Session
-	}
-	return event
+	out = append(out, v[fieldTime]...)
+	// The sequence extension orders the events of one source.
+	out = append(append(out, `,"sequence":"`...), v[fieldSeq]...)
+	out = append(append(out, `","datacontenttype":"application/json","data":`...), line...)
+	return append(out, '}')
 }
 
-// OCSF's numbers for API Activity.
-const (
-	ocsfClass    = 6003
-	ocsfCategory = 6
-	ocsfCreate   = 1
-	ocsfRead     = 2
-	ocsfOther    = 99
-)
-
-// ocsf is a record as API Activity.
-func ocsf(r Record, source string) map[string]any {
-	activity, name := ocsfOther, string(r.Kind) // the caption of "other" is the source's
-	switch r.Kind {
+// ocsf is a record as OCSF's API Activity: class 6003 of category 6.
+func (e *encoder) ocsf(out, line []byte, at time.Time) []byte {
+	v := &e.view
+	kind := Kind(inside(v[fieldKind]))
+	activity, name := "99", string(kind) // the caption of "other" is the source's
+	switch kind {
 	case ToolIntent, TurnStarted, SessionStarted:
-		activity, name = ocsfCreate, "Create"
+		activity, name = "1", "Create"
 	case ToolResult, TurnResult:
-		activity, name = ocsfRead, "Read"
+		activity, name = "2", "Read"
 	default: // other
 	}
-	statusID, status, severityID, severity := 0, "Unknown", 1, "Informational"
-	switch r.Outcome {
+	outcome := outcomeOf(v[fieldOutcome])
+	status, severity := `"status_id":0,"status":"Unknown"`, `"severity_id":1,"severity":"Informational"`
+	switch outcome {
 	case OK, Allow:
-		statusID, status = 1, "Success"
+		status = `"status_id":1,"status":"Success"`
 	case Deny, Failed, Timeout, Killed:
-		statusID, status, severityID, severity = 2, "Failure", 2, "Low"
+		status, severity = `"status_id":2,"status":"Failure"`, `"severity_id":2,"severity":"Low"`
 	default: // unknown
 	}
-	if r.Kind == LogGap || r.Kind == LogRecovered || r.Kind == LogFull {
-		severityID, severity = 4, "High"
+	if kind == LogGap || kind == LogRecovered || kind == LogFull {
+		severity = `"severity_id":4,"severity":"High"`
 	}
-	event := map[string]any{
-		"class_uid": ocsfClass, "class_name": "API Activity", "category_uid": ocsfCategory, "category_name": "Application Activity",
-		"activity_id": activity, "activity_name": name, "type_uid": ocsfClass*100 + activity, "type_name": "API Activity: " + name,
-		"time": r.Time.UnixMilli(), "severity_id": severityID, "severity": severity, "status_id": statusID, "status": status,
-		"metadata": map[string]any{
-			"version": "1.9.0", "uid": r.ID, "event_code": string(r.Kind), "sequence": r.Seq, "profiles": []string{"ai_operation"},
-			"product": map[string]any{"name": "understudy", "vendor_name": "understudy"}, "log_name": source,
-		},
-		"actor": map[string]any{"user": map[string]any{"name": cmp.Or(r.Principal, "understudy")}, "app_name": "understudy"},
-		"api":   map[string]any{"operation": cmp.Or(r.Tool, string(r.Kind)), "request": map[string]any{"uid": cmp.Or(r.ToolUseID, r.ID)}},
-		// The source of a tool call is the runtime itself.
-		"src_endpoint": map[string]any{"name": cmp.Or(r.Runtime, source)},
-		"unmapped":     r,
+	out = append(out, `{"class_uid":6003,"class_name":"API Activity","category_uid":6,"category_name":"Application Activity","activity_id":`...)
+	out = append(append(append(append(out, activity...), `,"activity_name":"`...), name...), `","type_uid":6003`...)
+	if len(activity) == 1 {
+		out = append(out, '0')
 	}
-	if r.Outcome != "" {
-		event["status_code"] = string(r.Outcome)
+	out = append(append(append(append(out, activity...), `,"type_name":"API Activity: `...), name...), `","time":`...)
+	out = append(strconv.AppendInt(out, at.UnixMilli(), 10), ',')
+	out = append(append(append(out, severity...), ','), status...)
+	if outcome != "" {
+		out = append(append(out, `,"status_code":`...), v[fieldOutcome]...)
 	}
-	if r.Session != "" {
-		event["ai_agent"] = map[string]any{"name": r.Session, "uid": r.Session, "instance_uid": r.SessionID}
+	if detail := or(e.decision("reason"), e.decision("by")); some(detail) {
+		out = append(append(out, `,"status_detail":`...), detail...)
 	}
-	if r.Decision != nil {
-		event["status_detail"] = cmp.Or(r.Decision.Reason, r.Decision.By)
+	out = append(append(out, `,"metadata":{"version":"1.9.0","uid":`...), or(v[fieldID])...)
+	out = append(append(out, `,"event_code":`...), or(v[fieldKind])...)
+	out = append(append(out, `,"sequence":`...), v[fieldSeq]...)
+	out = append(append(out, `,"profiles":["ai_operation"],"product":{"name":"understudy","vendor_name":"understudy"},"log_name":`...), e.source...)
+	out = append(append(out, `},"actor":{"user":{"name":`...), or(v[fieldPrincipal], []byte(`"understudy"`))...)
+	out = append(append(out, `},"app_name":"understudy"},"api":{"operation":`...), or(v[fieldTool], v[fieldKind])...)
+	out = append(append(out, `,"request":{"uid":`...), or(v[fieldToolUseID], v[fieldID])...)
+	// The source of a tool call is the runtime itself.
+	out = append(append(out, `}},"src_endpoint":{"name":`...), or(v[fieldRuntime], e.source)...)
+	if some(v[fieldSession]) {
+		out = append(append(out, `},"ai_agent":{"name":`...), v[fieldSession]...)
+		out = append(append(out, `,"uid":`...), v[fieldSession]...)
+		if some(v[fieldSessionID]) {
+			out = append(append(out, `,"instance_uid":`...), v[fieldSessionID]...)
+		}
 	}
-	return event
+	out = append(append(out, `},"unmapped":`...), line...)
+	return append(out, '}')
 }
 
-// otlp is a logs request of OTLP/JSON. The names of the gen_ai conventions are still in development.
-func otlp(records []Record, source string) map[string]any {
-	logs := make([]otlpValue, 0, len(records))
-	instance := source
-	for _, r := range records {
-		logs = append(logs, otlpRecord(r))
-		instance = cmp.Or(r.Runtime, instance)
+// decision is a part of the record's decision, nil if it has none.
+func (e *encoder) decision(part string) (found []byte) {
+	for name, value := range members(e.view[fieldDecision]) {
+		if string(name) == part {
+			found = value
+		}
 	}
-	return map[string]any{"resourceLogs": []otlpValue{{
-		"resource": otlpValue{"attributes": []otlpValue{
-			{"key": "service.name", "value": otlpValue{"stringValue": "understudy"}},
-			{"key": "service.instance.id", "value": otlpValue{"stringValue": instance}},
-		}},
-		"scopeLogs": []otlpValue{{"scope": otlpValue{"name": "understudy/audit"}, "logRecords": logs}},
-	}}}
+	return found
 }
 
-type otlpValue map[string]any
+// otlpEnd ends a logs request of OTLP/JSON.
+const otlpEnd = `]}]}]}`
 
-func otlpRecord(r Record) otlpValue {
-	var attributes []otlpValue
-	text := func(key, s string) {
-		if s != "" {
-			attributes = append(attributes, otlpValue{"key": key, "value": otlpValue{"stringValue": s}})
-		}
-	}
-	number := func(key string, n int64) {
-		if n != 0 {
-			attributes = append(attributes, otlpValue{"key": key, "value": otlpValue{"intValue": strconv.FormatInt(n, 10)}})
-		}
-	}
-	double := func(key string, f float64) {
-		if f != 0 {
-			attributes = append(attributes, otlpValue{"key": key, "value": otlpValue{"doubleValue": f}})
-		}
-	}
-	text("event.id", r.ID)
-	text("gen_ai.provider.name", "anthropic")
-	text("gen_ai.agent.name", r.Session)
-	text("gen_ai.conversation.id", r.SessionID)
-	text("gen_ai.tool.name", r.Tool)
-	text("gen_ai.tool.call.id", r.ToolUseID)
-	text("gen_ai.tool.call.arguments", string(r.Input))
-	text("gen_ai.tool.call.result", string(r.Output))
-	number("understudy.seq", int64(r.Seq))
-	number("understudy.session_seq", int64(r.SessionSeq))
-	number("understudy.generation", int64(r.Generation))
-	number("understudy.turn", int64(r.Turn))
-	number("understudy.lost", int64(r.Lost))
-	text("understudy.actor", r.Actor)
-	text("understudy.parent_tool_use_id", r.ParentToolUseID)
-	text("understudy.agent_id", r.AgentID)
-	text("understudy.outcome", string(r.Outcome))
-	text("understudy.principal", r.Principal)
-	text("understudy.policy", r.Policy)
-	double("understudy.cost_usd", r.CostUSD)
-	double("understudy.total_cost_usd", r.TotalCostUSD)
-	if d := r.Decision; d != nil {
-		text("understudy.decision", string(d.Outcome))
-		text("understudy.decision.by", d.By)
-		text("understudy.decision.rule", cmp.Or(d.Rule, strings.Join(d.Rules, ", ")))
-		text("understudy.decision.reason", d.Reason)
-	}
-	if e := r.Exit; e != nil {
-		text("understudy.exit", e.Reason)
-	}
-	if len(r.Detail) > 0 {
-		detail, err := json.Marshal(r.Detail)
-		if err == nil { // it came from JSON, or was checked to go into it
-			text("understudy.detail", string(detail))
-		}
-	}
-	severity, name := 9, "INFO"
-	switch r.Outcome {
+// appendOTLPBegin begins one, whose resource is the instance.
+func appendOTLPBegin(out, instance []byte) []byte {
+	out = append(out, `{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"understudy"}},`+
+		`{"key":"service.instance.id","value":{"stringValue":`...)
+	return append(append(out, instance...), `}}]},"scopeLogs":[{"scope":{"name":"understudy/audit"},"logRecords":[`...)
+}
+
+// otlpAttributes are fields that are attributes as they are; the names of the gen_ai conventions are still in development.
+var otlpAttributes = []struct {
+	field field
+	key   string
+	value string // stringValue, intValue, which is a string in JSON, or doubleValue
+}{
+	{fieldID, "event.id", "stringValue"},
+	{fieldSession, "gen_ai.agent.name", "stringValue"},
+	{fieldSessionID, "gen_ai.conversation.id", "stringValue"},
+	{fieldTool, "gen_ai.tool.name", "stringValue"},
+	{fieldToolUseID, "gen_ai.tool.call.id", "stringValue"},
+	{fieldSeq, "understudy.seq", "intValue"},
+	{fieldSessionSeq, "understudy.session_seq", "intValue"},
+	{fieldGeneration, "understudy.generation", "intValue"},
+	{fieldTurn, "understudy.turn", "intValue"},
+	{fieldLost, "understudy.lost", "intValue"},
+	{fieldActor, "understudy.actor", "stringValue"},
+	{fieldParentToolUseID, "understudy.parent_tool_use_id", "stringValue"},
+	{fieldAgentID, "understudy.agent_id", "stringValue"},
+	{fieldOutcome, "understudy.outcome", "stringValue"},
+	{fieldPrincipal, "understudy.principal", "stringValue"},
+	{fieldPolicy, "understudy.policy", "stringValue"},
+	{fieldCostUSD, "understudy.cost_usd", "doubleValue"},
+	{fieldTotalCostUSD, "understudy.total_cost_usd", "doubleValue"},
+}
+
+// otlpRecord is a record as a log record of OTLP/JSON.
+func (e *encoder) otlpRecord(out []byte, at time.Time) []byte {
+	v := &e.view
+	severity := `9,"severityText":"INFO"`
+	switch outcomeOf(v[fieldOutcome]) {
 	case Deny, Timeout, Killed:
-		severity, name = 13, "WARN"
+		severity = `13,"severityText":"WARN"`
 	case Failed:
-		severity, name = 17, "ERROR"
+		severity = `17,"severityText":"ERROR"`
 	default: // as it is
 	}
-	nanos := strconv.FormatInt(r.Time.UnixNano(), 10)
-	return otlpValue{
-		"timeUnixNano": nanos, "observedTimeUnixNano": nanos, "severityNumber": severity, "severityText": name,
-		"eventName": string(r.Kind), "body": otlpValue{"stringValue": string(r.Kind)}, "attributes": attributes,
+	out = strconv.AppendInt(append(out, `{"timeUnixNano":"`...), at.UnixNano(), 10)
+	out = strconv.AppendInt(append(out, `","observedTimeUnixNano":"`...), at.UnixNano(), 10)
+	out = append(append(out, `","severityNumber":`...), severity...)
+	out = append(append(out, `,"eventName":`...), v[fieldKind]...)
+	out = append(append(out, `,"body":{"stringValue":`...), v[fieldKind]...)
+	out = append(out, `},"attributes":[{"key":"gen_ai.provider.name","value":{"stringValue":"anthropic"}}`...)
+	text := func(key string, raw []byte) {
+		if some(raw) {
+			out = append(append(append(append(out, `,{"key":"`...), key...), `","value":{"stringValue":`...), raw...)
+			out = append(out, "}}"...)
+		}
 	}
+	for _, a := range otlpAttributes {
+		raw := v[a.field]
+		if !some(raw) {
+			continue
+		}
+		out = append(append(append(append(out, `,{"key":"`...), a.key...), `","value":{"`...), a.value...)
+		if out = append(out, `":`...); a.value == "intValue" {
+			out = append(append(append(out, '"'), raw...), '"')
+		} else {
+			out = append(out, raw...)
+		}
+		out = append(out, "}}"...)
+	}
+	document := func(key string, raw []byte) {
+		if raw != nil {
+			out = append(append(append(out, `,{"key":"`...), key...), `","value":{"stringValue":`...)
+			out = append(format.AppendString(out, raw), "}}"...)
+		}
+	}
+	document("gen_ai.tool.call.arguments", v[fieldInput])
+	document("gen_ai.tool.call.result", v[fieldOutput])
+	document("understudy.detail", v[fieldDetail])
+	if v[fieldDecision] != nil {
+		text("understudy.decision", e.decision("outcome"))
+		text("understudy.decision.by", e.decision("by"))
+		rule := e.decision("rule")
+		if !some(rule) {
+			var rules []string
+			for one := range elements(e.decision("rules")) {
+				rules = append(rules, stringOf(one))
+			}
+			rule = format.AppendString(nil, strings.Join(rules, ", "))
+		}
+		text("understudy.decision.rule", rule)
+		text("understudy.decision.reason", e.decision("reason"))
+	}
+	for name, value := range members(v[fieldExit]) {
+		if string(name) == "reason" {
+			text("understudy.exit", value)
+		}
+	}
+	return append(out, "]}"...)
 }

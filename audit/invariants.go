@@ -1,23 +1,29 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
-// maxOpen bounds what the check of invariants remembers.
-const maxOpen = 1 << 20
+// maxOpen bounds what the check of invariants remembers of intents without their end. There are as many as tools run at a time.
+const maxOpen = 1 << 17
 
 // invariants compares records with each other. What it finds was written so: it is no sign of a change,
 // but of a record that is missing for another reason, and counts as a gap.
 type invariants struct {
 	report   *Report
-	sessions map[string]uint64
+	sessions map[string]uint64 // those that the writer remembers, and those of the segment
+	forgot   bool              // the writer has forgotten some
 	open     map[string]uint64 // intents without their end: session and tool use, and the record
+	dropped  int               // intents that there was no room for
 	spent    map[string]float64
 	begun    bool
+	key      []byte // room
 }
 
 func newInvariants(r *Report) *invariants {
@@ -31,85 +37,103 @@ func (v *invariants) broken(seq uint64, format string, args ...any) {
 	v.report.add(Finding{Class: Gap, Seq: seq, Text: fmt.Sprintf(format, args...)})
 }
 
-func (v *invariants) record(r *Record) {
-	if r.Session != "" && r.SessionSeq > 0 {
-		last, known := v.sessions[r.Session]
+func (v *invariants) record(head *format.Head, said *facts) {
+	if head.Session != "" && head.SessionSeq > 0 {
+		last, known := v.sessions[head.Session]
 		switch {
-		case !known && r.SessionSeq != 1 && v.begun && len(v.sessions) < maxSessions:
-			v.gapInSession(r, 0)
-		case known && r.SessionSeq != last+1 && (r.SessionSeq != 1 || len(v.sessions) <= maxSessions):
-			v.gapInSession(r, last)
+		case !known && head.SessionSeq != 1 && v.begun && !v.forgot:
+			v.gapInSession(head, 0)
+		case known && head.SessionSeq != last+1 && (head.SessionSeq != 1 || !v.forgot):
+			v.gapInSession(head, last)
 		}
-		v.sessions[r.Session] = r.SessionSeq
+		v.sessions[head.Session] = head.SessionSeq
 	}
-	if r.Seq == 1 {
+	if head.Seq == 1 {
 		v.begun = true // the log is there from its beginning
 	}
-	v.tool(r)
-	v.cost(r)
-	if r.Decision != nil && r.Outcome != "" && r.Kind == ToolDecision && r.Outcome != r.Decision.Outcome {
-		v.broken(r.Seq, "the outcome is %s, the decision %s", r.Outcome, r.Decision.Outcome)
+	kind := Kind(head.Kind)
+	v.tool(kind, head, said)
+	v.cost(kind, head, said)
+	if kind == ToolDecision && said.decided != "" && said.outcome != "" && said.outcome != said.decided {
+		v.broken(head.Seq, "the outcome is %s, the decision %s", said.outcome, said.decided)
 	}
+}
+
+// segment is told what a segment's header has of sessions: of too many those that were not heard of for longest are forgotten.
+func (v *invariants) segment(header map[string]uint64) {
+	if len(v.sessions) <= maxSessions {
+		return
+	}
+	v.forgot = true
+	maps.DeleteFunc(v.sessions, func(name string, _ uint64) bool {
+		_, kept := header[name]
+		if !kept {
+			delete(v.spent, name)
+		}
+		return !kept
+	})
 }
 
 // cost adds up what a session has spent: by its results, and by its ends what a cut turn has cost. What it spent before this
 // log began is in the first of its totals.
-func (v *invariants) cost(r *Record) {
-	switch r.Kind {
+func (v *invariants) cost(kind Kind, head *format.Head, said *facts) {
+	switch kind {
 	case TurnResult, SessionStopped, SessionCrashed:
 	default:
 		return
 	}
-	if r.Session == "" || r.TotalCostUSD == 0 {
+	if head.Session == "" || said.total == 0 {
 		return
 	}
-	before, known := v.spent[r.Session]
-	if known && math.Abs(before+r.CostUSD-r.TotalCostUSD) > 1e-6 {
-		v.broken(r.Seq, "session %s: it had spent %.6f USD, this has cost %.6f, and the record says that it has spent %.6f",
-			r.Session, before, r.CostUSD, r.TotalCostUSD)
+	before, known := v.spent[head.Session]
+	if known && math.Abs(before+said.cost-said.total) > 1e-6 {
+		v.broken(head.Seq, "session %s: it had spent %.6f USD, this has cost %.6f, and the record says that it has spent %.6f",
+			head.Session, before, said.cost, said.total)
 	}
-	if known || len(v.spent) < maxOpen {
-		v.spent[r.Session] = r.TotalCostUSD
-	}
+	v.spent[head.Session] = said.total // it is among sessions
 }
 
-func (v *invariants) gapInSession(r *Record, last uint64) {
-	v.broken(r.Seq, "session %s: record %d of the session follows record %d", r.Session, r.SessionSeq, last)
+func (v *invariants) gapInSession(head *format.Head, last uint64) {
+	v.broken(head.Seq, "session %s: record %d of the session follows record %d", head.Session, head.SessionSeq, last)
 }
 
 // tool ties intents to their ends.
-func (v *invariants) tool(r *Record) {
-	if r.ToolUseID == "" {
+func (v *invariants) tool(kind Kind, head *format.Head, said *facts) {
+	if len(said.toolUse) == 0 {
 		return
 	}
-	key := r.Session + "\x00" + r.ToolUseID
-	switch r.Kind {
+	v.key = append(append(append(v.key[:0], head.Session...), 0), said.toolUse...)
+	switch kind {
 	case ToolIntent:
-		if before, twice := v.open[key]; twice {
-			v.broken(r.Seq, "tool use %s: its intent is in record %d already", r.ToolUseID, before)
+		if before, twice := v.open[string(v.key)]; twice {
+			v.broken(head.Seq, "tool use %s: its intent is in record %d already", said.toolUse, before)
+		} else if len(v.open) >= maxOpen {
+			v.dropped++
+			return
 		}
-		if len(v.open) < maxOpen {
-			v.open[key] = r.Seq
-		}
+		v.open[string(v.key)] = head.Seq
 	case ToolResult, ToolOrphan:
-		if _, ok := v.open[key]; !ok && v.begun && r.Detail["intent_recorded"] == true {
-			v.broken(r.Seq, "tool use %s: it has no intent", r.ToolUseID)
+		if _, ok := v.open[string(v.key)]; !ok && v.begun && v.dropped == 0 && said.recorded == yes {
+			v.broken(head.Seq, "tool use %s: it has no intent", said.toolUse)
 		}
 		// What the CLI refuses before it asks the hook (a path that a rule denies, a tool that is not there, an input that does not
 		// fit) never ran, and says so.
-		if r.Detail["intent_recorded"] == false && r.Outcome == OK {
-			v.broken(r.Seq, "tool use %s: it ran without an intent", r.ToolUseID)
+		if said.recorded == no && said.outcome == OK {
+			v.broken(head.Seq, "tool use %s: it ran without an intent", said.toolUse)
 		}
-		delete(v.open, key)
+		delete(v.open, string(v.key))
 	default: // a decision may stand anywhere
 	}
 }
 
 // end reports what is still open.
 func (v *invariants) end() {
-	open := slices.SortedFunc(maps.Keys(v.open), func(a, b string) int { return int(v.open[a]) - int(v.open[b]) })
+	open := slices.SortedFunc(maps.Keys(v.open), func(a, b string) int { return cmp.Compare(v.open[a], v.open[b]) })
 	for _, key := range open {
 		v.broken(v.open[key], "tool use %s: its intent has no result, denial or orphan", key[indexNUL(key)+1:])
+	}
+	if v.dropped > 0 {
+		v.report.add(Finding{Class: Note, Text: fmt.Sprintf("%d intents were not followed to their ends: more than %d had none at a time", v.dropped, maxOpen)})
 	}
 }
 

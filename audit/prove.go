@@ -46,15 +46,20 @@ func Prove(ctx context.Context, dir string, seq uint64) (*Proof, error) {
 		return nil, fmt.Errorf("audit log %s: record %d: the newest checkpoint covers the records 1 to %d", dir, seq, c.Size)
 	}
 	p := &Proof{Type: format.Inclusion, Checkpoint: string(signed), Seq: seq}
-	for found, err := range payloads(ctx, dir, seq) {
-		if err != nil {
-			continue // of other records; if it is this one, it is not found
+	this := func() looker[string] {
+		return func(p *payload) (string, verdict, error) {
+			switch {
+			case !p.ok || p.head.Seq < seq:
+				return "", skip, nil
+			case p.head.Seq > seq:
+				return "", over, nil
+			}
+			return string(p.payload), keep, nil
 		}
-		if found.seq == seq {
-			p.Record = string(found.payload)
-			break
-		}
-		if found.seq > seq {
+	}
+	for record, err := range look(ctx, dir, seq, this) {
+		if err == nil { // another record's is not asked about; if it is this one's, it is not found
+			p.Record = record
 			break
 		}
 	}
@@ -267,7 +272,6 @@ func computed(ctx context.Context, dir string) (tlog.HashReader, error) {
 	}
 	known := make(map[int64]format.Hash)
 	var tree format.Frontier
-	var leaf format.Leaf
 	if len(segments) > 0 {
 		header, err := headerOf(dir, segments[0])
 		if err != nil {
@@ -281,7 +285,11 @@ func computed(ctx context.Context, dir string) (tlog.HashReader, error) {
 		}
 	}
 	stored := make([]format.Hash, 0, 64)
-	for found, err := range payloads(ctx, dir, 0) {
+	leaves := func() looker[format.Hash] {
+		var leaf format.Leaf
+		return func(p *payload) (format.Hash, verdict, error) { return leaf.Hash(p.payload), keep, nil }
+	}
+	for leaf, err := range look(ctx, dir, 0, leaves) {
 		if err != nil {
 			if errors.Is(err, format.ErrShort) || err == io.EOF {
 				break
@@ -289,7 +297,7 @@ func computed(ctx context.Context, dir string) (tlog.HashReader, error) {
 			return nil, err
 		}
 		at := tlog.StoredHashCount(int64(tree.Size()))
-		stored = tree.Add(leaf.Hash(found.payload), stored[:0])
+		stored = tree.Add(leaf, stored[:0])
 		for i, h := range stored {
 			known[at+int64(i)] = h
 		}

@@ -1,11 +1,8 @@
 package audit
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -58,44 +55,90 @@ func (f *Filter) Match(r *Record) bool {
 // Records gives the records that fit, oldest first, in constant memory. What is no record gives a
 // *DamageError, and the iteration goes on; any other error is the last, that of ctx too. Of a log in use, see [Read].
 func (l Log) Records(ctx context.Context, f Filter) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		sieve := newSieve(&f)
-		var head format.Head
+	sieve := newSieve(&f)
+	return limited(ctx, f.Limit, look(ctx, l.Dir, f.After+1, func() looker[Record] {
+		var d decoder
+		return func(p *payload) (r Record, v verdict, err error) {
+			if v = f.byHead(p, sieve); v != keep {
+				return r, v, nil
+			}
+			if r, err = d.record(p.payload); err == nil && !f.Match(&r) {
+				v = skip
+			}
+			return r, v, err
+		}
+	}))
+}
+
+// Lines gives the records that fit as Records does, each as one line of an encoding, without its end. source is that of
+// [Encoding.Encode]. A line is valid until the next one is asked for. It is faster than to encode what Records gives, and in JSONL a
+// record is what is in the log, with all that a later version may have put there.
+func (l Log) Lines(ctx context.Context, f Filter, e Encoding, source string) iter.Seq2[[]byte, error] {
+	sieve, whole := newSieve(&f), f.wantsMore()
+	if _, err := newEncoder(e, source); err != nil {
+		return func(yield func([]byte, error) bool) { yield(nil, err) }
+	}
+	return limited(ctx, f.Limit, look(ctx, l.Dir, f.After+1, func() looker[[]byte] {
+		var d decoder
+		encoder, _ := newEncoder(e, source) // seen to
+		return func(p *payload) ([]byte, verdict, error) {
+			v := f.byHead(p, sieve)
+			if v != keep {
+				return nil, v, nil
+			}
+			if whole {
+				r, err := d.record(p.payload)
+				if err != nil || !f.Match(&r) {
+					return nil, skip, err
+				}
+			}
+			begin := len(*p.out)
+			out, err := encoder.payload(*p.out, p, &d)
+			*p.out = out
+			return out[begin:], keep, err
+		}
+	}))
+}
+
+// limited leaves out an end that is being written, or torn, and what is beyond a limit.
+func limited[T any](ctx context.Context, limit int, all iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		given := 0
-		for p, err := range payloads(ctx, l.Dir, f.After+1) {
-			var r Record
-			if err == nil {
-				var ok bool
-				head, ok = format.ParseHead(p.payload, head)
-				if ok && f.Before > 0 && head.Seq >= f.Before {
-					return
-				}
-				if ok && (head.Seq <= f.After || !f.matchHead(head)) {
-					continue
-				}
-				if ok && !sieve.lets(p.payload) {
-					continue
-				}
-				if r, err = decode(p.payload); err != nil {
-					err = &DamageError{File: p.path, Seq: p.seq, Offset: p.offset, Err: err}
-				} else if !f.Match(&r) {
-					continue
-				}
-			}
+		for one, err := range all {
 			if errors.Is(err, format.ErrShort) {
-				continue // it is being written, or torn
+				continue
 			}
-			if !yield(r, err) {
+			if !yield(one, err) {
 				return
 			}
-			if given++; err == nil && f.Limit > 0 && given >= f.Limit {
+			if given++; err == nil && limit > 0 && given >= limit {
 				return
 			}
 		}
 		if ctx.Err() != nil {
-			yield(Record{}, context.Cause(ctx))
+			var none T
+			yield(none, context.Cause(ctx))
 		}
 	}
+}
+
+// byHead says what becomes of a record by its head and its bytes; if it is kept, Match may still say no.
+func (f *Filter) byHead(p *payload, s *sieve) verdict {
+	switch {
+	case !p.ok:
+		return keep // it is none
+	case f.Before > 0 && p.head.Seq >= f.Before:
+		return over
+	case p.head.Seq <= f.After, !f.matchHead(p.head), !s.lets(p.payload):
+		return skip
+	default:
+		return keep
+	}
+}
+
+// wantsMore reports whether a filter is about more than the head and the bytes of a record.
+func (f *Filter) wantsMore() bool {
+	return len(f.Tools) > 0 || len(f.Outcomes) > 0 || f.Turn != 0 || f.ToolUse != "" || !f.Since.IsZero() || !f.Until.IsZero()
 }
 
 func (f *Filter) matchHead(h format.Head) bool {
@@ -106,73 +149,4 @@ func (f *Filter) matchHead(h format.Head) bool {
 // Verify is the function of that name.
 func (l Log) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	return Verify(ctx, l.Dir, o)
-}
-
-// Encoding is a form of export.
-type Encoding string
-
-// The encodings. Each record is one line of JSON.
-const (
-	// JSONL is the record as it is in the log, byte for byte but for spaces.
-	JSONL Encoding = "jsonl"
-	// CloudEvents is CloudEvents 1.0 in JSON format, with the record as data.
-	CloudEvents Encoding = "cloudevents"
-	// OCSF is the class API Activity (6003) of OCSF 1.9 with the profile ai_operation. What OCSF has no
-	// field for is in unmapped.
-	OCSF Encoding = "ocsf"
-	// OTLP is an OTLP/JSON logs request with one log record.
-	OTLP Encoding = "otlp"
-)
-
-// Encodings are all of them.
-var Encodings = []Encoding{JSONL, CloudEvents, OCSF, OTLP}
-
-// EncodeBatch encodes records as one body for HTTP, and says of what type it is: JSON lines, a batch of CloudEvents, or one
-// logs request of OTLP/JSON.
-func (e Encoding) EncodeBatch(records []Record, source string) (contentType string, body []byte, err error) {
-	if e == OTLP {
-		body, err = json.Marshal(otlp(records, source))
-		return "application/json", body, err
-	}
-	begin, between, end := "", "\n", "\n"
-	contentType = "application/x-ndjson"
-	if e == CloudEvents {
-		begin, between, end, contentType = "[", ",", "]", "application/cloudevents-batch+json"
-	}
-	body = append(body, begin...)
-	for i, r := range records {
-		one, err := e.Encode(r, source)
-		if err != nil {
-			return "", nil, err
-		}
-		if i > 0 {
-			body = append(body, between...)
-		}
-		body = append(body, one...)
-	}
-	return contentType, append(body, end...), nil
-}
-
-// Encode encodes a record. source names the log: its origin, or the runtime.
-func (e Encoding) Encode(r Record, source string) ([]byte, error) {
-	var v any
-	switch e {
-	case JSONL:
-		v = r
-	case CloudEvents:
-		v = cloudEvent(r, source)
-	case OCSF:
-		v = ocsf(r, source)
-	case OTLP:
-		v = otlp([]Record{r}, source)
-	default:
-		return nil, fmt.Errorf("encoding %.40q: expected one of %v", string(e), Encodings)
-	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode record %d as %s: %w", r.Seq, e, err)
-	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }

@@ -37,6 +37,14 @@ func TestScan(t *testing.T) {
 		}
 		return n
 	}
+	export := func(e Encoding) (n int) {
+		for line, err := range log.Lines(ctx, Filter{}, e, "source") {
+			require.NoError(t, err)
+			require.NotEmpty(t, line)
+			n++
+		}
+		return n
+	}
 	for _, way := range []struct {
 		name string
 		run  func()
@@ -55,9 +63,14 @@ func TestScan(t *testing.T) {
 		{"verify --invariants", func() {
 			report, err := Verify(ctx, dir, VerifyOptions{Invariants: true})
 			require.NoError(t, err)
+			assert.Zero(t, report.Code(), "%v", report.Findings)
 			assert.EqualValues(t, records, report.Last)
 		}},
 		{"every record decoded", func() { assert.Equal(t, records, count(Filter{})) }},
+		{"export as jsonl", func() { assert.Equal(t, records, export(JSONL)) }},
+		{"export as cloudevents", func() { assert.Equal(t, records, export(CloudEvents)) }},
+		{"export as ocsf", func() { assert.Equal(t, records, export(OCSF)) }},
+		{"export as otlp", func() { assert.Equal(t, records, export(OTLP)) }},
 	} {
 		if most == 0 {
 			way.run()
@@ -79,10 +92,9 @@ func TestScan(t *testing.T) {
 func manyRecords(t *testing.T, dir string, records int) (bytes int64) {
 	l, _, err := openLog(realDisk{}, Options{Dir: dir, SegmentBytes: 64 << 20, SegmentAge: time.Hour, Reserve: -1}, &memory{}, time.Now)
 	require.NoError(t, err)
+	usual := toolUses(t, 333)
 	r := benchRecord()
-	usual, err := encode(r, newRedactor(nil, nil), levels{}, nil)
-	require.NoError(t, err)
-	r.Tool, r.Input = "Rare", json.RawMessage(`{"command":"needle"}`)
+	r.Kind, r.ToolUseID, r.Tool, r.Input = ToolDecision, "", "Rare", json.RawMessage(`{"command":"needle"}`)
 	rare, err := encode(r, newRedactor(nil, nil), levels{}, nil)
 	require.NoError(t, err)
 	for range records / 1000 {
@@ -90,12 +102,9 @@ func manyRecords(t *testing.T, dir string, records int) (bytes int64) {
 			require.NoError(t, l.rotate())
 		}
 		b := l.begin()
-		for i := range 1000 {
-			if i == 500 {
-				b.add(&rare, 0)
-			} else {
-				b.add(&usual, 0)
-			}
+		b.add(&rare, 0)
+		for i := range usual {
+			b.add(&usual[i], 0)
 		}
 		require.NoError(t, l.commit(b))
 		require.NoError(t, l.sign())

@@ -36,6 +36,9 @@ func (v *verification) segment(ctx context.Context, i int) error {
 		return err
 	} else if i > 0 {
 		v.join(i, header, name)
+		if v.invariants != nil {
+			v.invariants.segment(header.Sessions)
+		}
 	}
 	end, abandoned := int64(-1), false
 	if !last {
@@ -52,8 +55,10 @@ func (v *verification) segment(ctx context.Context, i int) error {
 		size = min(size, end)
 	}
 	if begin > 0 && size-begin >= v.many {
-		for b := range blocks(f, begin, size, v.blockSize, v.checker.Sizes(), &begin) {
-			v.block(b, name)
+		sizes, facts := v.checker.Sizes(), v.invariants != nil
+		worker := func() func(*block[checked]) { return (&blockChecker{sizes: sizes, facts: facts}).check }
+		for b := range blocks(f, begin, size, v.blockSize, worker, &begin) {
+			v.block(&b.made, name)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -64,6 +69,7 @@ func (v *verification) segment(ctx context.Context, i int) error {
 	s.failed = begin == 0
 	var leaf format.Leaf
 	var head format.Head
+	var reader factReader
 	for {
 		payload, offset, err := s.next()
 		if err == io.EOF {
@@ -84,7 +90,11 @@ func (v *verification) segment(ctx context.Context, i int) error {
 		one := scanned{offset: offset, payload: payload, leaf: leaf.Hash(payload)}
 		one.head, one.ok = format.ParseHead(payload, head)
 		head = one.head
-		v.record(&one, name)
+		var said *facts
+		if v.invariants != nil {
+			said = new(reader.facts(payload, head))
+		}
+		v.record(&one, said, name)
 		if v.checker.Size()&0xfff == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -108,10 +118,14 @@ func (v *verification) segment(ctx context.Context, i int) error {
 }
 
 // block compares the records of a block: all at once if there is nothing special about them.
-func (v *verification) block(b *block, name string) {
-	if len(b.frames) == 0 || !b.plain || b.frames[0].head.Seq != v.checker.Size()+1 || b.frames[0].head.Lost != v.lost || v.invariants != nil {
+func (v *verification) block(b *checked, name string) {
+	if len(b.frames) == 0 || !b.plain || b.frames[0].head.Seq != v.checker.Size()+1 || b.frames[0].head.Lost != v.lost {
 		for i := range b.frames {
-			v.record(&b.frames[i], name)
+			var said *facts
+			if v.invariants != nil {
+				said = &b.facts[i]
+			}
+			v.record(&b.frames[i], said, name)
 		}
 		return
 	}
@@ -121,6 +135,11 @@ func (v *verification) block(b *block, name string) {
 		}
 	}
 	v.foreign = true
+	if v.invariants != nil {
+		for i := range b.frames {
+			v.compare(&b.frames[i], &b.facts[i], name)
+		}
+	}
 }
 
 // torn reports an unfinished end, unless somebody is writing it.
@@ -170,8 +189,8 @@ func (v *verification) join(i int, header format.Segment, name string) {
 	}
 }
 
-// record compares one record.
-func (v *verification) record(one *scanned, name string) {
+// record compares one record. said is nil if there are no invariants to be held.
+func (v *verification) record(one *scanned, said *facts, name string) {
 	head, offset, payload := one.head, one.offset, one.payload
 	expected := v.checker.Size() + 1
 	if !one.ok {
@@ -198,14 +217,18 @@ func (v *verification) record(one *scanned, name string) {
 		v.foreign = true
 	}
 	v.lost = max(v.lost, head.Lost)
-	if v.invariants != nil {
-		r, err := decode(payload)
-		if err != nil {
-			v.find(Tampered, head.Seq, name, offset, "no record: %v", err)
-			return
-		}
-		v.invariants.record(&r)
+	if said != nil {
+		v.compare(one, said, name)
 	}
+}
+
+// compare holds a record against the invariants.
+func (v *verification) compare(one *scanned, said *facts, name string) {
+	if said.err != nil {
+		v.find(Tampered, one.head.Seq, name, one.offset, "no record: %v", said.err)
+		return
+	}
+	v.invariants.record(&one.head, said)
 }
 
 // missing goes on behind records that are not there, with their hashes from the side file. If those are

@@ -491,11 +491,11 @@ func FuzzRead(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, segmentName(1)), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for p, err := range payloads(context.Background(), dir, 1) {
-			if err == nil && !written[string(p.payload)] && bytes.Contains(p.payload, []byte(`"kind"`)) {
+		for payload, err := range look(context.Background(), dir, 1, asIs) {
+			if err == nil && !written[string(payload)] && bytes.Contains(payload, []byte(`"kind"`)) {
 				// It must be one that the input itself has with its checksum.
-				if !bytes.Contains(content, format.AppendFrame(nil, p.payload)) {
-					t.Fatalf("never written: %q", p.payload)
+				if !bytes.Contains(content, format.AppendFrame(nil, payload)) {
+					t.Fatalf("never written: %q", payload)
 				}
 			}
 		}
@@ -540,9 +540,9 @@ func FuzzChanged(f *testing.F) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for p, err := range payloads(context.Background(), dir, 1) {
-			if err == nil && !bytes.Contains(original, p.payload) {
-				t.Fatalf("never written: %q", p.payload)
+		for payload, err := range look(context.Background(), dir, 1, asIs) {
+			if err == nil && !bytes.Contains(original, payload) {
+				t.Fatalf("never written: %q", payload)
 			}
 		}
 		report, err := Verify(context.Background(), dir, VerifyOptions{})

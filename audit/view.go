@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
+	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -113,6 +115,51 @@ func (v *view) fill(payload []byte) error {
 	return nil
 }
 
+// typed reports that each field of the view is of its type: whether the payload is a record, without making one.
+func (v *view) typed(d *decoder) bool {
+	ok := true
+	for i, raw := range v {
+		if raw == nil {
+			continue
+		}
+		switch field(i) {
+		case fieldV, fieldMonoNS, fieldGeneration, fieldTurn:
+			_, err := strconv.ParseInt(string(raw), 10, 64)
+			ok = err == nil
+		case fieldSeq, fieldSessionSeq, fieldLost:
+			_, err := strconv.ParseUint(string(raw), 10, 64)
+			ok = err == nil
+		case fieldCostUSD, fieldTotalCostUSD:
+			number(raw, &ok)
+		case fieldIsError:
+			boolean(raw, &ok)
+		case fieldTime:
+			var at time.Time
+			plain, isText := plainString(raw)
+			ok = isText && at.UnmarshalText(plain) == nil
+		case fieldDecision:
+			d.decision(raw, &ok)
+		case fieldDetail:
+			ok = raw[0] == '{'
+			for name := range members(raw) { // one that is spelled oddly may be any
+				ok = ok && bytes.IndexByte(name, '\\') < 0
+			}
+		case fieldExit:
+			d.exit(raw, &ok)
+		case fieldRedactions:
+			var all []Redaction
+			ok = json.Unmarshal(raw, &all) == nil
+		case fieldInput, fieldOutput:
+		default:
+			ok = raw[0] == '"'
+		}
+		if !ok {
+			return false
+		}
+	}
+	return len(v[fieldID]) > 2 && len(v[fieldKind]) > 2 && some(v[fieldV]) && some(v[fieldSeq])
+}
+
 // members are the names, without quotes and as they are spelled, and values of a compact JSON object that is valid.
 func members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
@@ -148,8 +195,11 @@ func plainString(raw []byte) ([]byte, bool) {
 	return raw[1 : len(raw)-1], true
 }
 
-// stringOf is what a JSON string says that is valid.
+// stringOf is what a JSON string says that is valid; nothing if there is none.
 func stringOf(raw []byte) string {
+	if raw == nil {
+		return ""
+	}
 	if text, ok := plainString(raw); ok && utf8.Valid(text) {
 		return string(text)
 	}

@@ -52,8 +52,8 @@ func TestSink(t *testing.T) {
 	}
 	for encoding, want := range map[audit.Encoding]struct{ contentType, begin, end, id string }{
 		audit.JSONL:       {"application/x-ndjson", `{"v":1,"seq":1,`, "}\n", `"id":"(.)"`},
-		audit.CloudEvents: {"application/cloudevents-batch+json", `[{`, "}]", `"id":"(.)","sequence"`},
-		audit.OCSF:        {"application/x-ndjson", `{"activity_id":1,`, "}\n", `"metadata":{.*?"uid":"(.)"`},
+		audit.CloudEvents: {"application/cloudevents-batch+json", `[{`, "}]", `"specversion":"1.0","id":"(.)"`},
+		audit.OCSF:        {"application/x-ndjson", `{"class_uid":6003,`, "}\n", `"metadata":{.*?"uid":"(.)"`},
 		audit.OTLP:        {"application/json", `{"resourceLogs":[{`, "}", `"key":"event.id","value":{"stringValue":"(.)"}`},
 	} {
 		sink := remote.Sink(remote.SinkOptions{

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/signal"
 	"time"
@@ -32,13 +34,13 @@ func newAuditQuery(log *auditLog) *cobra.Command {
   understudy audit query --text 'rm -rf' --json`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return lines(cmd, log, &f, audit.JSONL, "")
+			}
 			screen := terminalOf(cmd.OutOrStdout())
-			return records(cmd, log, &f, func(r audit.Record) (string, error) {
-				if asJSON {
-					line, err := audit.JSONL.Encode(r, "")
-					return string(line), err
-				}
-				return screen.shown(recordLine(r)), nil
+			return each(cmd, log, &f, audit.Log.Records, func(out *bufio.Writer, r audit.Record) error {
+				_, err := fmt.Fprintln(out, screen.shown(recordLine(r)))
+				return err
 			})
 		},
 	}
@@ -66,11 +68,7 @@ object a line:
 			if _, err := encoding.Encode(audit.Record{}, ""); err != nil {
 				return usageError(fmt.Errorf("--format: %w", err))
 			}
-			source := audit.Origin(log.path())
-			return records(cmd, log, &f, func(r audit.Record) (string, error) {
-				line, err := encoding.Encode(r, source)
-				return string(line), err
-			})
+			return lines(cmd, log, &f, encoding, audit.Origin(log.path()))
 		},
 	}
 	f.register(cmd, log.at)
@@ -78,17 +76,34 @@ object a line:
 	return cmd
 }
 
-// records prints the records that fit. What is no record is an error at the end, after all the others.
-func records(cmd *cobra.Command, log *auditLog, f *filterFlags, line func(audit.Record) (string, error)) error {
+// lines prints the records that fit in an encoding.
+func lines(cmd *cobra.Command, log *auditLog, f *filterFlags, encoding audit.Encoding, source string) error {
+	read := func(l audit.Log, ctx context.Context, filter audit.Filter) iter.Seq2[[]byte, error] {
+		return l.Lines(ctx, filter, encoding, source)
+	}
+	return each(cmd, log, f, read, func(out *bufio.Writer, line []byte) error {
+		_, err := out.Write(line)
+		if err == nil {
+			err = out.WriteByte('\n')
+		}
+		return err
+	})
+}
+
+// each prints the records that fit. What is no record is an error at the end, after all the others.
+func each[T any](
+	cmd *cobra.Command, log *auditLog, f *filterFlags,
+	read func(audit.Log, context.Context, audit.Filter) iter.Seq2[T, error], print func(*bufio.Writer, T) error,
+) error {
 	filter, err := f.build(time.Now())
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 	defer stop()
-	out := bufio.NewWriter(cmd.OutOrStdout())
+	out := bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)
 	damages, first := 0, error(nil)
-	for r, err := range (audit.Log{Dir: log.path()}).Records(ctx, filter) {
+	for one, err := range read(audit.Log{Dir: log.path()}, ctx, filter) {
 		var damage *audit.DamageError
 		if errors.As(err, &damage) {
 			if damages++; first == nil {
@@ -99,11 +114,7 @@ func records(cmd *cobra.Command, log *auditLog, f *filterFlags, line func(audit.
 		if err != nil {
 			return errors.Join(out.Flush(), err)
 		}
-		text, err := line(r)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(out, text); err != nil {
+		if err := print(out, one); err != nil {
 			return err
 		}
 	}

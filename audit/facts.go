@@ -1,0 +1,101 @@
+package audit
+
+import "github.com/understudy-run/understudy/audit/internal/format"
+
+// facts are what the invariants want of a record beside its head. They are valid as long as its payload.
+type facts struct {
+	toolUse  []byte // of intents and their ends
+	recorded tri    // of ends: what they say of their intent
+	outcome  Outcome
+	decided  Outcome // of decisions
+	// cost and total are those of a turn, or of what was cut.
+	cost, total float64
+	err         error // it is no record
+}
+
+// tri is a bool that may not be there.
+type tri int8
+
+const (
+	unsaid tri = iota
+	no
+	yes
+)
+
+// factReader reads them, one after the other.
+type factReader struct {
+	view    view
+	decoder decoder
+}
+
+// facts reads those of a record. They are no more than what its kind is asked for.
+func (f *factReader) facts(payload []byte, head format.Head) facts {
+	v := &f.view
+	if head.V > Version || !v.parse(payload) || !v.typed(&f.decoder) {
+		r, err := f.decoder.record(payload)
+		if err != nil {
+			return facts{err: err}
+		}
+		return factsOf(&r)
+	}
+	said, ok := facts{}, true
+	switch Kind(head.Kind) {
+	case ToolIntent, ToolResult, ToolOrphan:
+		if raw := v[fieldToolUseID]; raw != nil {
+			var plain bool
+			if said.toolUse, plain = plainString(raw); !plain {
+				said.toolUse = []byte(stringOf(raw))
+			}
+		}
+		said.outcome = outcomeOf(v[fieldOutcome])
+		for name, value := range members(v[fieldDetail]) {
+			if string(name) == "intent_recorded" {
+				said.recorded = unsaid
+				switch value[0] {
+				case 't':
+					said.recorded = yes
+				case 'f':
+					said.recorded = no
+				}
+			}
+		}
+	case ToolDecision:
+		said.outcome = outcomeOf(v[fieldOutcome])
+		for name, value := range members(v[fieldDecision]) {
+			if string(name) == "outcome" {
+				said.decided = outcomeOf(value)
+			}
+		}
+	case TurnResult, SessionStopped, SessionCrashed:
+		v.amount(fieldCostUSD, &said.cost, &ok)
+		v.amount(fieldTotalCostUSD, &said.total, &ok)
+	}
+	return said
+}
+
+// factsOf are those of a record that was decoded.
+func factsOf(r *Record) facts {
+	said := facts{toolUse: []byte(r.ToolUseID), outcome: r.Outcome, cost: r.CostUSD, total: r.TotalCostUSD}
+	if r.Decision != nil {
+		said.decided = r.Decision.Outcome
+	}
+	switch r.Detail["intent_recorded"] {
+	case true:
+		said.recorded = yes
+	case false:
+		said.recorded = no
+	}
+	return said
+}
+
+var outcomes = map[string]Outcome{
+	"allow": Allow, "deny": Deny, "ok": OK, "error": Failed, "timeout": Timeout, "killed": Killed, "unknown": Unknown,
+}
+
+func outcomeOf(raw []byte) Outcome {
+	plain, _ := plainString(raw)
+	if known, ok := outcomes[string(plain)]; ok {
+		return known
+	}
+	return Outcome(stringOf(raw))
+}

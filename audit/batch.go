@@ -19,21 +19,30 @@ func write(f file, content []byte, at int64) error {
 // maxSpare bounds the memory that is kept for the next batch.
 const maxSpare = 4 << 20
 
+// bundle is how many records are worth being hashed together, and a batch being made while another is written.
+const bundle = 32
+
 // batch is a run of records that become durable together. Its room is the log's, and used again.
 type batch struct {
 	log      *log
 	frames   []byte
 	starts   []int // of the frames
+	sealed   int   // so many of them
 	lost     uint64
 	seq      uint64 // of the last record
 	sessions map[string]uint64
 	leaves   []format.Hash
-	stored   []format.Hash
-	tree     format.Frontier // after it
+	stored   []format.Hash   // of those that are sealed
+	tree     format.Frontier // after them
 }
 
-func (l *log) begin() *batch {
-	b := &l.batch
+// begin makes a batch that follows on what is in the log.
+func (l *log) begin() *batch { return l.beginAfter(&l.tree) }
+
+// beginAfter makes the batch that follows on that tree: the log's, or that of a batch which is sealed and being written.
+func (l *log) beginAfter(tree *format.Frontier) *batch {
+	l.turn ^= 1
+	b := &l.batches[l.turn]
 	if cap(b.frames) > maxSpare {
 		b.frames = nil
 	}
@@ -41,7 +50,9 @@ func (l *log) begin() *batch {
 		b.log, b.sessions, b.stored = l, make(map[string]uint64), make([]format.Hash, 0, 16)
 	}
 	clear(b.sessions)
-	b.frames, b.starts, b.lost, b.seq = b.frames[:0], b.starts[:0], l.lost, l.tree.Size()
+	b.frames, b.starts, b.sealed, b.lost, b.seq = b.frames[:0], b.starts[:0], 0, l.lost, tree.Size()
+	b.stored = b.stored[:0]
+	b.tree.Set(tree)
 	return b
 }
 
@@ -65,18 +76,19 @@ func (b *batch) add(e *encoded, lost uint64) {
 	b.frames = append(b.frames, '\n')
 }
 
-// seal hashes the records, and fills in the frames' headers: in this order, since hashing uses the place of the checksum.
-func (b *batch) seal(h *format.Hasher) {
-	for i := range b.starts {
+// seal hashes the first n records, and fills in the frames' headers: in this order, since hashing uses the place of the checksum.
+func (b *batch) seal(n int) {
+	h := &b.log.hasher
+	for i := b.sealed; i < n; i++ {
 		h.Frame(b.frame(i))
 	}
 	b.leaves = h.Leaves(b.leaves[:0])
-	for i := range b.starts {
+	for i := b.sealed; i < n; i++ {
 		frame := b.frame(i)
 		format.SealFrame(frame[:len(frame)-1])
 	}
-	b.tree.Set(&b.log.tree)
-	b.stored = b.tree.AddAll(h, b.leaves, b.stored[:0])
+	b.stored = b.tree.AddAll(h, b.leaves, b.stored)
+	b.sealed = n
 }
 
 func (b *batch) frame(i int) []byte {
@@ -92,7 +104,15 @@ func (l *log) commit(b *batch) error {
 	if len(b.frames) == 0 {
 		return nil
 	}
-	b.seal(&l.hasher)
+	b.seal(len(b.starts))
+	// From here on this counts as done for what follows. If it fails nothing does: the log is given up.
+	l.lost = b.lost
+	for name, seq := range b.sessions {
+		l.sessions[name] = counter{seq, b.tree.Size()}
+	}
+	if end := l.offset + int64(len(b.frames)); l.ahead != nil && len(b.starts) >= bundle && !l.full && l.due(end) == "" {
+		l.ahead.Store(l.beginAfter(&b.tree))
+	}
 	m := l.memory
 	// What does not get acknowledged has to be recognized by the next opening.
 	if m.tree.Size() != l.tree.Size() { // the first since the opening
@@ -109,10 +129,7 @@ func (l *log) commit(b *batch) error {
 		return &FileError{l.path, "find what was written", err}
 	}
 	l.offset += int64(len(b.frames))
-	l.tree, b.tree, l.lost = b.tree, l.tree, b.lost
-	for name, seq := range b.sessions {
-		l.sessions[name] = counter{seq, l.tree.Size()}
-	}
+	l.tree, b.tree = b.tree, l.tree
 	m.tree.Set(&l.tree)
 	m.offset, m.attempted = l.offset, nil
 	l.hashes.add(b.stored)

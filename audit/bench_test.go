@@ -188,7 +188,7 @@ func BenchmarkLog(b *testing.B) {
 	}
 	uses := toolUses(b, 333)
 	for range records / 999 {
-		if l.due() != "" {
+		if l.due(l.offset) != "" {
 			if err := l.rotate(); err != nil {
 				b.Fatal(err)
 			}

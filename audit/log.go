@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -58,9 +59,13 @@ type log struct {
 	begun  string // why the segment was begun by this opening; empty if it was not
 	hashes *hashes
 	leaf   format.Leaf
-	hasher format.Hasher
-	batch  batch // room for the next
-	full   bool  // no room: only last words are taken
+	hasher format.Hasher // goes with the batch that is being made
+	full   bool          // no room: only last words are taken
+
+	batches [2]batch // one is made while the other is written
+	turn    int      // the one begun last
+	// ahead is where commit puts the batch that follows, for whoever wants to make it while the log writes.
+	ahead *atomic.Pointer[batch]
 }
 
 // openLog opens the log of a directory for writing.

@@ -142,3 +142,20 @@ func queued(t *testing.T, trail *Trail, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return trail.Status().Queue == n }, time.Minute, time.Millisecond)
 }
+
+// admitted waits until so many entries are the audit actor's: those that it does not write are in its next batch.
+func admitted(t *testing.T, trail *Trail, n int) {
+	t.Helper()
+	trail.mu.Lock()
+	in := trail.up
+	trail.mu.Unlock()
+	require.Eventually(t, func() bool {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		found := 0
+		for e := in.outstanding; e != nil; e = e.next {
+			found++
+		}
+		return found == n
+	}, time.Minute, time.Millisecond)
+}

@@ -98,7 +98,7 @@ func manyRecords(t *testing.T, dir string, records int) (bytes int64) {
 	rare, err := encode(r, newRedactor(nil, nil), levels{}, nil)
 	require.NoError(t, err)
 	for range records / 1000 {
-		if l.due() != "" {
+		if l.due(l.offset) != "" {
 			require.NoError(t, l.rotate())
 		}
 		b := l.begin()

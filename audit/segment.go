@@ -114,12 +114,12 @@ func (l *log) remember() map[string]uint64 {
 	return kept
 }
 
-// due says why the segment should end, empty if it should not.
-func (l *log) due() string {
+// due says why the segment should end when it has that many bytes, empty if it should not.
+func (l *log) due(end int64) string {
 	switch {
-	case l.tree.Size() < l.header.First:
+	case l.tree.Size() < l.header.First && end == l.offset:
 		return "" // nothing is in it
-	case l.offset >= l.options.SegmentBytes:
+	case end >= l.options.SegmentBytes:
 		return "size"
 	case l.now().Sub(l.header.Began) >= l.options.SegmentAge:
 		return "age"

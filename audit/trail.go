@@ -451,8 +451,8 @@ func (t *Trail) wait(ctx context.Context) (*incarnation, error) {
 // hand gives an entry to an incarnation. If it reports false, the incarnation is over and the entry is the
 // caller's again.
 func (t *Trail) hand(in *incarnation, e *entry) bool {
-	if in.admit(e) {
-		if in.ref.Send(e) == nil {
+	if taken, tell := in.admit(e); taken {
+		if !tell || in.ref.Send(arrived{}) == nil {
 			return true
 		}
 		if !in.withdraw(e) {

@@ -40,10 +40,10 @@ func newStderrLog(o Options, secrets []string) *stderrLog {
 // read takes r to its end. It holds one cut line at most, whatever is written, and never waits for anybody.
 func (s *stderrLog) read(r io.Reader) {
 	defer s.end()
-	buf := make([]byte, 4<<10) // for as long as the process lives, most of which say nothing
+	buf := make([]byte, 512) // for as long as the process lives, most of which say nothing
 	// A line is kept a little longer than it is shown, so that a secret across the cut is still recognized.
 	room := s.maxLine + s.longest
-	line := make([]byte, 0, min(room, 4096))
+	var line []byte
 	dropped := false
 	for {
 		n, err := r.Read(buf)
@@ -57,7 +57,7 @@ func (s *stderrLog) read(r io.Reader) {
 			}
 			if ended {
 				s.add(line, dropped)
-				line, dropped = line[:0], false
+				line, dropped = nil, false
 			}
 		}
 		if err != nil {

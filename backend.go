@@ -288,7 +288,7 @@ func coded(err error) error {
 	case errors.Is(err, session.ErrQueueFull), errors.Is(err, ErrBusy):
 		code = debug.Busy
 	case errors.As(err, &result), errors.Is(err, session.ErrBudgetExhausted), errors.Is(err, session.ErrInterrupted),
-		errors.Is(err, session.ErrTurnTimeout), errors.Is(err, session.ErrAuth):
+		errors.Is(err, session.ErrTurnTimeout), errors.Is(err, session.ErrToolLoop), errors.Is(err, session.ErrAuth):
 		code = debug.ErrorResult
 	case errors.Is(err, session.ErrStopped), errors.Is(err, session.ErrFailed), errors.Is(err, session.ErrAuditUnavailable), errors.Is(err, session.ErrNotRunning),
 		errors.Is(err, supervisor.ErrStopping), errors.Is(err, actor.ErrStopped):

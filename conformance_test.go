@@ -33,6 +33,7 @@ func TestConformance(t *testing.T) {
 		{"a conversation that crashes every process", poisoned},
 		{"another directory", anotherDirectory},
 		{"max turns", maxTurns},
+		{"the same tool call again and again", toolLoop},
 		{"max budget", maxBudget},
 		{"max budget over a kill", maxBudgetOverAKill},
 		{"an image and a document in a prompt", blocks},

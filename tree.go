@@ -91,7 +91,7 @@ func addSession(node *Node, n supervisor.Node, info session.Info) {
 	}
 	node.SessionFields = &debug.SessionFields{
 		SessionID: info.SessionID, PID: info.PID, Generation: info.Generation, Queue: info.Queue, Approvals: info.Approvals,
-		Turns: info.Turns, CostUSD: info.CostUSD, BudgetUSD: info.Budget, Model: info.Model, Mode: info.Mode,
+		Subagents: info.Subagents, Turns: info.Turns, CostUSD: info.CostUSD, BudgetUSD: info.Budget, Model: info.Model, Mode: info.Mode,
 		CWD: info.CWD, CLIVersion: info.Version, Tool: info.Tool, ToolArg: info.ToolArg, Unknown: info.Unknown, APIRetries: info.APIRetries,
 		Budgets: info.Budgets, Ephemeral: info.Ephemeral, Turn: info.Turn, TurnSince: known(info.TurnSince),
 		Tokens: debug.Tokens(info.Tokens), ContextTokens: info.ContextTokens, ContextWindow: info.ContextWindow,

@@ -123,7 +123,7 @@ const (
 type Decision struct {
 	// Outcome is Allow or Deny.
 	Outcome Outcome `json:"outcome"`
-	// By is what decided: rule, mode, hook, callback, operator or default.
+	// By is what decided: rule, mode, hook, callback, operator, limit or default.
 	By string `json:"by,omitempty"`
 	// Rule is the permission rule that matched, as it was configured; empty if no configured rule is about the tool, or several fit.
 	Rule string `json:"rule,omitempty"`

@@ -49,6 +49,7 @@
 //	understudy_session_tokens_total{child,model,type}              type: input, output, cache_read, cache_creation
 //	understudy_session_cost_usd_total{child,model}                 the CLI's estimate; turns without a result are missing
 //	understudy_session_api_retries_total{child,error}
+//	understudy_session_notices_total{child,notice}
 //	understudy_tool_calls_total{child,tool,outcome}                outcome: ok, error, denied, lost
 //	understudy_tool_duration_seconds{tool}                         histogram; with the wait for permission
 //	understudy_permission_requests_total{child,decision,by}        by: operator, callback, timeout, withdrawn

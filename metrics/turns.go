@@ -17,8 +17,8 @@ const other = "other"
 
 // turnCounts are what the moments of sessions add up to.
 type turnCounts struct {
-	turns, tokens, cost, tools, permissions, retries, unknown *prometheus.CounterVec
-	turnTime, toolTime, waits                                 *prometheus.HistogramVec
+	turns, tokens, cost, tools, permissions, retries, unknown, notices *prometheus.CounterVec
+	turnTime, toolTime, waits                                          *prometheus.HistogramVec
 
 	models, servers *few
 }
@@ -41,12 +41,13 @@ func newTurnCounts() turnCounts {
 		waits:       times("permission_wait_seconds", "How long they waited.", []float64{.01, .1, 1, 5, 15, 60, 300, 900, 3600}, "by"),
 		retries:     count("session_api_retries_total", "Requests to the model that the CLI tried again, by what was wrong.", "child", "error"),
 		unknown:     count("protocol_unknown_frames_total", "Frames of the CLI of a type that this program does not know.", "child"),
+		notices:     count("session_notices_total", "What happened to sessions that nobody asked for: what they recovered from, lost, wait for, were kept from.", "child", "notice"),
 		models:      &few{most: 24}, servers: &few{most: 48},
 	}
 }
 
 func (t *turnCounts) all() []prometheus.Collector {
-	return []prometheus.Collector{t.turns, t.turnTime, t.tokens, t.cost, t.tools, t.toolTime, t.permissions, t.waits, t.retries, t.unknown}
+	return []prometheus.Collector{t.turns, t.turnTime, t.tokens, t.cost, t.tools, t.toolTime, t.permissions, t.waits, t.retries, t.unknown, t.notices}
 }
 
 func (t *turnCounts) describe(descs chan<- *prometheus.Desc) {
@@ -89,8 +90,10 @@ func (c *Collector) OnMoment(m session.Moment) {
 		t.retries.WithLabelValues(m.Label, oneOf(m.Outcome, apiErrors)).Inc()
 	case session.UnknownFrame:
 		t.unknown.WithLabelValues(m.Label).Inc()
+	case session.Noticed:
+		t.notices.WithLabelValues(m.Label, m.Outcome).Inc() // the outcomes are this program's own
 	case session.ProcessStarted, session.ProcessReady, session.ProcessEnded, session.TurnStarted, session.ToolStarted,
-		session.PermissionAsked, session.StateChanged, session.StderrLine, session.Noticed:
+		session.PermissionAsked, session.StateChanged, session.StderrLine:
 		// Their ends are counted, or the gauges show them, or supervisors' events say it.
 	}
 }

@@ -30,18 +30,20 @@ func TestMomentsAreCounted(t *testing.T) {
 		{Kind: session.APIRetried, Label: "a", Outcome: "overloaded"},
 		{Kind: session.APIRetried, Label: "a", Outcome: "of a later version"},
 		{Kind: session.UnknownFrame, Label: "a"},
+		{Kind: session.Noticed, Label: "a", Outcome: string(session.NoticeToolLoop)},
 	} {
 		c.OnMoment(m)
 	}
 	assert.ElementsMatch(t, []string{
 		"permission_requests_total operator a allow 1", "permission_requests_total timeout a deny 1", "protocol_unknown_frames_total a 1",
 		"session_api_retries_total a other 1", "session_api_retries_total a overloaded 1", "session_cost_usd_total a opus 0.5",
+		"session_notices_total a tool_loop 1",
 		"session_tokens_total a opus cache_creation 4", "session_tokens_total a opus cache_read 3",
 		"session_tokens_total a opus input 1", "session_tokens_total a opus output 2",
 		"session_turns_total a crashed 1", "session_turns_total a other 1", "session_turns_total a success 1",
 		"tool_calls_total a denied other 1", "tool_calls_total a error mcp__db 2", "tool_calls_total a ok Bash 1",
 	}, values(t, c, "permission_requests_total", "protocol_unknown_frames_total", "session_api_retries_total", "session_cost_usd_total",
-		"session_tokens_total", "session_turns_total", "tool_calls_total"))
+		"session_notices_total", "session_tokens_total", "session_turns_total", "tool_calls_total"))
 }
 
 func TestLoadsOfTheConfiguration(t *testing.T) {

@@ -134,6 +134,10 @@ func (l *loop) onHook(c *actor.Context[message], id string, body *protocol.HookC
 		l.onOtherHook(c, id, body)
 		return
 	}
+	if reason := l.overLimit(c, &body.Input); reason != "" {
+		l.keepIntent(c, id, &body.Input, protocol.DenyTool(reason), &audit.Decision{Outcome: audit.Deny, By: byLimit, Reason: reason})
+		return
+	}
 	if !l.preTool(c, id, body) {
 		l.keepIntent(c, id, &body.Input, protocol.Empty(), nil)
 	}

@@ -46,6 +46,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	l.endPermit()
 	l.noteRetry(nil)
 	l.background = 0
+	l.forgetRunaway()
 	if l.dozing {
 		l.fallAsleep(c)
 		return

@@ -32,6 +32,9 @@ var (
 	ErrOverloaded = errors.New("the API is overloaded, or a usage limit is reached")
 	// ErrTurnTimeout says that a turn took longer than Options.TurnTimeout and was interrupted.
 	ErrTurnTimeout = errors.New("turn took too long")
+	// ErrToolLoop says that the model made the same tool call again and again, went on when it was denied, and was interrupted. See
+	// Options.MaxIdenticalToolCalls. The session is as usable as after any interrupt.
+	ErrToolLoop = errors.New("the same tool call again and again")
 	// ErrConsumed says that a query was iterated a second time: a prompt is sent once.
 	ErrConsumed = errors.New("query was iterated already")
 	// ErrDropped says that the CLI did not run a prompt, and gave no result: it was discarded, or had been

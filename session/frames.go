@@ -141,9 +141,7 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 	case *protocol.RateLimitEvent:
 		l.noteLimit(m)
 	case *protocol.TaskEvent:
-		if m.Subtype == protocol.BackgroundTasksChanged {
-			l.background = len(m.Tasks)
-		}
+		l.noteTask(m)
 	case *protocol.ConversationReset:
 		l.follow(c, m.NewConversationID)
 	case *protocol.Result:
@@ -271,6 +269,7 @@ func deref(s *string) string {
 func (l *loop) beginTurn(c *actor.Context[message]) {
 	l.desk.update(func(_ *record, info *Info) { info.State = Busy })
 	l.getUp()
+	l.runaway.turnBegins()
 	l.countTurn()
 	l.tellTurn()
 	if r, _ := l.desk.snapshot(); !r.Begun { // a turn of the CLI's own makes a conversation too
@@ -288,6 +287,8 @@ func (l *loop) beginTurn(c *actor.Context[message]) {
 // afterTurn is called when a turn was closed by its result.
 func (l *loop) afterTurn(c *actor.Context[message]) {
 	l.orphanMainTools()
+	l.runaway.turnEnds()
+	l.showSubagents()
 	if l.current != nil { // the turn was another one's
 		return
 	}

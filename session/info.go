@@ -43,6 +43,7 @@ type Info struct {
 	Queue     int      // queries that wait
 	Approvals int      // permission questions that wait for somebody, see Session.Approvals
 	Mailbox   int      // messages that wait in the actor's mailbox
+	Subagents int      // that are at work
 	Turns     int      // turns that came to a result, in the session's life
 	CostUSD   float64  // spent in the session's life
 	Budget    float64  // 0: no limit

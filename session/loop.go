@@ -70,6 +70,8 @@ type loop struct {
 	timers     map[deadline]*actor.Timer
 	noise      int
 	background int     // what the CLI has running behind its turns
+	runaway    runaway // what its agents do beyond reason
+	shown      int     // of the subagents at work
 	cutCost    float64 // what the turn had cost that the process's end cut
 
 	keeper    keeper

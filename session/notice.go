@@ -43,6 +43,12 @@ const (
 	// NoticeBudgetWarned says that four fifths of a budget are spent, NoticeBudgetExhausted that all of it is.
 	NoticeBudgetWarned    NoticeKind = "budget_warned"
 	NoticeBudgetExhausted NoticeKind = "budget_exhausted"
+	// NoticeSubagentsLimited says that a subagent was refused, since so many are at work (max_subagents); once a turn.
+	NoticeSubagentsLimited NoticeKind = "subagents_limited"
+	// NoticeToolLoop says that the same tool call is denied from now on, since it was made so often in a row
+	// (max_identical_tool_calls), NoticeToolLoopEnded that the turn is interrupted, or the subagent stopped, which goes on with it.
+	NoticeToolLoop      NoticeKind = "tool_loop"
+	NoticeToolLoopEnded NoticeKind = "tool_loop_ended"
 )
 
 // unaudited are notices of no consequence for what the session knows, may do or costs.

@@ -118,6 +118,13 @@ type Options struct {
 	MaxTurns int `json:"max_turns,omitzero"`
 	// MaxBudgetUSD bounds what the session may spend in its whole life, restarts included. 0: no limit.
 	MaxBudgetUSD float64 `json:"max_budget_usd,omitzero"`
+	// MaxSubagents bounds the subagents that are at work at the same time, those of subagents included. One more is denied, with a
+	// reason for the model; it is told so too in CLAUDE_CODE_MAX_CONCURRENT_SUBAGENTS, which Env may set otherwise. 0: no limit but the CLI's own, which is 20.
+	MaxSubagents int `json:"max_subagents,omitzero"`
+	// MaxIdenticalToolCalls is how often in a row an agent may make the same tool call, with the same input, in one turn. More
+	// are denied, with a reason for the model; if it makes as many again the turn is interrupted and ends with ErrToolLoop, or the
+	// subagent whose calls they are is stopped. Another call in between begins anew, so that something may be waited for. 0: no limit.
+	MaxIdenticalToolCalls int `json:"max_identical_tool_calls,omitzero"`
 	// TaskBudget is how many tokens the model is told it may use, so that it paces itself; nothing enforces it. 0: it is
 	// told nothing.
 	TaskBudget int `json:"task_budget,omitzero"`

@@ -40,7 +40,7 @@ type query struct {
 // The prompt is queued when the iteration begins, and waits there for the turns before it and for
 // restarts. If the result is an error, a *ResultError follows it; if the process ends during the turn, a
 // *CrashError ends the iteration. Other ends: ErrQueueFull, ErrStopped, ErrFailed, ErrBudgetExhausted,
-// ErrAuditUnavailable, ErrSlowConsumer, ErrTurnTimeout, and the context's error.
+// ErrAuditUnavailable, ErrSlowConsumer, ErrTurnTimeout, ErrToolLoop, and the context's error.
 //
 // Leaving the loop early, or the end of ctx, takes the prompt back: a queued one is forgotten, a running
 // turn is interrupted. A second iteration yields ErrConsumed.

@@ -471,7 +471,7 @@ func (s *Session) launch(r record) process.Launch {
 		MCPConfig:       o.MCPConfig, OtherMCPServers: o.StrictMCPConfig != nil && !*o.StrictMCPConfig,
 		IncludePartialMessages: o.IncludePartialMessages, IncludeHookEvents: o.IncludeHookEvents,
 		ReplayUserMessages: o.ReplayUserMessages, DisableSlashCommands: o.DisableSlashCommands,
-		FileCheckpointing: o.EnableFileCheckpointing, QuestionPreview: o.ToolConfig.AskUserQuestion.PreviewFormat,
+		FileCheckpointing: o.EnableFileCheckpointing, QuestionPreview: o.ToolConfig.AskUserQuestion.PreviewFormat, MaxSubagents: o.MaxSubagents,
 		Debug: o.Debug.On, DebugFilter: o.Debug.Value, DebugFile: o.DebugFile,
 		PermissionPromptStdio: o.asksHost(), PermissionPromptsNone: o.PermissionPrompts == PromptsNone,
 		PermissionPromptTool: o.PermissionPromptTool,

@@ -38,6 +38,7 @@ type toolUse struct {
 	agent   string
 	started time.Time
 	audited bool // its intent is in the audit log
+	counted bool // for max_identical_tool_calls
 	decided bool // so is whether it may run
 	denied  bool // by the permission callback
 

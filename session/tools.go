@@ -44,6 +44,10 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 			use = &toolUse{name: "unknown", parent: deref(m.ParentToolUseID), started: time.Now()}
 		}
 		delete(l.tools, result.ToolUseID)
+		l.runaway.answered(result.ToolUseID)
+		if l.options.MaxIdenticalToolCalls > 0 && !use.counted { // the CLI has refused it without asking us: it cannot be denied, but ended
+			l.countCall(c, use.agent, use.name, use.input)
+		}
 		var decision *audit.Decision
 		denied := use.denied
 		if i := slices.IndexFunc(m.ToolResultMeta, func(meta protocol.ToolResultMeta) bool { return meta.ID == result.ToolUseID }); i >= 0 && m.ToolResultMeta[i].PermissionDecision != nil {

@@ -73,6 +73,8 @@ func (o Options) checkNumbers(add adder) {
 		value      int
 	}{
 		{"max_turns", "no limit", o.MaxTurns},
+		{"max_subagents", "no limit", o.MaxSubagents},
+		{"max_identical_tool_calls", "no limit", o.MaxIdenticalToolCalls},
 		{"max_queue", "for the default", o.MaxQueue},
 		{"max_line_bytes", "for the default", o.MaxLineBytes},
 		{"task_budget", "for none", o.TaskBudget},

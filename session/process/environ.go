@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -48,7 +49,8 @@ var reservedNames = []string{MarkerVariable, "CLAUDE_CODE_EMIT_SESSION_STATE_EVE
 //	CLAUDE_CODE_ENTRYPOINT=sdk-go
 //	DISABLE_AUTOUPDATER=1
 //	CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS=1  (reserved)
-//	CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING=true and CLAUDE_CODE_QUESTION_PREVIEW_FORMAT, for their options
+//	CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING=true, CLAUDE_CODE_QUESTION_PREVIEW_FORMAT and
+//	CLAUDE_CODE_MAX_CONCURRENT_SUBAGENTS     for their options
 //	UNDERSTUDY_SESSION                       Marker (reserved)
 //	PWD                                      Dir, if set
 //
@@ -79,6 +81,9 @@ func (l Launch) Environ(parent []string) ([]string, error) {
 	}
 	if l.QuestionPreview != "" {
 		env["CLAUDE_CODE_QUESTION_PREVIEW_FORMAT"] = l.QuestionPreview
+	}
+	if l.MaxSubagents > 0 {
+		env["CLAUDE_CODE_MAX_CONCURRENT_SUBAGENTS"] = strconv.Itoa(l.MaxSubagents)
 	}
 	if l.Dir != "" {
 		dir, err := l.inDir(".")

@@ -108,6 +108,8 @@ type Launch struct {
 	DisableSlashCommands bool
 	// FileCheckpointing keeps copies of files before they are changed, so that they can be rewound.
 	FileCheckpointing bool
+	// MaxSubagents is how many subagents the CLI lets work at the same time. 0: the CLI's default.
+	MaxSubagents int
 	// QuestionPreview is the markup of previews in AskUserQuestion: markdown or html. Empty: the CLI's default.
 	QuestionPreview string
 	// Debug turns debug output on; DebugFilter is what of it, such as "hooks,mcp"; DebugFile is where it goes (relative to

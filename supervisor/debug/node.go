@@ -41,6 +41,7 @@ type SessionFields struct {
 	Generation int     `json:"generation"`          // 1, 2, … per process
 	Queue      int     `json:"queue"`               // queries that wait
 	Approvals  int     `json:"approvals,omitempty"` // questions that wait for somebody
+	Subagents  int     `json:"subagents,omitempty"` // that are at work
 	Turns      int     `json:"turns"`
 	CostUSD    float64 `json:"cost_usd"`
 	BudgetUSD  float64 `json:"budget_usd"` // 0: no limit

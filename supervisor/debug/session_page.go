@@ -267,6 +267,9 @@ func facts(n Node, now time.Time) []fact {
 		}
 		add("turns", fmt.Sprint(s.Turns), false)
 		add("queries that wait", fmt.Sprint(s.Queue), false)
+		if s.Subagents > 0 {
+			add("subagents at work", fmt.Sprint(s.Subagents), false)
+		}
 	}
 	add("messages that wait", fmt.Sprint(n.Mailbox), false)
 	if s := n.SessionFields; s != nil {

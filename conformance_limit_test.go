@@ -1,0 +1,139 @@
+package understudy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
+)
+
+// limited are the tool calls that a limit has denied.
+func (r *rig) limited() (denied []audit.Record) {
+	for _, decision := range r.records(audit.ToolDecision) {
+		if decision.Decision.By == "limit" {
+			denied = append(denied, decision)
+		}
+	}
+	return denied
+}
+
+// notices are the kinds of notices in the audit log that are about limits.
+func (r *rig) notices() (kinds []string) {
+	for _, notice := range r.records(audit.SessionNotice) {
+		switch kind := notice.Detail["notice"]; kind {
+		case string(session.NoticeToolLoop), string(session.NoticeToolLoopEnded), string(session.NoticeSubagentsLimited):
+			kinds = append(kinds, fmt.Sprint(kind))
+		}
+	}
+	return kinds
+}
+
+func toolLoop(r *rig) {
+	r.spec.MaxIdenticalToolCalls = 3
+	r.boot()
+	_, err := r.ask("[[loop]]")
+	require.ErrorIs(r, err, session.ErrToolLoop)
+	require.ErrorContains(r, err, "Bash was called 7 times in a row")
+	ran := 0
+	for _, result := range r.records(audit.ToolResult) {
+		if !*result.IsError {
+			ran++
+		}
+	}
+	assert.Equal(r, 3, ran)
+	denied := r.limited()
+	require.GreaterOrEqual(r, len(denied), 3, "the interrupt may outrun the last answer")
+	assert.Equal(r, audit.Deny, denied[0].Decision.Outcome)
+	assert.Contains(r, denied[0].Decision.Reason, "max_identical_tool_calls")
+	assert.Equal(r, []string{"tool_loop", "tool_loop_ended"}, r.notices())
+
+	assert.Equal(r, "echo: hello", r.mustAsk("hello").Text)
+	r.mustAsk("[[loop:3]]") // a turn of its own
+	r.mustAsk(strings.Repeat(bash("echo ready")+bash("echo wait"), 5))
+	assert.Len(r, r.limited(), len(denied), "something else in between")
+	info := r.Info()
+	assert.Equal(r, 1, info.Generation)
+	assert.Zero(r, info.Restarts)
+	assert.Empty(r, r.records(audit.SessionCrashed))
+
+	r.killIdle()
+	r.mustAsk("[[loop:4]]") // one is denied, and the model has something else to say
+	assert.Len(r, r.limited(), len(denied)+1)
+}
+
+// delegate has a subagent do something.
+func delegate(prompt string, background bool) string {
+	return fmt.Sprintf(`{"name":"Task","input":{"description":"d","prompt":%q,"subagent_type":"general-purpose","run_in_background":%v}}`, prompt, background)
+}
+
+// TestSubagentsAreLimited has the real CLI's agent start more than may be at work, in each of the ways in which they end.
+//
+// Fault: the agent starts three subagents at once where one may be at work; later its process is killed while one works
+// Outcome: one works, the others are denied with the reason; one that has ended, or was interrupted or killed, is given back
+// On: real
+func TestSubagentsAreLimited(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true)
+	r.spec.MaxSubagents = 1
+	r.boot()
+	idle := func() {
+		r.Helper()
+		r.until("no subagent is at work", func() bool { i := r.Info(); return i.Subagents == 0 && i.State == session.Idle })
+	}
+	command, entered, open := r.gate("gate")
+	r.mustAsk(fmt.Sprintf(`[[tools:{"use":[%[1]s,%[1]s,%[1]s]}]]`, delegate(bash(command), true)))
+	entered()
+	assert.Equal(r, 1, r.Info().Subagents)
+	denied := r.limited()
+	require.Len(r, denied, 2)
+	assert.Contains(r, denied[0].Decision.Reason, "1 subagents of at most 1 are at work (max_subagents)")
+	assert.Equal(r, []string{"subagents_limited"}, r.notices(), "once a turn")
+	open()
+	idle()
+
+	alone := fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate("[[say:below]]", false))
+	r.mustAsk(alone)
+	r.mustAsk(alone)
+	assert.Len(r, r.limited(), 2, "each has ended before the next")
+	idle()
+
+	command, entered, _ = r.gate("interrupted")
+	waits := r.background(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate(bash(command), false)))
+	entered()
+	require.NoError(r, r.Interrupt(r.within()))
+	require.ErrorIs(r, waits.wait(t), session.ErrInterrupted)
+	idle()
+	r.mustAsk(alone)
+	assert.Len(r, r.limited(), 2, "an interrupt gives back")
+
+	command, entered, _ = r.gate("killed")
+	r.mustAsk(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate(bash(command), true)))
+	entered()
+	r.kill()
+	r.until("the next process", func() bool { i := r.Info(); return i.Generation == 2 && i.State == session.Idle })
+	assert.Zero(r, r.Info().Subagents)
+	r.mustAsk(alone)
+	assert.Len(r, r.limited(), 2, "so does the end of the process")
+}
+
+// Fault: a subagent makes the same tool call for ever
+// Outcome: it is stopped alone; the turn goes on, and the main conversation's calls do not count with it
+// On: real
+func TestALoopInASubagent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true)
+	r.spec.MaxIdenticalToolCalls = 2
+	r.boot()
+	r.mustAsk(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate("[[loop]]", false)) + bash("echo loop") + bash("echo loop"))
+	assert.Equal(r, []string{"tool_loop", "tool_loop_ended"}, r.notices())
+	for _, denied := range r.limited() {
+		assert.NotEmpty(r, denied.AgentID)
+	}
+	assert.Zero(r, r.Info().Subagents)
+	assert.Equal(r, 1, r.Info().Generation)
+}

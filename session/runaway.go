@@ -1,0 +1,266 @@
+package session
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session/protocol"
+)
+
+// runaway follows what an agent that has lost its way does: it has others work for it, more and more of them, or makes the same
+// tool call for ever. It is a pure function of what the CLI says; the process's end forgets all of it.
+type runaway struct {
+	subagents map[string]subagent // at work, by the id of their task
+	granted   map[string]string   // calls that were let through and whose subagent has not begun, and the agent whose call it is
+	rows      map[string]row      // the last calls of each agent, by its id, which is also its task's; "" is the main conversation
+	told      bool                // that there are too many subagents, in this turn
+}
+
+// subagent is one that is at work.
+type subagent struct {
+	use        string // the call that started it
+	caller     string // the agent whose call that was
+	background bool   // that call has its result already
+}
+
+// row is the same tool call, again and again.
+type row struct {
+	call [sha256.Size]byte
+	n    int
+}
+
+// maxRows bounds the agents whose calls are followed: their ids are the CLI's.
+const maxRows = 1000
+
+// atWork is how many subagents there are, with those that are about to begin.
+func (w *runaway) atWork() int { return len(w.subagents) + len(w.granted) }
+
+// grant lets a call start a subagent, unless there are so many already.
+func (w *runaway) grant(use, caller string, most int) bool {
+	if _, again := w.granted[use]; again {
+		return true
+	}
+	if w.atWork() >= most {
+		return false
+	}
+	if w.granted == nil {
+		w.granted = make(map[string]string)
+	}
+	w.granted[use] = caller
+	return true
+}
+
+// begins takes down that a subagent is at work: a new one, or one that was sent another message.
+func (w *runaway) begins(task, use string, background bool) {
+	caller := w.granted[use]
+	delete(w.granted, use)
+	if w.subagents == nil {
+		w.subagents = make(map[string]subagent)
+	}
+	w.subagents[task] = subagent{use, caller, background}
+}
+
+// ends takes down that a subagent has ended. What it was about to start itself does not begin any more.
+func (w *runaway) ends(task string) {
+	delete(w.subagents, task)
+	delete(w.rows, task)
+	maps.DeleteFunc(w.granted, func(_, caller string) bool { return caller == task })
+}
+
+// answered takes down that a call has its result: whoever was started by it has ended, or works in the background.
+func (w *runaway) answered(use string) {
+	delete(w.granted, use)
+	w.endForeground(func(s subagent) bool { return s.use == use })
+}
+
+func (w *runaway) endForeground(which func(subagent) bool) {
+	for task, s := range w.subagents {
+		if !s.background && which(s) {
+			w.ends(task)
+		}
+	}
+}
+
+// updated takes down what has changed about a task.
+func (w *runaway) updated(task string, p *protocol.TaskPatch) {
+	s, known := w.subagents[task]
+	if !known || p == nil {
+		return
+	}
+	switch {
+	case slices.Contains([]string{"completed", "failed", "killed"}, p.Status):
+		w.ends(task)
+	case p.IsBackgrounded != nil:
+		s.background = *p.IsBackgrounded
+		w.subagents[task] = s
+	}
+}
+
+// listed takes the CLI's list of what it has in the background. A subagent that is not on it has ended, whether or not somebody
+// said so.
+func (w *runaway) listed(tasks []protocol.BackgroundTask) {
+	for task, s := range w.subagents {
+		if s.background && !slices.ContainsFunc(tasks, func(t protocol.BackgroundTask) bool { return t.TaskID == task }) {
+			w.ends(task)
+		}
+	}
+}
+
+// turnBegins forgets what the main conversation has called.
+func (w *runaway) turnBegins() {
+	delete(w.rows, "")
+	w.told = false
+}
+
+// turnEnds gives back what the main conversation was waiting for: after an interrupt a call has no result.
+func (w *runaway) turnEnds() {
+	maps.DeleteFunc(w.granted, func(_, caller string) bool { return caller == "" })
+	w.endForeground(func(s subagent) bool { return s.caller == "" })
+}
+
+// repeated takes a tool call, and says how many of its kind an agent has made in a row.
+func (w *runaway) repeated(agent, tool string, input json.RawMessage) int {
+	call := sha256.Sum256(append([]byte(tool+"\x00"), canonical(tool, input)...))
+	r := w.rows[agent]
+	if r.call != call {
+		r = row{call: call}
+	}
+	r.n++
+	if _, known := w.rows[agent]; w.rows == nil || !known && len(w.rows) >= maxRows {
+		w.rows = make(map[string]row)
+	}
+	w.rows[agent] = r
+	return r.n
+}
+
+// canonical is an input as it is compared: the order of its keys does not count, nor the sentence about a command, which the model
+// words anew each time.
+func canonical(tool string, input json.RawMessage) []byte {
+	var fields map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(input))
+	decoder.UseNumber()
+	if decoder.Decode(&fields) != nil {
+		return input
+	}
+	if tool == "Bash" {
+		delete(fields, "description")
+	}
+	data, err := json.Marshal(fields)
+	if err != nil { // cannot be: it was read from JSON
+		return input
+	}
+	return data
+}
+
+// subagentTool reports whether a tool starts a subagent. A call of Task is reported as Agent to hooks.
+func subagentTool(name string) bool { return name == "Agent" || name == "Task" }
+
+// byLimit is who denies what goes beyond max_subagents and max_identical_tool_calls: audit.Decision.By.
+const byLimit = "limit"
+
+// overLimit says what the model is told of a tool call that goes beyond a limit of the options; empty if it does not.
+func (l *loop) overLimit(c *actor.Context[message], in *protocol.HookInput) string {
+	if l.options.MaxIdenticalToolCalls > 0 {
+		if use := l.beginTool(in.ToolUseID, in.ToolName, in.ToolInput, "", in.AgentID); !use.counted {
+			use.counted = true
+			if reason := l.countCall(c, in.AgentID, in.ToolName, in.ToolInput); reason != "" {
+				return reason
+			}
+		}
+	}
+	most := l.options.MaxSubagents
+	if most == 0 || !subagentTool(in.ToolName) || l.runaway.grant(in.ToolUseID, in.AgentID, most) {
+		return ""
+	}
+	if !l.runaway.told { // once a turn: a model that fans out does so in one message
+		l.runaway.told = true
+		l.session.notice(NoticeSubagentsLimited, fmt.Sprintf("a subagent is refused: %d of at most %d are at work (max_subagents)", l.runaway.atWork(), most),
+			map[string]any{"limit": most, "tool_use_id": in.ToolUseID})
+	}
+	return fmt.Sprintf("%d subagents of at most %d are at work (max_subagents): wait until one of them has ended, or do this yourself. Do not try again before.", l.runaway.atWork(), most)
+}
+
+// countCall counts a tool call, and says what the model is told if it is one too many. A model that does not listen is stopped:
+// the main conversation by an interrupt, a subagent alone.
+func (l *loop) countCall(c *actor.Context[message], agent, tool string, input json.RawMessage) string {
+	most := l.options.MaxIdenticalToolCalls
+	n := l.runaway.repeated(agent, tool, input)
+	if n <= most {
+		return ""
+	}
+	detail := map[string]any{"limit": most, "tool": tool, "calls": n}
+	if agent != "" {
+		detail["agent_id"] = agent
+	}
+	times := fmt.Sprintf("%s was called %d times in a row with the same input (max_identical_tool_calls: %d)", tool, n, most)
+	switch {
+	case n == most+1:
+		l.session.notice(NoticeToolLoop, times+": it is denied from now on", detail)
+	case n > 2*most && agent == "":
+		if n == 2*most+1 {
+			l.session.notice(NoticeToolLoopEnded, times+": the turn is interrupted", detail)
+		}
+		l.interruptTurn(c, fmt.Errorf("session %s: %w: %s", l.session.name, ErrToolLoop, times), nil)
+	case n > 2*most:
+		if n == 2*most+1 {
+			l.session.notice(NoticeToolLoopEnded, times+": the subagent is stopped", detail)
+		}
+		l.stopSubagent(c, agent, times)
+	}
+	return times + ": it is not run again. Its result is above. Do something else, or say why you cannot go on."
+}
+
+// stopSubagent ends a subagent. If that cannot be done, the turn is interrupted that it is part of.
+func (l *loop) stopSubagent(c *actor.Context[message], agent, why string) {
+	l.request(c, &protocol.StopTask{TaskID: agent}, l.options.ControlTimeout,
+		func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
+			if err == nil {
+				err = r.Err()
+			}
+			if err != nil && l.process != nil {
+				l.log.Warn().Err(err).Str("agent", agent).Msg("subagent could not be stopped: the turn is interrupted")
+				l.interruptTurn(c, fmt.Errorf("session %s: %w: %s", l.session.name, ErrToolLoop, why), nil)
+			}
+		})
+}
+
+// noteTask follows subagents and what runs in the background.
+func (l *loop) noteTask(m *protocol.TaskEvent) {
+	switch m.Subtype {
+	case protocol.BackgroundTasksChanged:
+		l.background = len(m.Tasks)
+		l.runaway.listed(m.Tasks)
+	case protocol.TaskStarted:
+		if m.TaskType == subagentTask && !m.Ambient {
+			l.runaway.begins(m.TaskID, m.ToolUseID, m.IsBackgrounded != nil && *m.IsBackgrounded)
+		}
+	case protocol.TaskUpdated:
+		l.runaway.updated(m.TaskID, m.Patch)
+	case protocol.TaskNotification:
+		l.runaway.ends(m.TaskID)
+	}
+	l.showSubagents()
+}
+
+const subagentTask = "local_agent"
+
+// showSubagents has the session's description say how many are at work.
+func (l *loop) showSubagents() {
+	n := len(l.runaway.subagents)
+	if n == l.shown {
+		return
+	}
+	l.shown = n
+	l.desk.update(func(_ *record, info *Info) { info.Subagents = n })
+}
+
+// forgetRunaway is called when the process has ended, with all that it did.
+func (l *loop) forgetRunaway() {
+	l.runaway = runaway{}
+	l.showSubagents()
+}

@@ -55,8 +55,8 @@ type cell struct {
 	gone atomic.Bool // all is over; reason may be read then
 
 	handled  atomic.Uint64
-	busy     atomic.Int64 // start of the running callback in Unix nanoseconds, 0 when idle
-	headAt   atomic.Int64 // when the message last begun was taken
+	busy     atomic.Int64 // age at which the running callback began, 0 when idle
+	headAt   atomic.Int64 // age at which the message last begun was taken
 	snapshot atomic.Pointer[any]
 }
 
@@ -255,9 +255,12 @@ func (c *cell) exit(reason error) {
 	}
 }
 
+// age is how long the actor has been there, in nanoseconds and never 0. It is by the monotonic clock: that of the wall may be set back.
+func (c *cell) age() int64 { return int64(time.Since(c.born)) + 1 }
+
 // guard runs a callback such that neither a panic nor a Goexit in it gets any further than this actor.
 func (c *cell) guard(where string, call func()) {
-	c.busy.Store(time.Now().UnixNano())
+	c.busy.Store(c.age())
 	returned := false
 	defer func() {
 		c.busy.Store(0)

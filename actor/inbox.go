@@ -30,7 +30,7 @@ type inbox struct {
 // item is what a cell finds in its inbox.
 type item struct {
 	kind    kind
-	at      int64 // when a message of others was taken, in Unix nanoseconds
+	at      int64 // the actor's age when a message of others was taken
 	message any
 }
 

@@ -34,19 +34,19 @@ func (p PID) Info() Info {
 	if c == nil {
 		return Info{State: Ended}
 	}
-	now := time.Now()
+	now := c.age()
 	info := Info{
 		Name: c.name, State: Idle, Since: c.born, Depth: int(c.room.taken.Load()),
 		Capacity: int(c.room.bound), Handled: c.handled.Load(),
 	}
 	if busy := c.busy.Load(); busy != 0 {
-		info.State, info.BusyFor = Busy, now.Sub(time.Unix(0, busy))
+		info.State, info.BusyFor = Busy, time.Duration(now-busy)
 	}
 	if head := c.headAt.Load(); head != 0 && info.Depth > 0 {
 		// The waiting messages were taken after the one last begun.
-		info.OldestAge = now.Sub(time.Unix(0, head))
+		info.OldestAge = time.Duration(now - head)
 	} else if info.Depth > 0 {
-		info.OldestAge = now.Sub(c.born)
+		info.OldestAge = time.Duration(now)
 	}
 	switch {
 	case !p.Alive():

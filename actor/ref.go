@@ -3,7 +3,6 @@ package actor
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // PID is the identity of one incarnation of an actor. It is comparable and stays valid after the actor's
@@ -177,7 +176,7 @@ func (r Ref[M]) SendWait(ctx context.Context, message M) error {
 
 // deliver hands over a message that has its place.
 func (c *cell) deliver(message any) error {
-	if err := c.put(item{kind: mail, at: time.Now().UnixNano(), message: message}); err != nil {
+	if err := c.put(item{kind: mail, at: c.age(), message: message}); err != nil {
 		c.room.give()
 		return err
 	}

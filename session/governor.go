@@ -65,10 +65,25 @@ type rest struct {
 
 // hold is a time in which an account's queries wait.
 type hold struct {
-	Until    time.Time `json:"until"`
+	Until    time.Time `json:"until"` // with a monotonic reading
 	Reason   string    `json:"reason"`
 	Failures int       `json:"failures,omitempty"` // times in a row that the API was overloaded
 	waiters  int
+}
+
+// left is how much of it is left. It is over when either clock says so: one that is set back does not make it longer, and one that
+// was behind, so that it was too long from the beginning, makes it shorter when it is set right. Should it be over too early, the
+// CLI says so once more.
+func (h *hold) left(now time.Time) time.Duration {
+	return min(h.Until.Sub(now), h.Until.Round(0).Sub(now.Round(0)))
+}
+
+// longest is how long one of its kind may be.
+func (h *hold) longest() time.Duration {
+	if h.Reason == overloadReason {
+		return lastOverload + lastOverload/5
+	}
+	return maxHold
 }
 
 const (
@@ -79,6 +94,8 @@ const (
 	// Overload without a time at which it ends is waited out this long, doubled each time.
 	firstOverload = 30 * time.Second
 	lastOverload  = 15 * time.Minute
+
+	overloadReason = "the API is overloaded"
 )
 
 // NewGovernor makes one. What holds the sessions up is kept in the file limits.json of dir, so that it survives the
@@ -115,8 +132,10 @@ func NewGovernor(limits Limits, dir string, unsaved func(error)) (*Governor, err
 	if err != nil {
 		return g, &StateError{Session: "limits", Cause: setAside(path, "what is known of the API's limits", err)}
 	}
+	now := g.now()
 	for account, h := range kept.Holds {
-		if h != nil {
+		if h != nil { // a clock that was wrong when it was written must not stop everything for ever
+			h.Until = now.Add(min(h.Until.Sub(now), h.longest()))
 			g.holds[account] = h
 		}
 	}
@@ -308,7 +327,7 @@ func (g *Governor) held(account string) (time.Duration, string) {
 	if h == nil {
 		return 0, ""
 	}
-	left := h.Until.Sub(g.now())
+	left := h.left(g.now())
 	if left <= 0 {
 		return 0, ""
 	}
@@ -325,11 +344,9 @@ func (g *Governor) limited(account string, until time.Time, reason string) bool 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	if most := now.Add(maxHold); until.After(most) {
-		until = most
-	}
+	until = now.Add(min(until.Sub(now), maxHold))
 	h := g.holds[account]
-	if !until.After(now) || h != nil && !until.After(h.Until) {
+	if !until.After(now) || h != nil && !until.After(now.Add(h.left(now))) {
 		return false
 	}
 	failures := 0
@@ -354,7 +371,7 @@ func (g *Governor) overloaded(account string) (time.Time, bool) {
 	if h == nil {
 		h = &hold{}
 	}
-	if h.Until.After(now) {
+	if h.left(now) > 0 {
 		return h.Until, false
 	}
 	wait := lastOverload
@@ -362,7 +379,7 @@ func (g *Governor) overloaded(account string) (time.Time, bool) {
 		wait = min(firstOverload<<h.Failures, lastOverload)
 	}
 	wait += rand.N(wait/5 + 1)
-	g.holds[account] = &hold{Until: now.Add(wait), Reason: "the API is overloaded", Failures: h.Failures + 1}
+	g.holds[account] = &hold{Until: now.Add(wait), Reason: overloadReason, Failures: h.Failures + 1}
 	g.file.changed()
 	return now.Add(wait), true
 }
@@ -374,7 +391,7 @@ func (g *Governor) served(account string) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if h := g.holds[account]; h != nil && !h.Until.After(g.now()) {
+	if h := g.holds[account]; h != nil && h.left(g.now()) <= 0 {
 		delete(g.holds, account)
 		g.file.changed()
 	}

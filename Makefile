@@ -61,7 +61,7 @@ bench-audit:
 
 BENCHTIME ?= 2s
 
-## scan: a log of SCAN records (10,000,000: 4.3 GB in TMPDIR) gone through in every way, with the memory that it takes
+## scan: a log of SCAN records (10,000,000: 4.6 GB in TMPDIR) gone through in every way, with the memory that it takes
 scan:
 	UNDERSTUDY_SCAN=$(or $(SCAN),10000000) $(GO) test -count=1 -timeout 60m -v -run '^TestScan$$' ./audit
 

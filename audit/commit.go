@@ -172,7 +172,7 @@ func (in *incarnation) commit(o *order) (refused []*entry, err error) {
 // sign makes a checkpoint if it is time for one.
 func (in *incarnation) sign(now bool) error {
 	l, t := in.log, in.trail
-	if n := l.unsigned(); n == 0 || !now && n < uint64(t.options.CheckpointRecords) && l.now().Sub(l.signedAt) < t.options.CheckpointEvery {
+	if n := l.unsigned(); n == 0 || !now && n < uint64(t.options.CheckpointRecords) && l.now().Sub(l.signedAt).Abs() < t.options.CheckpointEvery {
 		return nil
 	}
 	if err := l.sign(); err != nil {

@@ -56,7 +56,8 @@ type log struct {
 	checkpoint   []byte // that
 	signedAt     time.Time
 
-	begun  string // why the segment was begun by this opening; empty if it was not
+	begun  string               // why the segment was begun by this opening; empty if it was not
+	began  map[uint64]time.Time // when each segment was, as far as retention by age has asked
 	hashes *hashes
 	leaf   format.Leaf
 	hasher format.Hasher // goes with the batch that is being made

@@ -20,7 +20,8 @@ const maxSessions = 10000
 // newSegment begins a segment after that many records. moved are the frames of those that the tree has
 // beyond them.
 func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) error {
-	header := format.Segment{Began: l.now().UTC(), Previous: previous, Lost: l.lost, Sessions: l.remember()}
+	began := l.now()
+	header := format.Segment{Began: began.UTC(), Previous: previous, Lost: l.lost, Sessions: l.remember()}
 	before := l.tree.Clone()
 	if len(moved) > 0 {
 		var err error
@@ -58,6 +59,7 @@ func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) 
 	l.segment, l.signed = segment, signed
 	l.path, l.signedPath, l.signedOffset = path, signedPath, 0
 	l.header, l.offset = header, int64(len(frames))
+	l.header.Began = began // with what UTC takes away: the monotonic clock
 	if err := l.disk.SyncDir(l.dir); err != nil {
 		return &FileError{l.dir, "sync directory", err}
 	}
@@ -121,7 +123,9 @@ func (l *log) due(end int64) string {
 		return "" // nothing is in it
 	case end >= l.options.SegmentBytes:
 		return "size"
-	case l.now().Sub(l.header.Began) >= l.options.SegmentAge:
+	// A segment that this process has begun knows its age by the monotonic clock. One that was opened may be from a time that is still to
+	// come, if a clock was wrong: it is as good an age as one in the past.
+	case l.now().Sub(l.header.Began).Abs() >= l.options.SegmentAge:
 		return "age"
 	default:
 		return ""

@@ -41,7 +41,8 @@ type Options struct {
 	SegmentBytes int64
 	SegmentAge   time.Duration
 	// KeepBytes and KeepAge let the oldest segments go when all of them are bigger than that, or when all
-	// their records are older. 0 means never. Checkpoints are kept.
+	// their records are older. 0 means never. Checkpoints are kept. Age is time that went by between segments: of a clock that has leapt
+	// no more than twice SegmentAge (or half of KeepAge) counts, until the log has gone on for a week (or for KeepAge) after it.
 	KeepBytes int64
 	KeepAge   time.Duration
 	// CheckpointRecords and CheckpointEvery say when a checkpoint is signed: after so many records, and at

@@ -137,3 +137,19 @@ func TestALoopInASubagent(t *testing.T) {
 	assert.Zero(r, r.Info().Subagents)
 	assert.Equal(r, 1, r.Info().Generation)
 }
+
+// Fault: the budget is spent by a subagent that the turn waits for; the CLI ends the turn, and lets the subagent go on
+// Outcome: it is stopped
+// On: real
+func TestASubagentOutlivesTheBudget(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true)
+	r.spec.MaxBudgetUSD = 0.03
+	r.boot()
+	const more = 300
+	_, err := r.ask(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate(fmt.Sprintf("[[loop:%d]]", more), false)))
+	require.ErrorIs(r, err, session.ErrBudgetExhausted)
+	r.until("the subagent is stopped", func() bool { return r.Info().Subagents == 0 })
+	assert.Less(r, len(r.api.Requests()), more/2)
+	assert.Equal(r, 1, r.Info().Generation)
+}

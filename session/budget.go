@@ -39,8 +39,10 @@ func (b BudgetSpec) validate() error {
 
 // Budget is what several sessions may spend together, in one window after the other. It may be used from any goroutine.
 //
-// What a session spends is known when a turn has its result: turns that run at the same time are all let go while there is
-// something left, and each may take the budget over its limit by what the turn costs. No turn begins after that.
+// What a session spends is counted when a turn has its result. Meanwhile each is held to what its own frames say on top of that: a
+// turn is interrupted before its next model call when the budget is spent, by others too. What others have not counted yet it
+// does not know, so turns that run at the same time may each take the budget over its limit, by what the turn costs at most. No
+// turn begins after that.
 //
 // The truth about money is in the sessions' records. A budget keeps how far it has counted each of them, so that what a
 // session had spent when the runtime was killed is counted when the session is there again, and nothing is counted twice.
@@ -276,9 +278,10 @@ func (b *Budget) state() BudgetState {
 	return s
 }
 
-// allow is nil as long as something is left.
-func (b *Budget) allow(session string) error {
+// allow is nil as long as something is left when a session has spent so much more than it has said.
+func (b *Budget) allow(session string, more float64) error {
 	s := b.State()
+	s.SpentUSD += more
 	if !s.Exhausted() {
 		return nil
 	}
@@ -310,14 +313,15 @@ func (e *BudgetError) Error() string {
 // Unwrap is ErrBudgetExhausted.
 func (e *BudgetError) Unwrap() error { return ErrBudgetExhausted }
 
-// allowance is nil as long as neither the session's own budget nor a shared one is spent.
-func (s *Session) allowance() error {
+// allowance is nil as long as neither the session's own budget nor a shared one is spent, with so much more than what
+// results have said.
+func (s *Session) allowance(more float64) error {
 	kept, info := s.desk.snapshot()
-	if info.Budget > 0 && kept.Ledger.Spent >= info.Budget {
-		return &BudgetError{Session: s.name, SpentUSD: kept.Ledger.Spent, LimitUSD: info.Budget}
+	if spent := kept.Ledger.Spent + more; info.Budget > 0 && spent >= info.Budget {
+		return &BudgetError{Session: s.name, SpentUSD: spent, LimitUSD: info.Budget}
 	}
 	for _, b := range s.spec.Budgets {
-		if err := b.allow(s.name); err != nil {
+		if err := b.allow(s.name, more); err != nil {
 			return err
 		}
 	}

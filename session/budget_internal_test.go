@@ -22,15 +22,15 @@ func TestBudgetWindows(t *testing.T) {
 	b.now = func() time.Time { return now }
 
 	b.count("old", 100) // before it had the budget
-	assert.NoError(t, b.allow("old"))
+	assert.NoError(t, b.allow("old", 0))
 	b.count("old", 104)
 	b.count("old", 104) // twice is once
 	b.count("new", 0)
 	b.count("new", 5)
 	assert.InDelta(t, 9, b.State().SpentUSD, 1e-9)
-	assert.NoError(t, b.allow("new"))
+	assert.NoError(t, b.allow("new", 0))
 	b.count("new", 7) // over it by this turn
-	refused := b.allow("new")
+	refused := b.allow("new", 0)
 	require.ErrorIs(t, refused, ErrBudgetExhausted)
 	var figures *BudgetError
 	require.ErrorAs(t, refused, &figures)
@@ -38,7 +38,7 @@ func TestBudgetWindows(t *testing.T) {
 	assert.ErrorContains(t, refused, "spent 11.0000 of 10.0000 USD (budget team), again from 2026-03-02T00:00:00Z")
 
 	now = now.Add(2 * time.Hour)
-	assert.NoError(t, b.allow("new"), "another day")
+	assert.NoError(t, b.allow("new", 0), "another day")
 	assert.Zero(t, b.State().SpentUSD)
 	b.count("new", 9)
 	assert.InDelta(t, 2, b.State().SpentUSD, 1e-9)
@@ -57,13 +57,13 @@ func TestBudgetWhenTheClockIsSetBack(t *testing.T) {
 	b.now = func() time.Time { return now }
 	b.count("a", 0)
 	b.count("a", 10)
-	require.Error(t, b.allow("a"))
+	require.Error(t, b.allow("a", 0))
 	now = now.Add(-time.Hour)
-	assert.Error(t, b.allow("a"))
+	assert.Error(t, b.allow("a", 0))
 	b.count("a", 11)
 	assert.InDelta(t, 11, b.State().SpentUSD, 1e-9)
 	now = now.Add(2 * time.Hour)
-	assert.NoError(t, b.allow("a"))
+	assert.NoError(t, b.allow("a", 0))
 }
 
 // Fault: ten sessions that share a budget spend at the same time
@@ -78,7 +78,7 @@ func TestBudgetIsPassedByOneTurnOfEachAtMost(t *testing.T) {
 		name := fmt.Sprint("s", i)
 		b.count(name, 0)
 		all.Go(func() {
-			for life := price; b.allow(name) == nil; life += price {
+			for life := price; b.allow(name, 0) == nil; life += price {
 				b.count(name, life)
 			}
 		})
@@ -149,7 +149,7 @@ func TestADamagedBudgetIsSetAside(t *testing.T) {
 				require.FileExists(t, filepath.Join(dir, aside))
 				b.count("a", 0)
 				b.count("a", 1)
-				assert.Error(t, b.allow("a"))
+				assert.Error(t, b.allow("a", 0))
 				b.Flush()
 			}
 		})
@@ -190,9 +190,9 @@ func TestABudgetIsSetWhileItRuns(t *testing.T) {
 	b.now = func() time.Time { return now }
 	b.count("a", 0)
 	b.count("a", 10)
-	require.ErrorIs(t, b.allow("a"), ErrBudgetExhausted)
+	require.ErrorIs(t, b.allow("a", 0), ErrBudgetExhausted)
 	require.NoError(t, b.Set(BudgetSpec{Name: "team", LimitUSD: 20, Per: 24 * time.Hour}))
-	assert.NoError(t, b.allow("a"), "at once")
+	assert.NoError(t, b.allow("a", 0), "at once")
 	assert.InDelta(t, 10, b.State().SpentUSD, 1e-9)
 	b.count("a", 17)
 	b.count("a", 20)

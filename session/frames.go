@@ -113,6 +113,9 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 	case *protocol.Assistant:
 		l.noteRetry(nil)
 		l.tellContext(m)
+		if m.Message.ID != l.tally.last { // another model call, which what went before has let happen
+			l.watchSpending(c)
+		}
 		l.tally.see(m)
 		for _, block := range m.Message.Content {
 			if use, ok := block.(*protocol.ToolUseBlock); ok {
@@ -214,6 +217,9 @@ func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
 	}
 	failed := m.Failed()
 	l.session.spent(before, l.record.Ledger.Spent)
+	if err := l.session.allowance(0); err != nil {
+		l.stopSubagents(c, err)
+	}
 	_, info := l.desk.snapshot()
 	l.audit(audit.Record{
 		Kind: audit.TurnResult, IsError: &failed, CostUSD: delta, TotalCostUSD: l.record.Ledger.Spent, Turn: info.Turns, Detail: detail,
@@ -270,6 +276,7 @@ func (l *loop) beginTurn(c *actor.Context[message]) {
 	l.desk.update(func(_ *record, info *Info) { info.State = Busy })
 	l.getUp()
 	l.runaway.turnBegins()
+	l.overspent = false
 	l.countTurn()
 	l.tellTurn()
 	if r, _ := l.desk.snapshot(); !r.Begun { // a turn of the CLI's own makes a conversation too
@@ -359,7 +366,7 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		if l.desk.empty() {
 			return
 		}
-		err := l.session.allowance()
+		err := l.session.allowance(0)
 		if err == nil {
 			err = l.session.unaudited()
 		}

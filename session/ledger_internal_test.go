@@ -33,6 +33,7 @@ func TestLedger(t *testing.T) {
 		"killed: the next goes on from the saved total": {
 			{false, []step{{1, 1, 1}}, true}, {true, []step{{3, 2, 2}}, false}, {true, []step{{6, 5, 5}}, false}, {true, []step{{1.5, .5, .5}}, false},
 		},
+		"1, 3, 6, killed, then 2: that is 8":       {{false, []step{{1, 1, 1}, {3, 2, 2}, {6, 3, 3}}, false}, {true, []step{{2, 2, 2}}, false}},
 		"killed at first: the next begins at zero": {{false, []step{{5, 5, 5}}, false}, {true, []step{{7, 7, 7}, {8, 1, 1}}, false}},
 		"saved though it looked killed":            {{false, []step{{5, 5, 5}}, false}, {true, []step{{7, 2, 2}}, false}},
 		"not saved though it looked clean":         {{false, []step{{5, 5, 5}}, true}, {true, []step{{7, 7, 7}}, false}},

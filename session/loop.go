@@ -72,6 +72,7 @@ type loop struct {
 	background int     // what the CLI has running behind its turns
 	runaway    runaway // what its agents do beyond reason
 	shown      int     // of the subagents at work
+	overspent  bool    // the turn is being ended for that
 	cutCost    float64 // what the turn had cost that the process's end cut
 
 	keeper    keeper

@@ -198,6 +198,7 @@ func (l *loop) countCall(c *actor.Context[message], agent, tool string, input js
 		detail["agent_id"] = agent
 	}
 	times := fmt.Sprintf("%s was called %d times in a row with the same input (max_identical_tool_calls: %d)", tool, n, most)
+	cause := fmt.Errorf("session %s: %w: %s", l.session.name, ErrToolLoop, times)
 	switch {
 	case n == most+1:
 		l.session.notice(NoticeToolLoop, times+": it is denied from now on", detail)
@@ -205,18 +206,18 @@ func (l *loop) countCall(c *actor.Context[message], agent, tool string, input js
 		if n == 2*most+1 {
 			l.session.notice(NoticeToolLoopEnded, times+": the turn is interrupted", detail)
 		}
-		l.interruptTurn(c, fmt.Errorf("session %s: %w: %s", l.session.name, ErrToolLoop, times), nil)
+		l.interruptTurn(c, cause, nil)
 	case n > 2*most:
 		if n == 2*most+1 {
 			l.session.notice(NoticeToolLoopEnded, times+": the subagent is stopped", detail)
 		}
-		l.stopSubagent(c, agent, times)
+		l.stopSubagent(c, agent, cause)
 	}
 	return times + ": it is not run again. Its result is above. Do something else, or say why you cannot go on."
 }
 
 // stopSubagent ends a subagent. If that cannot be done, the turn is interrupted that it is part of.
-func (l *loop) stopSubagent(c *actor.Context[message], agent, why string) {
+func (l *loop) stopSubagent(c *actor.Context[message], agent string, cause error) {
 	l.request(c, &protocol.StopTask{TaskID: agent}, l.options.ControlTimeout,
 		func(c *actor.Context[message], r *protocol.ControlResponse, err error) {
 			if err == nil {
@@ -224,9 +225,34 @@ func (l *loop) stopSubagent(c *actor.Context[message], agent, why string) {
 			}
 			if err != nil && l.process != nil {
 				l.log.Warn().Err(err).Str("agent", agent).Msg("subagent could not be stopped: the turn is interrupted")
-				l.interruptTurn(c, fmt.Errorf("session %s: %w: %s", l.session.name, ErrToolLoop, why), nil)
+				l.interruptTurn(c, cause, nil)
 			}
 		})
+}
+
+// stopSubagents ends all that are at work: the CLI lets them go on, in the foreground too, when it has ended their turn for its budget.
+func (l *loop) stopSubagents(c *actor.Context[message], cause error) {
+	for task := range l.runaway.subagents {
+		l.stopSubagent(c, task, cause)
+	}
+}
+
+// watchSpending ends what goes on although a budget is spent: before each model call that is not the first of its turn, by what
+// the calls before it have cost. There may be no result for long, or never; shared budgets the CLI does not know.
+func (l *loop) watchSpending(c *actor.Context[message]) {
+	if l.options.MaxBudgetUSD == 0 && len(l.session.spec.Budgets) == 0 || len(l.tally.calls) == 0 && l.turns.open {
+		return
+	}
+	err := l.session.allowance(certain * l.record.Ledger.estimate(&l.tally))
+	if err == nil {
+		return
+	}
+	l.stopSubagents(c, err)
+	if l.turns.open && !l.overspent {
+		l.overspent = true
+		l.session.tellNotice(NoticeBudgetExhausted, err.Error()+": the turn is interrupted, by what its frames say")
+		l.interruptTurn(c, err, nil)
+	}
 }
 
 // noteTask follows subagents and what runs in the background.

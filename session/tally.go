@@ -61,6 +61,18 @@ func (t *tally) see(m *protocol.Assistant) {
 	c.cost.OutputTokens = max(c.cost.OutputTokens, int64(c.chars/bytesPerToken))
 }
 
+// certain is the part of an estimate that a turn is interrupted for. What frames say may be a little much: text is counted by its length,
+// and a model that is not known costs what the dearest does. The CLI, which knows better, has its own limit and is to come first.
+const certain = 0.8
+
+// estimate is what calls have cost, by the list.
+func (l *ledger) estimate(t *tally) (sum float64) {
+	for _, call := range t.calls {
+		sum += l.price(call.model, call.cost)
+	}
+	return sum
+}
+
 // price is what a call costs: by the list, and by as much more or less as this session was charged for the model so far.
 func (l *ledger) price(model string, c Cost) float64 {
 	usd := listPrice(model, c)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -218,6 +220,71 @@ func stopOnce(r *rig, state stopState, name string) {
 	if err := r.rt.Remove(r.within(), name); !errors.Is(err, understudy.ErrNoSession) {
 		assert.NoError(r, err)
 	}
+}
+
+// Fault: a session is stopped whose CLI takes its time to save what it has, or ignores the end of stdin and SIGTERM
+// Outcome: the first is waited for, and what it saves is there; the other is killed, within the session's time; neither is a crash, and the
+// audit log has by which steps each was ended, and when
+// On: simulated
+func TestTheEndOfACLIThatSavesOrIgnores(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	r.spec.Shutdown = supervisor.Within(6 * time.Second)
+	r.up()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	saves := r.spawn("saves", r.spec)
+	_, err := saves.Ask(r.within(), "[[flush:"+pipe+"]] hello")
+	require.NoError(t, err)
+	ignores := r.spawn("ignores", r.spec)
+	cut := r.asked(ignores, "[[stderr:hangs]] [[hang:hard]]")
+	r.until("it hangs", func() bool { return slices.Contains(ignores.Stderr(), "hangs") })
+
+	stopped := make(chan error, 2)
+	for _, s := range []*session.Session{saves, ignores} {
+		go func() { stopped <- r.rt.Stop(r.within(), s.Name()) }() // ends with the session
+	}
+	r.flushing(pipe)()
+	require.NoError(t, <-stopped)
+	require.NoError(t, <-stopped)
+	require.Error(t, <-cut)
+	assert.Equal(t, session.Stopped, saves.Info().State)
+	assert.Equal(t, session.Stopped, ignores.Info().State)
+
+	assert.Empty(t, r.records(audit.SessionCrashed))
+	want := map[string][]any{"saves": {"stdin"}, "ignores": {"stdin", "term", "kill"}}
+	for _, record := range r.records(audit.SessionStopped) {
+		var names []any
+		last := -1.0
+		steps, _ := record.Detail["steps"].([]any)
+		for _, s := range steps {
+			step, _ := s.(map[string]any)
+			after, ok := step["after_ms"].(float64)
+			assert.True(t, ok, "%v", step)
+			assert.Greater(t, after, last)
+			names, last = append(names, step["step"]), after
+		}
+		assert.Equal(t, want[record.Session], names, record.Session)
+		delete(want, record.Session)
+	}
+	assert.Empty(t, want)
+	err = r.rt.Restart(r.within(), "saves")
+	require.NoError(t, err)
+	_, err = saves.Ask(r.within(), "and on")
+	require.NoError(t, err)
+	assert.InDelta(t, 0.01, saves.Info().CostUSD, 1e-9, "the total goes on where the first process has left it")
+}
+
+// flushing waits until a CLI is behind the end of its stdin, which was told to save to a pipe, and returns what lets it go on.
+func (r *rig) flushing(pipe string) (done func()) {
+	r.Helper()
+	var end *os.File
+	r.until("it saves", func() bool {
+		var err error
+		end, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		return err == nil
+	})
+	return func() { require.NoError(r, end.Close()) }
 }
 
 // panicky is an actor that panics where it is told to.

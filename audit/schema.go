@@ -54,7 +54,8 @@ var schema = []KindSchema{
 	kind(SessionRestarted, "The supervisor starts it again after a delay; or it was started once more with another conversation.",
 		"session session_seq detail", "session_id generation policy exit detail.restarts detail.delay_ms detail.conversation detail.next_session_id"),
 	kind(SessionParked, "It is not started again until somebody says so.", "session session_seq", "exit detail detail.restarts"),
-	kind(SessionStopped, "It ended as it was asked to.", ofSession, "turn cost_usd"),
+	kind(SessionStopped, "It ended as it was asked to; with the steps that its process was ended by, and after how many milliseconds each came.", ofSession,
+		"turn cost_usd detail detail.steps"),
 	kind(SessionNotice, "What happened to it that nobody asked for, such as a conversation lost or found.",
 		"detail.notice", "session session_seq session_id generation policy turn detail"),
 

@@ -24,6 +24,7 @@ func (l *loop) abort(c *actor.Context[message], cause error) {
 // onEnded handles the end of the process, after everything it wrote was handled.
 func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	l.unwatch()
+	l.steps = l.process.Steps()
 	l.process = nil
 	l.laddered = false
 	l.desk.update(func(*record, *Info) { l.desk.started = nil })
@@ -106,6 +107,9 @@ func (l *loop) finish(c *actor.Context[message], crash *CrashError) {
 		record.Exit = &audit.Exit{Reason: crash.Error(), Code: crash.Exit.Code, Signal: signalName(crash.Exit)}
 		l.log.Warn().Err(crash).Str("class", string(crash.Class)).Msg("session crashed")
 	} else {
+		if len(l.steps) > 0 {
+			record.Detail = map[string]any{"steps": stepsOf(l.steps)}
+		}
 		l.log.Info().Msg("session stopped")
 	}
 	l.audit(record)
@@ -120,6 +124,15 @@ func (l *loop) finish(c *actor.Context[message], crash *CrashError) {
 	l.controls = nil
 	l.getUp()
 	l.keeper.save(c, l, func(c *actor.Context[message]) { c.Exit(reason) })
+}
+
+// stepsOf is the ladder for the audit log.
+func stepsOf(steps []process.StepStart) []map[string]any {
+	var all []map[string]any
+	for _, s := range steps {
+		all = append(all, map[string]any{"step": string(s.Step), "after_ms": s.After.Milliseconds()})
+	}
+	return all
 }
 
 // failRequests answers what the process has not.

@@ -1,14 +1,18 @@
 package session_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -242,4 +246,180 @@ func TestATurnIsGivenBackHoweverItEnds(t *testing.T) {
 	require.Error(t, <-rest)
 	all[1].mustAsk("hello")
 	assert.Eventually(t, func() bool { return g.Usage() == session.Usage{Processes: 1} }, time.Minute, time.Millisecond, "%+v", g.Usage())
+}
+
+// oneProcess fails the test when a session has a process before its last one is gone.
+func oneProcess(t *testing.T, then func(session.Moment)) func(session.Moment) {
+	var mu sync.Mutex
+	var pids []int
+	return func(m session.Moment) {
+		if m.Kind == session.ProcessStarted {
+			mu.Lock()
+			for _, pid := range pids {
+				assert.False(t, running(strconv.Itoa(pid)), "process %d is there when %d is started", pid, m.PID)
+			}
+			pids = append(pids, m.PID)
+			mu.Unlock()
+		}
+		if then != nil {
+			then(m)
+		}
+	}
+}
+
+// TestAQueryMeetsTheEndOfAnIdleProcess has a query come at each moment of a hibernation.
+//
+// Fault: a query, a control request, a kill or a stop comes at the very moment in which an idle session's process is being ended, has
+// ended, or is started again
+// Outcome: the query and the request are answered by the next process, which goes on with the conversation and the total; no restart is
+// counted, and there is never more than one process; after a stop there is none
+// On: simulated
+func TestAQueryMeetsTheEndOfAnIdleProcess(t *testing.T) {
+	const times = 3
+	for _, moment := range []string{"while it saves", "when it has ended", "asleep", "woken by a request"} {
+		t.Run(moment, func(t *testing.T) {
+			t.Parallel()
+			var b *bench
+			answers := make(chan error, times)
+			var armed atomic.Bool // once for each time
+			ask := func() {       // returns when the query waits, or was taken
+				number := b.Info().Queue
+				go func() { // ends with the query
+					answer, err := b.ask("there?")
+					if err == nil && answer.Text != "echo: there?" {
+						err = fmt.Errorf("answered with %q", answer.Text)
+					}
+					answers <- err
+				}()
+				assert.Eventually(t, func() bool { return b.Info().Queue > number }, time.Minute, 100*time.Microsecond)
+			}
+			on := func(kind session.MomentKind, outcome session.NoticeKind) func(session.Moment) {
+				return func(m session.Moment) {
+					if m.Kind == kind && (outcome == "" || m.Outcome == string(outcome)) && armed.CompareAndSwap(true, false) {
+						ask() // the session does nothing meanwhile: it is its own goroutine that tells of it
+					}
+				}
+			}
+			sp := spec(t, "a")
+			sp.Options.IdleTimeout = time.Millisecond
+			pipe := filepath.Join(t.TempDir(), "pipe")
+			var then func(session.Moment)
+			switch moment {
+			case "when it has ended":
+				then = on(session.ProcessEnded, "")
+			case "asleep":
+				then = on(session.Noticed, session.NoticeHibernated)
+			case "woken by a request":
+				then = on(session.Noticed, session.NoticeWoken)
+			}
+			sp.OnMoment = oneProcess(t, then)
+			b = start(t, sp)
+			if moment == "while it saves" {
+				require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+			}
+			for i := range times {
+				first := "number " + strconv.Itoa(i)
+				if moment == "while it saves" {
+					first = "[[flush:" + pipe + "]] " + first
+				}
+				b.mustAsk(first)
+				if then != nil {
+					armed.Store(true)
+				}
+				switch moment {
+				case "while it saves":
+					done := b.flushing(pipe)
+					ask()
+					done()
+				case "woken by a request":
+					b.until(session.Hibernated)
+					require.NoError(t, b.SetModel(t.Context(), "haiku"))
+				}
+				select {
+				case err := <-answers:
+					require.NoError(t, err)
+				case <-time.After(time.Minute):
+					require.FailNow(t, "the query is not answered", "%+v", b.Info())
+				}
+			}
+			info := b.Info()
+			assert.Zero(t, info.Restarts)
+			assert.Equal(t, 2*times, info.Turns)
+			assert.GreaterOrEqual(t, info.Generation, times+1)
+			history := b.mustAsk("[[history]]").Text
+			for i := range times {
+				assert.Contains(t, history, "number "+strconv.Itoa(i))
+			}
+			for len(b.told) > 0 {
+				assert.Equal(t, supervisor.ChildStarted, (<-b.told).Kind, "the supervisor knows of one start only")
+			}
+		})
+	}
+	t.Run("at the deadline", func(t *testing.T) {
+		t.Parallel()
+		sp := spec(t, "a")
+		sp.Options.IdleTimeout = time.Millisecond
+		sp.OnMoment = oneProcess(t, nil)
+		b := start(t, sp)
+		for i := range 20 {
+			require.Equal(t, fmt.Sprint("echo: ", i), b.mustAsk(fmt.Sprint(i)).Text)
+			time.Sleep(rand.N(2 * sp.Options.IdleTimeout)) // whatever the order: nothing is waited for
+		}
+		assert.Zero(t, b.Info().Restarts)
+		assert.InDelta(t, 20*0.005, b.Info().CostUSD, 1e-9)
+	})
+	t.Run("killed while it saves", func(t *testing.T) {
+		t.Parallel()
+		sp := spec(t, "a")
+		sp.Options.IdleTimeout = time.Millisecond
+		sp.OnMoment = oneProcess(t, nil)
+		b := start(t, sp)
+		pipe := filepath.Join(t.TempDir(), "pipe")
+		require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+		b.mustAsk("[[flush:" + pipe + "]]")
+		done := b.flushing(pipe)
+		b.kill()
+		require.Equal(t, "echo: there?", b.mustAsk("there?").Text)
+		done()
+		assert.Zero(t, b.Info().Restarts)
+		assert.InDelta(t, 0.01, b.Info().CostUSD, 1e-9)
+	})
+	t.Run("stopped while it saves", func(t *testing.T) {
+		t.Parallel()
+		sp := spec(t, "a")
+		sp.Options.IdleTimeout = time.Millisecond
+		var starts atomic.Int32
+		sp.OnMoment = func(m session.Moment) {
+			if m.Kind == session.ProcessStarted {
+				starts.Add(1)
+			}
+		}
+		b := start(t, sp)
+		pipe := filepath.Join(t.TempDir(), "pipe")
+		require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+		b.mustAsk("[[flush:" + pipe + "]]")
+		done := b.flushing(pipe)
+		query := make(chan error, 1)
+		go func() { _, err := b.ask("there?"); query <- err }() // ends with the stop
+		require.Eventually(t, func() bool { return b.Info().Queue == 1 }, time.Minute, time.Millisecond)
+		stop := make(chan error, 1)
+		go func() { stop <- b.sup.TerminateChild(context.Background(), "a") }() // ends with the session
+		b.until(session.Draining)
+		done()
+		require.NoError(t, <-stop)
+		require.ErrorIs(t, <-query, session.ErrStopped)
+		assert.EqualValues(t, 1, starts.Load())
+	})
+}
+
+// flushing waits until a CLI is behind the end of its stdin, which was told to save to a pipe, and returns what lets it go on.
+func (b *bench) flushing(pipe string) (done func()) {
+	b.t.Helper()
+	var end *os.File
+	require.Eventually(b.t, func() bool {
+		var err error
+		end, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		return err == nil
+	}, time.Minute, time.Millisecond, "it saves")
+	return func() { require.NoError(b.t, end.Close()) }
 }

@@ -79,10 +79,12 @@ type loop struct {
 	callbacks callbacks
 	chronicle chronicle
 
-	stopping bool  // asked to
-	laddered bool  // the process is being ended
-	finished bool  // the end is decided and being recorded
-	cause    error // why this program is ending the process, if it is not asked to
+	stopping     bool                // asked to
+	interrupting bool                // the stop began with a turn
+	laddered     bool                // the process is being ended
+	finished     bool                // the end is decided and being recorded
+	steps        []process.StepStart // by which the last process was ended
+	cause        error               // why this program is ending the process, if it is not asked to
 }
 
 func newLoop(s *Session) *loop {

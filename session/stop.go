@@ -20,6 +20,7 @@ func (l *loop) Exiting(c *actor.Context[message], _ error) {
 		l.unadmit()
 	case l.process == nil: // it is being started: launch or onLaunched goes on
 	case l.current != nil || l.turns.open:
+		l.interrupting = true
 		l.after(c, drainDeadline, l.grace()/4)
 		// An interrupt ends the tool, and what that has started would lose its parents unseen.
 		p := l.process
@@ -44,12 +45,19 @@ func (l *loop) grace() time.Duration {
 // endProcess sends the process down the ladder: end of stdin, SIGTERM, SIGKILL, sweep.
 func (l *loop) endProcess(c *actor.Context[message]) {
 	l.cancel(drainDeadline)
+	l.stopLadder(c, l.ladder())
+}
+
+// ladder is how the process is ended in order. When its stdin has ended an idle CLI saves its state and leaves within some 50 ms;
+// should its disk be slow, it has what the steps after this one leave of the session's time, 3 s at most. One with background work would
+// wait for that, and one whose turn was interrupted has had some of the time.
+func (l *loop) ladder() process.Ladder {
 	grace := l.grace()
-	// The end of stdin lets an idle CLI save its state and leave within some 50 ms. One with background
-	// work would wait for that.
-	l.stopLadder(c, process.Ladder{
-		Stdin: min(grace/4, 2*time.Second), Term: min(grace/4, 3*time.Second), Kill: time.Second,
-	})
+	stdin := min(grace/2, 3*time.Second)
+	if l.interrupting || l.background > 0 {
+		stdin = min(grace/4, 2*time.Second)
+	}
+	return process.Ladder{Stdin: stdin, Term: min(grace/4, 3*time.Second), Kill: time.Second}
 }
 
 func (l *loop) stopLadder(c *actor.Context[message], ladder process.Ladder) {

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -55,6 +56,12 @@ type StepTime struct {
 	Took time.Duration
 }
 
+// StepStart is when a stop came to a step.
+type StepStart struct {
+	Step  StopStep
+	After time.Duration // from the first call of Stop
+}
+
 // StopReport is what a stop did.
 type StopReport struct {
 	Ended StopStep      // the step that ended the process, or the last one tried
@@ -72,6 +79,7 @@ type stopping struct {
 	skipTerm            bool
 	changed             chan struct{} // holds one token when a time was brought forward
 	report              StopReport
+	steps               []StepStart // the steps so far
 	finished            chan struct{}
 }
 
@@ -130,6 +138,17 @@ func (p *Process) Kill() StopReport {
 	return p.Stop(ctx, Ladder{Stdin: -1, Term: -1})
 }
 
+// Steps are those that the ladder has come to, in order, the last being the one that ended the process if it has ended; none if nobody
+// stops it.
+func (p *Process) Steps() []StepStart {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stop == nil {
+		return nil
+	}
+	return slices.Clone(p.stop.steps)
+}
+
 // afterDone is a stop of a process that has ended: what it left may have come to light since.
 func (p *Process) afterDone() StopReport {
 	began := time.Now()
@@ -173,6 +192,11 @@ func (p *Process) descend(s *stopping, skipStdin bool) {
 			s.report.Steps = append(s.report.Steps, StepTime{step, now.Sub(since)})
 		}
 		step, since = next, now
+		if next != StepExited {
+			p.mu.Lock()
+			s.steps = append(s.steps, StepStart{next, now.Sub(s.began)})
+			p.mu.Unlock()
+		}
 	}
 	// Before each step the descendants are listed: once the CLI is gone nobody knows who its grandchildren were.
 	p.record()

@@ -154,7 +154,7 @@ func script(prompt string, n int, simulated bool) call {
 			} else if at == n {
 				c.before = append(c.before, d)
 			}
-		case "sleep", "exit", "hang", "linger", "garbage", "torn", "unknown", "stderr", "frame":
+		case "sleep", "exit", "hang", "linger", "flush", "garbage", "torn", "unknown", "stderr", "frame":
 			if at == n {
 				c.before = append(c.before, d)
 			}

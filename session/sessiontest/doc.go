@@ -50,6 +50,8 @@
 //	[[exit:3]]                 the process exits with this code
 //	[[hang]] [[hang:hard]]     it reads, writes and answers nothing any more; hard: it ignores SIGTERM, too
 //	[[linger]]                 the end of stdin does not end the process
+//	[[flush:2s]]               behind the end of stdin it takes this long to save what it has; of a named pipe in place of a
+//	                           duration, it opens that for reading and comes to its end
 //	[[nofinish]]               the turn gives its text, but never ends by itself
 //	[[garbage]] [[garbage:text]]   a line on stdout that is no JSON
 //	[[torn]]                   half a frame on stdout, then exit code 0

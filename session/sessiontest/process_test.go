@@ -155,6 +155,25 @@ func TestOutputThatNobodyReads(t *testing.T) {
 	assert.Zero(t, h.end())
 }
 
+func TestProcessThatFlushes(t *testing.T) {
+	h := spawn(t, simulated(t))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	h.turn("[[flush:" + pipe + "]]")
+	require.NoError(t, h.stdin.Close())
+	end, err := os.OpenFile(pipe, os.O_WRONLY, 0) // when it is at it
+	require.NoError(t, err)
+	assert.NoError(t, syscall.Kill(h.pid, 0))
+	require.NoError(t, end.Close())
+	assert.Zero(t, h.exit())
+
+	h = spawn(t, simulated(t))
+	h.turn("[[flush:1m]]")
+	require.NoError(t, h.stdin.Close())
+	require.NoError(t, syscall.Kill(h.pid, syscall.SIGTERM))
+	assert.Equal(t, 143, h.exit())
+}
+
 func TestProcessThatLingers(t *testing.T) {
 	h := spawn(t, simulated(t))
 	h.turn("[[linger]]")

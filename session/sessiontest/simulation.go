@@ -76,7 +76,8 @@ type simulation struct {
 	events  chan func()
 	done    chan struct{} // closed when nobody owns the state any more
 	eof     bool
-	linger  bool // the end of stdin does not end the process
+	linger  bool   // the end of stdin does not end the process
+	flush   string // how long it takes to save what it has, behind the end of stdin: a duration, or a named pipe
 	code    int
 
 	transcript  *transcript
@@ -162,6 +163,7 @@ func (s *simulation) live(args []string, stdin io.Reader) {
 		case s.running:
 			s.state("idle")
 		case s.eof && s.pushed == nil && len(s.tasks) == 0 && !s.linger:
+			s.flushing()
 			s.save()
 			if s.lastError {
 				s.exit(1)
@@ -210,6 +212,23 @@ func (s *simulation) save() {
 	if err := s.transcript.saveCost(s.baseline + s.spent); err != nil {
 		_, _ = fmt.Fprintln(s.stderr, "Error: save cost:", err) // the conversation itself is there
 	}
+}
+
+// flushing takes its time, if it was told to. A signal cuts it short.
+func (s *simulation) flushing() {
+	if s.flush == "" {
+		return
+	}
+	if d, ok := parseDuration(s.flush); ok {
+		s.wait(d)
+		return
+	}
+	over := false
+	go func() { // ends when whoever has the other end of the pipe closes it
+		_, _ = os.ReadFile(s.flush) // the wait is all that matters
+		s.post(func() { over = true })
+	}()
+	s.await(func() bool { return over })
 }
 
 // read passes the lines of stdin on. The CLI has no limit that a host would reach, and neither has the simulation.

@@ -179,6 +179,8 @@ func (s *simulation) perform(c call) bool {
 			s.sayRaw(d.arg)
 		case "linger":
 			s.linger = s.signals != nil // inside another process nothing else could end it
+		case "flush":
+			s.flush = d.arg
 		case "stderr":
 			_, _ = fmt.Fprintln(s.stderr, d.arg)
 		case "selfturn":

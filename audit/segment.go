@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -24,8 +25,9 @@ func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) 
 	header := format.Segment{Began: began.UTC(), Previous: previous, Lost: l.lost, Sessions: l.remember()}
 	before := l.tree.Clone()
 	if len(moved) > 0 {
+		// What the header carries on is what was before them, as of any segment.
 		var err error
-		if before, err = l.treeAt(after); err != nil {
+		if before, header.Lost, header.Sessions, err = l.stateAt(after); err != nil {
 			return err
 		}
 	}
@@ -72,27 +74,36 @@ func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) 
 	return nil
 }
 
-// treeAt is the tree of the first records of the segment, after which others follow that are in the tree
-// too.
-func (l *log) treeAt(size uint64) (format.Frontier, error) {
-	tree, err := l.header.Frontier()
-	if err != nil {
-		return tree, err
+// stateAt is the tree of the first records of the segment, after which others follow that are in the tree too, and how many were lost and
+// what numbers sessions had by then.
+func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions map[string]uint64, err error) {
+	if tree, err = l.header.Frontier(); err != nil {
+		return tree, 0, nil, err
+	}
+	lost, sessions = l.header.Lost, maps.Clone(l.header.Sessions)
+	if sessions == nil {
+		sessions = make(map[string]uint64)
 	}
 	f, err := l.disk.Open(l.path, os.O_RDONLY)
 	if err != nil {
-		return tree, &FileError{l.path, "open", err}
+		return tree, 0, nil, &FileError{l.path, "open", err}
 	}
 	defer func() { _ = f.Close() }() // only read
 	_, begin, err := readSegment(f, l.path, l.header.First)
 	s := newScanner(f, l.path, begin, -1)
+	var head format.Head
 	for err == nil && tree.Size() < size {
 		var payload []byte
-		if payload, _, err = s.next(); err == nil {
-			tree.Add(l.leaf.Hash(payload), nil)
+		if payload, _, err = s.next(); err != nil {
+			break
 		}
+		tree.Add(l.leaf.Hash(payload), nil)
+		if head, _ = format.ParseHead(payload, head); head.Session != "" {
+			sessions[head.Session] = head.SessionSeq
+		}
+		lost = max(lost, head.Lost)
 	}
-	return tree, err
+	return tree, lost, sessions, err
 }
 
 // remember are the sessions' sequences for a segment's header.

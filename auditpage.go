@@ -28,6 +28,9 @@ func (b *backend) AuditPage(ctx context.Context, q debug.AuditQuery) (records []
 		filter.Kinds = append(filter.Kinds, kinds...)
 	}
 	for _, name := range q.Outcomes {
+		if !slices.Contains(audit.Outcomes, audit.Outcome(name)) { // nothing would fit, which would say that nothing was denied
+			return nil, 0, &debug.Error{Code: debug.BadRequest, Message: fmt.Sprintf("outcome=%.40s: expected one of %v", name, audit.Outcomes)}
+		}
 		filter.Outcomes = append(filter.Outcomes, audit.Outcome(name))
 	}
 	filter.Before = q.Before

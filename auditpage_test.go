@@ -42,6 +42,8 @@ func TestNewestRecordsFirst(t *testing.T) {
 		}
 		return texts, last
 	}
+	_, _, err = pager.AuditPage(t.Context(), debug.AuditQuery{Limit: 3, Outcomes: []string{"denied"}})
+	require.ErrorContains(t, err, "outcome=denied: expected one of [ok error allow deny timeout killed unknown]")
 	texts, last := look(debug.AuditQuery{Newest: true, Limit: 3, Kinds: []string{"session.notice"}})
 	assert.Equal(t, []string{"number 2999", "number 2998", "number 2997"}, texts)
 	texts, _ = look(debug.AuditQuery{Newest: true, Before: last, Limit: 2, Kinds: []string{"session.notice"}})

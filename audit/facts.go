@@ -88,14 +88,12 @@ func factsOf(r *Record) facts {
 	return said
 }
 
-var outcomes = map[string]Outcome{
-	"allow": Allow, "deny": Deny, "ok": OK, "error": Failed, "timeout": Timeout, "killed": Killed, "unknown": Unknown,
-}
-
 func outcomeOf(raw []byte) Outcome {
 	plain, _ := plainString(raw)
-	if known, ok := outcomes[string(plain)]; ok {
-		return known
+	for _, known := range Outcomes {
+		if string(plain) == string(known) {
+			return known
+		}
 	}
 	return Outcome(stringOf(raw))
 }

@@ -119,6 +119,9 @@ const (
 	Unknown Outcome = "unknown"
 )
 
+// Outcomes are all of them.
+var Outcomes = []Outcome{OK, Failed, Allow, Deny, Timeout, Killed, Unknown}
+
 // Decision says whether a tool may run.
 type Decision struct {
 	// Outcome is Allow or Deny.

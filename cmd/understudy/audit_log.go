@@ -22,6 +22,20 @@ type auditLog struct {
 
 func (l *auditLog) path() string { return cmp.Or(l.dir, filepath.Join(l.at.data(), "audit")) }
 
+// check reports a directory in which there is no log: nothing that fits would be found in it, whatever is asked for.
+func (l *auditLog) check() error {
+	files, err := os.ReadDir(l.path())
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if strings.HasPrefix(file.Name(), "audit.") && strings.HasSuffix(file.Name(), ".log") {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: there is no audit log in it", l.path())
+}
+
 // filterFlags are the flags that choose records.
 type filterFlags struct {
 	sessions, kinds, tools, outcomes []string
@@ -30,8 +44,11 @@ type filterFlags struct {
 }
 
 // outcomes are those that a record may have.
-var outcomes = []string{
-	string(audit.OK), string(audit.Failed), string(audit.Allow), string(audit.Deny), string(audit.Timeout), string(audit.Killed), string(audit.Unknown),
+func outcomes() (names []string) {
+	for _, outcome := range audit.Outcomes {
+		names = append(names, string(outcome))
+	}
+	return names
 }
 
 func (f *filterFlags) register(cmd *cobra.Command, at *place) {
@@ -39,7 +56,7 @@ func (f *filterFlags) register(cmd *cobra.Command, at *place) {
 	flags.StringSliceVar(&f.sessions, "session", nil, "of these sessions (repeatable, or with commas; so the following)")
 	flags.StringSliceVar(&f.kinds, "kind", nil, "of these kinds, such as tool.intent; tool. stands for all that begin so")
 	flags.StringSliceVar(&f.tools, "tool", nil, "of these tools")
-	flags.StringSliceVar(&f.outcomes, "outcome", nil, "with these outcomes: "+strings.Join(outcomes, ", "))
+	flags.StringSliceVar(&f.outcomes, "outcome", nil, "with these outcomes: "+strings.Join(outcomes(), ", "))
 	flags.IntVar(&f.filter.Turn, "turn", 0, "of this turn")
 	flags.StringVar(&f.filter.ToolUse, "tool-use", "", "of this tool use, and of a subagent it started")
 	flags.StringVar(&f.since, "since", "", "from this time on: 2025-11-05T08:30:00Z, 2025-11-05, or 24h ago")
@@ -54,7 +71,7 @@ func (f *filterFlags) register(cmd *cobra.Command, at *place) {
 	for name, complete := range map[string]cobra.CompletionFunc{
 		"session": sessionNames(at),
 		"kind":    cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp),
-		"outcome": cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp),
+		"outcome": cobra.FixedCompletions(outcomes(), cobra.ShellCompDirectiveNoFileComp),
 	} {
 		if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
 			panic(err) // there is no such flag
@@ -76,8 +93,8 @@ func (f *filterFlags) build(now time.Time) (audit.Filter, error) {
 		filter.Kinds = append(filter.Kinds, kinds...)
 	}
 	for _, name := range f.outcomes {
-		if !slices.Contains(outcomes, name) {
-			return filter, usageError(fmt.Errorf("--outcome %q: expected %s", name, alternatives(outcomes)))
+		if !slices.Contains(outcomes(), name) {
+			return filter, usageError(fmt.Errorf("--outcome %q: expected %s", name, alternatives(outcomes())))
 		}
 		filter.Outcomes = append(filter.Outcomes, audit.Outcome(name))
 	}
@@ -88,8 +105,13 @@ func (f *filterFlags) build(now time.Time) (audit.Filter, error) {
 	if filter.Since, err = moment("--since", f.since, now); err != nil {
 		return filter, err
 	}
-	filter.Until, err = moment("--until", f.until, now)
-	return filter, err
+	if filter.Until, err = moment("--until", f.until, now); err != nil {
+		return filter, err
+	}
+	if !filter.Since.IsZero() && !filter.Until.IsZero() && !filter.Since.Before(filter.Until) {
+		return filter, usageError(fmt.Errorf("--until %s: expected a time after --since %s", f.until, f.since))
+	}
+	return filter, nil
 }
 
 // moment reads a time, or how long ago it was.

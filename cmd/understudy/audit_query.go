@@ -99,6 +99,9 @@ func each[T any](
 	if err != nil {
 		return err
 	}
+	if err := log.check(); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 	defer stop()
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)

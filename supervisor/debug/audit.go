@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,6 +49,16 @@ const (
 
 // paged are the parameters of GET audit that ask for a page.
 var paged = []string{"after", "before", "limit", "session", "kind", "tool", "outcome", "turn", "tool_use", "since", "until", "text"}
+
+// unknownParameter refuses what is no parameter of GET audit: a filter that is misspelled would let everything through.
+func unknownParameter(q url.Values) error {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(paged, name) && name != "n" && name != "follow" {
+			return &Error{BadRequest, fmt.Sprintf("%s: expected one of n, follow, %s", cut(name, 40), strings.Join(paged, ", "))}
+		}
+	}
+	return nil
+}
 
 // asksForPage reports whether a request is for a page and not for the last records.
 func asksForPage(q url.Values) bool {
@@ -141,6 +152,9 @@ func parseAuditQuery(values url.Values, now time.Time) (q AuditQuery, err error)
 				return q, bad(name, "a time such as 2025-11-05T08:30:00Z, or how long ago, such as 2h")
 			}
 		}
+	}
+	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
+		return q, bad("until", "a time after since")
 	}
 	return q, nil
 }

@@ -71,7 +71,7 @@ func TestAuditPages(t *testing.T) {
 		assert.True(t, want.Equal(p.asked.Since), "%s: %s", text, p.asked.Since)
 	}
 
-	for _, query := range []string{"after=x", "before=x", "before=3&after=1", "since=-2h", "limit=0", "limit=1001", "turn=0", "since=yesterday", "until=1", "after=1&n=3", "limit=3&follow=true"} {
+	for _, query := range []string{"after=x", "before=x", "before=3&after=1", "since=-2h", "limit=0", "limit=1001", "turn=0", "since=yesterday", "until=1", "after=1&n=3", "limit=3&follow=true", "sesion=a", "n=3&outcom=deny", "since=1h&until=2h"} {
 		refused(t, ask(h, "GET", Path+"audit?"+query, ""), BadRequest, "expected")
 	}
 	refused(t, ask(fixed(newFake(), Options{}), "GET", Path+"audit?after=0", ""), Unavailable, "no pages")

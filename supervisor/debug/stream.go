@@ -176,6 +176,10 @@ func (h *handler) audit(w http.ResponseWriter, r *http.Request) {
 		h.shared.serve(h.auditPage)(w, r)
 		return
 	}
+	if err := unknownParameter(r.URL.Query()); err != nil {
+		refuse(w, err)
+		return
+	}
 	if asksForPage(r.URL.Query()) {
 		h.auditPages(w, r)
 		return

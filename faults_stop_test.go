@@ -287,6 +287,83 @@ func (r *rig) flushing(pipe string) (done func()) {
 	return func() { require.NoError(r, end.Close()) }
 }
 
+// Fault: whoever shuts the runtime down, or drains it, or spawns a session at that moment, waits no longer: the context has ended before,
+// or ends while sessions run tools
+// Outcome: everything is killed; what became of the sessions and of the runtime is in their records and in the audit log, which is closed
+// and whole, before Shutdown returns; the next runtime begins at once, and resumes them
+// On: simulated
+func TestAShutdownThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"before", "while tools run"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, false)
+			r.spec.Shutdown = supervisor.Within(time.Hour) // only the context ends it
+			r.boot()
+			other := r.spec
+			other.Env = with(other.Env, "UNDERSTUDY_SIM_STARTUP", "silent")
+			spawning, giveUp := context.WithCancel(r.within())
+			spawned := make(chan error, 1)
+			go func() { // ends with the runtime
+				_, err := r.rt.Spawn(spawning, "other", other)
+				spawned <- err
+			}()
+			r.until("it starts", func() bool {
+				s, err := r.rt.Session("other")
+				return err == nil && s.Info().PID > 0
+			})
+			r.mustAsk("hello")
+			running := r.asked(r.Session, "[[stderr:hangs]] [[hang:hard]]")
+			r.until("it hangs", func() bool { return slices.Contains(r.Stderr(), "hangs") })
+			drain, stopDraining := context.WithCancel(r.within())
+			drained := make(chan error, 1)
+			go func() { drained <- r.rt.Drain(drain) }() // ends with its context
+			pid := r.Info().PID
+
+			ctx, cancel := context.WithCancel(r.within())
+			if when == "before" {
+				cancel()
+			}
+			down := make(chan error, 1)
+			go func() { down <- r.rt.Shutdown(ctx) }() // ends with the runtime
+			r.until("it is ending", func() bool { s := r.Info().State; return s == session.Draining || s == session.Stopped })
+			giveUp()
+			stopDraining()
+			cancel()
+			require.ErrorIs(t, <-down, context.Canceled)
+			select {
+			case <-r.rt.Done():
+			default:
+				require.Fail(t, "the end was not waited for")
+			}
+			require.Error(t, <-running)
+			require.Error(t, <-spawned)
+			<-drained // either has come first
+			assert.False(t, alive(pid))
+			assert.Equal(t, session.Stopped, r.Info().State)
+
+			ends := make(map[string]bool)
+			var last audit.Kind
+			for record, err := range audit.Read(filepath.Join(r.options.DataDir, "audit")) {
+				require.NoError(t, err)
+				last = record.Kind
+				if record.Kind == audit.SessionStopped || record.Kind == audit.RuntimeStopped {
+					ends[string(record.Kind)+" "+record.Session] = true
+				}
+				assert.NotEqual(t, audit.SessionCrashed, record.Kind, "%+v", record)
+			}
+			assert.Equal(t, map[string]bool{"session.stopped worker": true, "session.stopped other": true, "runtime.stopped ": true}, ends)
+			assert.Equal(t, audit.LogClosed, last)
+			report, err := audit.Verify(r.within(), filepath.Join(r.options.DataDir, "audit"), audit.VerifyOptions{Invariants: true})
+			require.NoError(t, err)
+			assert.Zero(t, report.Code(), "%+v", report)
+			r.boot() // the data directory is free
+			assert.Contains(t, r.history(), "hello")
+			assert.Equal(t, 2, r.Info().Generation)
+		})
+	}
+}
+
 // panicky is an actor that panics where it is told to.
 type panicky struct{ where string }
 

@@ -334,8 +334,9 @@ func (rt *Runtime) Drain(ctx context.Context) error {
 }
 
 // Shutdown stops the tree: turns are interrupted, processes ended with all they started, the audit log
-// closed. It may be called more than once; later calls wait for the first. If the context ends first,
-// everything is killed, and the context's error returned.
+// closed. It may be called more than once; later calls wait for the first. If the context ends first, everything is
+// killed, and the context's error returned; what became of the sessions is still written, for which Shutdown takes
+// up to 5 s more, and some milliseconds as a rule.
 func (rt *Runtime) Shutdown(ctx context.Context) error {
 	rt.stop.Do(func() {
 		rt.record(audit.Record{Kind: audit.RuntimeStopped})
@@ -344,11 +345,36 @@ func (rt *Runtime) Shutdown(ctx context.Context) error {
 	err := rt.root.Stop(ctx)
 	if err != nil {
 		rt.log.Error().Err(err).Msg("shutdown takes too long: killing what is left")
-		process.SweepPrefix(rt.id + "/")
+		rt.kill()
 		return err
 	}
 	<-rt.done
 	return rt.err
+}
+
+// How long an end by force may take, and of that the sessions, so that the audit log has the rest.
+const (
+	killTime     = 5 * time.Second
+	sessionsTime = time.Second
+)
+
+// kill ends everything by force, and waits until what became of it is on disk: whoever gave up waiting for the end in order
+// may leave the program next.
+func (rt *Runtime) kill() {
+	process.SweepPrefix(rt.id + "/")
+	ctx, cancel := context.WithTimeout(context.Background(), killTime)
+	defer cancel()
+	for _, b := range []*branch{rt.warmth, rt.sessions} {
+		if s := rt.supervisorOf(b); s != nil {
+			go func() { _ = s.StopWithin(ctx, sessionsTime) }() // ends with its sessions, or with ctx; the root's end is what counts
+		}
+	}
+	go func() { _ = rt.root.StopWithin(ctx, killTime*4/5) }() // as above
+	select {
+	case <-rt.done:
+	case <-ctx.Done():
+		rt.log.Error().Dur("waited", killTime).Msg("something does not end: what became of it may not be written")
+	}
 }
 
 // Wait waits for the tree to end and returns why: nil after a Shutdown, the root supervisor's reason when it

@@ -55,7 +55,7 @@ var schema = []KindSchema{
 		"session session_seq detail", "session_id generation policy exit detail.restarts detail.delay_ms detail.conversation detail.next_session_id"),
 	kind(SessionParked, "It is not started again until somebody says so.", "session session_seq", "exit detail detail.restarts"),
 	kind(SessionStopped, "It ended as it was asked to; with the steps that its process was ended by, and after how many milliseconds each came.", ofSession,
-		"turn cost_usd detail detail.steps"),
+		"turn cost_usd detail detail.steps detail.reason"),
 	kind(SessionNotice, "What happened to it that nobody asked for, such as a conversation lost or found.",
 		"detail.notice", "session session_seq session_id generation policy turn detail"),
 

@@ -161,10 +161,14 @@ func (s *Session) started(ctx context.Context, ref actor.Ref[message]) (actor.PI
 		if errors.Is(err, actor.ErrStopped) {
 			<-ref.Done()
 		} else {
+			_, was := s.desk.snapshot()
 			ref.Kill() // its process goes with it
 			select {
 			case <-ref.Done():
 			case <-time.After(10 * time.Second):
+			}
+			if was.PID != 0 && errors.Is(ref.Reason(), actor.ErrKilled) { // it cannot say so itself any more
+				s.record(audit.Record{Kind: audit.SessionStopped, Detail: map[string]any{"reason": "its start was given up"}})
 			}
 		}
 		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

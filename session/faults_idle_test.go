@@ -19,7 +19,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/supervisor"
 )
 
@@ -423,4 +425,40 @@ func (b *bench) flushing(pipe string) (done func()) {
 		return err == nil
 	}, time.Minute, time.Millisecond, "it saves")
 	return func() { require.NoError(b.t, end.Close()) }
+}
+
+// Fault: a CLI never answers the handshake, while another session waits for its turn to start (max_starting)
+// Outcome: it is ended with all it has started after start_timeout, and its error says so; the other one starts then
+// On: simulated
+func TestAStartThatIsNeverAnsweredGivesItsPlaceBack(t *testing.T) {
+	g := governed(t, session.Limits{MaxStarting: 1, MaxProcesses: 2})
+	silent, next := spec(t, "silent"), spec(t, "next")
+	silent.Governor, next.Governor = g, g
+	silent.Options.Env["UNDERSTUDY_SIM_STARTUP"] = "silent"
+	silent.Options.StartTimeout = 500 * time.Millisecond
+	sys := actor.NewSystem(actor.Options{})
+	one, err := session.New(sys, silent)
+	require.NoError(t, err)
+	other, err := session.New(sys, next)
+	require.NoError(t, err)
+	failed, started := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := one.Start(t.Context()); failed <- err }() // ends with its deadline
+	require.Eventually(t, func() bool { return g.Usage().Starting == 1 }, time.Minute, 100*time.Microsecond)
+	var pid actor.PID
+	go func() { // ends when it has started
+		var err error
+		pid, err = other.Start(t.Context())
+		started <- err
+	}()
+	err = <-failed
+	require.ErrorContains(t, err, "start_timeout")
+	var crash *session.CrashError
+	require.ErrorAs(t, err, &crash)
+	assert.Equal(t, session.PhaseStart, crash.Phase)
+	assert.Empty(t, process.SweepPrefix(silent.Runtime+"/").Killed, "nothing is left of it")
+	require.NoError(t, <-started)
+	assert.Equal(t, session.Usage{Processes: 1}, g.Usage())
+	pid.Stop(actor.ErrShutdown)
+	<-pid.Done()
+	assert.Eventually(t, func() bool { return g.Usage() == session.Usage{} }, time.Minute, time.Millisecond)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/supervisor"
 )
 
 // Fault: 200 queries are put on one session at the same time
@@ -88,4 +89,55 @@ func TestAConsumerThatNeverReads(t *testing.T) {
 	assert.Equal(t, 2, b.Info().Turns)
 	leave()
 	<-left
+}
+
+// Fault: 10,000 queries are put on a session whose CLI reads nothing any more; the CLI is killed, and the session is stopped
+// Outcome: as many as max_queue allows wait, each of the others is refused at once; those that wait run in their order in the next process;
+// the stop does not wait for them, and each of them is told
+// On: simulated
+func TestTenThousandQueriesOnACLIThatReadsNothing(t *testing.T) {
+	const most, sends = 20, 10_000
+	sp := spec(t, "a")
+	sp.Options.MaxQueue, sp.Options.Shutdown = most, supervisor.Within(2*time.Second)
+	b := start(t, sp)
+	hang := func() (end chan error) {
+		_, end = b.background("[[stderr:hangs]] [[hang:hard]]")
+		require.Eventually(t, func() bool { return len(b.Stderr()) > 0 && b.Info().State == session.Busy }, time.Minute, time.Millisecond)
+		return end
+	}
+	fill := func() (ends []chan error) {
+		for i := range most {
+			_, end := b.background(fmt.Sprintf("number %02d", i))
+			require.Eventually(t, func() bool { return b.Info().Queue == i+1 }, time.Minute, 100*time.Microsecond)
+			ends = append(ends, end)
+		}
+		return ends
+	}
+	cut, ends := hang(), fill()
+	for range sends {
+		_, err := b.ask("one too many")
+		require.ErrorIs(t, err, session.ErrQueueFull)
+	}
+	info := b.Info()
+	assert.Equal(t, most, info.Queue)
+	assert.LessOrEqual(t, info.Mailbox, most+1, "who is refused costs the actor nothing")
+	b.kill()
+	var crash *session.CrashError
+	require.ErrorAs(t, <-cut, &crash)
+	want := "history: [[stderr:hangs]] [[hang:hard]]"
+	for i, end := range ends {
+		require.NoError(t, <-end, "query %d", i)
+		want += fmt.Sprintf(" | number %02d", i)
+	}
+	assert.Equal(t, want, b.mustAsk("[[history]]").Text, "in their order")
+
+	cut, ends = hang(), fill()
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.sup.TerminateChild(context.Background(), "a") }() // ends with the session
+	for i, end := range append(ends, cut) {
+		require.ErrorIs(t, <-end, session.ErrStopped, "query %d", i)
+	}
+	require.NoError(t, <-stopped)
+	_, err := b.ask("after")
+	assert.ErrorIs(t, err, session.ErrStopped)
 }

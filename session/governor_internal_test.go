@@ -264,3 +264,54 @@ func TestOtherLimitsHoldAtOnce(t *testing.T) {
 		assert.Zero(t, g.starts.take(now))
 	})
 }
+
+// Fault: fifty sessions are to be started at once, four may be coming up, and some are given up or never come up
+// Outcome: never more than four come up at a time, and everybody has his turn
+// On: memory
+func TestFiftyStartsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const starts, most = 50, 4
+		g, err := NewGovernor(Limits{MaxStarting: most, MaxProcesses: 2 * starts}, "", nil)
+		require.NoError(t, err)
+		var mu sync.Mutex
+		up, given, worst := 0, 0, 0
+		for i := range starts {
+			ctx, cancel := context.WithCancel(t.Context())
+			if i%10 == 9 { // given up while it waits
+				time.AfterFunc(time.Millisecond, cancel)
+			}
+			go func() { // ends when it has come up
+				defer cancel()
+				a, err := g.admit(ctx, t.Context(), false, func(string) {})
+				if err != nil {
+					mu.Lock()
+					given++
+					mu.Unlock()
+					return
+				}
+				a.taken()
+				mu.Lock()
+				worst = max(worst, g.Usage().Starting)
+				mu.Unlock()
+				time.Sleep(time.Second)
+				if i%10 == 8 { // it has not come up in its time
+					a.leave()
+					return
+				}
+				a.ready()
+				a.ready() // twice is once
+				mu.Lock()
+				up++
+				mu.Unlock()
+			}()
+			synctest.Wait() // in this order
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(t, most, worst)
+		assert.Equal(t, 5, given)
+		assert.Equal(t, 40, up)
+		assert.Equal(t, Usage{Processes: 40}, g.Usage())
+	})
+}

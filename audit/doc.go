@@ -104,7 +104,7 @@
 // they are a part of a string or a number, however JSON escapes spell them, also in JSON that is a string in
 // other JSON; v, seq, id, time, kind, lost, and the numbers of Record itself are left alone. So is what
 // looks like a secret (keys and tokens of well-known forms, private keys, passwords in URLs, authorization
-// headers) and what stands under a name such as password. The mark in its place, as in
+// headers, and what a variable or a flag such as --password is given in a command) and all that stands under a name such as password. The mark in its place, as in
 // [redacted value 1f0c5a7e9b2d], has the rule and a digest under a key of this log: equal secrets have equal
 // marks. This happens before hashing: the log never holds the secret. A value that is spread over several
 // strings, or encoded otherwise, is not found.

@@ -36,6 +36,11 @@ var patterns = []pattern{
 	{"url-password", []string{"://"}, regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'\[\]\\]*:([^\s/@"'\[\]\\]+)@`)},
 	{"authorization", []string{"uthorization", "UTHORIZATION", "pi-key", "PI-KEY", "pi-Key"}, regexp.MustCompile(
 		`(?i)(?:authorization|x-api-key)["']?\s*[:=]\s*["']?(?:bearer\s+|basic\s+|token\s+)?([A-Za-z0-9._~+/=-]{8,})`)},
+	// What commands are given: NAME_PASSWORD=…, --password=… or --password …, and ?token=….
+	{"assignment", []string{"PASSWORD=", "PASSWD=", "SECRET=", "TOKEN=", "API_KEY=", "APIKEY=", "-password", "-passwd", "-secret", "-token", "-api-key", "-apikey",
+		"password=", "secret=", "token=", "api_key=", "apikey="}, regexp.MustCompile(
+		`(?:\b[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)=|--[a-z-]*(?:password|passwd|secret|token|api-?key)[= ]|[?&][a-z_]*(?:password|secret|token|api_?key)=)` +
+			`["']?([^-\s"'$&|;<>(){}\[\]\\` + "`" + `][^\s"'$&|;<>(){}\[\]\\` + "`" + `]{5,})`)},
 }
 
 // shortest is below the length of anything that a pattern matches.

@@ -183,6 +183,7 @@ func TestPatterns(t *testing.T) {
 		"stripe-key": "sk_live_abcdefghijklmnop", "jwt": "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
 		"private-key":  "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
 		"url-password": "postgres://user:hunter22@db/x", "authorization": "Authorization: Bearer abcdefghijk",
+		"assignment": "DB_PASSWORD=hunter22 run --quiet",
 	} {
 		n := &tally{}
 		got := red.text(text, n)
@@ -199,8 +200,29 @@ func TestPatterns(t *testing.T) {
 			assert.Contains(t, string(clean), "[redacted "+rule, "%s", raw)
 		}
 	}
-	for _, text := range []string{"", "an ordinary text", "https://example.com/a:b@c", "task-force", "the password is secret", `{"a":"b"}`} {
+	for _, text := range []string{"", "an ordinary text", "https://example.com/a:b@c", "task-force", "the password is secret", `{"a":"b"}`,
+		"password=args.password", "export TOKEN=$(cat token)", "--max-tokens=4096000", "--token --verbose", "--token-file=/etc/token.txt", "SECRET=", "next page: token=abcdef"} {
 		assert.Equal(t, text, red.text(text, &tally{}))
+	}
+	for text, want := range map[string]string{
+		"PGPASSWORD='hunter22' psql":                     "PGPASSWORD='[redacted]' psql",
+		"mysql --db-password=hunter22 -p x":              "mysql --db-password=[redacted] -p x",
+		"tool --api-key hunter22; ls":                    "tool --api-key [redacted]; ls",
+		"curl 'https://x/y?a=1&access_token=hunter22&b'": "curl 'https://x/y?a=1&access_token=[redacted]&b'",
+	} {
+		assert.Equal(t, want, unmark(red.text(text, &tally{})))
+	}
+	// All that stands under the name of a secret is one, however deep, and nothing behind it.
+	for in, want := range map[string]string{
+		`{"apiKey":["a","b"],"c":"d"}`:                        `{"apiKey":["[redacted]","[redacted]"],"c":"d"}`,
+		`{"password":{"value":"a","n":[1,[true]]},"c":[2]}`:   `{"password":{"value":"[redacted]","n":["[redacted]",[true]]},"c":[2]}`,
+		`[{"password":1234},{"c":{"d":"e"}},"f"]`:             `[{"password":"[redacted]"},{"c":{"d":"e"}},"f"]`,
+		`{"password":null,"secret":"","authorization":false}`: `{"password":null,"secret":"","authorization":false}`,
+		`{"password":{},"c":"d","secret":[],"e":"f"}`:         `{"password":{},"c":"d","secret":[],"e":"f"}`,
+	} {
+		out := red.json([]byte(in), &tally{})
+		assert.Equal(t, want, unmark(string(out)))
+		assert.True(t, json.Valid(out))
 	}
 	same := newRedactor([]string{"secret-one"}, []byte("salt"))
 	assert.Equal(t, same.text("secret-one", &tally{}), same.text("secret-one", &tally{}))

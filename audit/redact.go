@@ -194,17 +194,28 @@ func (r *redactor) jsonThoroughly(raw []byte, n *tally) []byte {
 		return raw
 	}
 	out := make([]byte, 0, len(raw))
-	hide := false // the value that follows is a secret by its name
+	hide := false         // the value that follows is a secret by its name
+	depth, hidden := 0, 0 // what encloses, and since when all that is in it is one
 	for i := 0; i < len(raw); {
 		switch c := raw[i]; c {
 		case '{', '}', '[', ']', ',', ':':
 			out = append(out, c)
 			i++
+			switch c {
+			case '{', '[':
+				if depth++; hide && hidden == 0 {
+					hidden = depth
+				}
+			case '}', ']':
+				if depth--; depth < hidden {
+					hidden = 0
+				}
+			}
 			hide = hide && c == ':'
 		case '"':
 			end := stringEnd(raw, i)
 			switch key := end < len(raw) && raw[end] == ':'; {
-			case hide && end-i > 2:
+			case (hide || hidden > 0 && !key) && end-i > 2:
 				n.add(ruleField)
 				out = append(out, quote(r.mark(ruleField, string(raw[i+1:end-1])))...)
 			default:
@@ -217,10 +228,14 @@ func (r *redactor) jsonThoroughly(raw []byte, n *tally) []byte {
 			for end < len(raw) && !bytes.ContainsRune([]byte(`{}[],:"`), rune(raw[end])) {
 				end++
 			}
-			if r.in(string(raw[i:end])) {
+			switch number := raw[i] == '-' || '0' <= raw[i] && raw[i] <= '9'; {
+			case r.in(string(raw[i:end])):
 				n.add(ruleValue)
 				out = append(out, quote(r.mark(ruleValue, string(raw[i:end])))...)
-			} else {
+			case number && (hide || hidden > 0):
+				n.add(ruleField)
+				out = append(out, quote(r.mark(ruleField, string(raw[i:end])))...)
+			default:
 				out = append(out, raw[i:end]...)
 			}
 			i = end

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
 // The scripts run this binary as `understudy`. It is a copy of the test binary under that name, so that the
@@ -16,5 +18,5 @@ func TestMain(m *testing.M) {
 	if signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
-	testscript.Main(m, map[string]func(){"understudy": main})
+	testscript.Main(sessiontest.NothingLeft(m), map[string]func(){"understudy": main})
 }

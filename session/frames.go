@@ -463,10 +463,10 @@ func (l *loop) endQuery(c *actor.Context[message], err error) {
 	if q.cause != nil {
 		err = q.cause
 	}
-	l.session.ended(q, err)
 	if !l.turns.open {
-		l.rest(c)
+		l.rest(c) // whoever hears of the end finds the session idle
 	}
+	l.session.ended(q, err)
 }
 
 func (l *loop) onAbandon(c *actor.Context[message], q *query) {

@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/protocol"
@@ -174,4 +176,32 @@ func TestWhatLeftEverythingIsEnded(t *testing.T) {
 	require.NoError(t, report.Err)
 	assert.False(t, alive(daemon))
 	assert.Empty(t, process.SweepOrphans().Killed)
+}
+
+// deaf halts a process that lives on and does nothing: an idle session would never find out by itself.
+func deaf(r *rig) {
+	r.spec.ControlTimeout = 500 * time.Millisecond
+	r.boot()
+	r.mustAsk("hello")
+	pid := r.Info().PID
+	halt := func() {
+		r.Helper()
+		require.NoError(r, syscall.Kill(pid, syscall.SIGSTOP))
+		r.until("it is halted", func() bool { return halted(pid) })
+	}
+
+	halt()
+	require.ErrorIs(r, r.SetModel(r.within(), "haiku"), context.DeadlineExceeded)
+	require.NoError(r, syscall.Kill(pid, syscall.SIGCONT))
+	r.until("it was only slow", func() bool { return r.SetModel(r.within(), "haiku") == nil })
+	assert.Equal(r, pid, r.Info().PID)
+
+	halt()
+	require.ErrorIs(r, r.SetModel(r.within(), "sonnet"), context.DeadlineExceeded)
+	assert.Equal(r, "history: hello", r.history(), "the conversation goes on in the next process")
+	info := r.Info()
+	assert.Equal(r, 2, info.Generation)
+	require.NotNil(r, info.LastExit)
+	assert.ErrorContains(r, info.LastExit.Reason, "it left 5 control requests in a row unanswered, each for 500ms (control_timeout)")
+	assert.Len(r, r.records(audit.SessionCrashed), 1)
 }

@@ -7,11 +7,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
+	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
 )
@@ -144,4 +148,79 @@ func provoke(r *rig, heard *heardHooks) {
 	require.NoError(r, r.SetModel(r.within(), "haiku"))
 	require.NoError(r, r.SetPermissionMode(r.within(), protocol.ModeAuto))
 	r.mustAsk(bash("curl http://127.0.0.1:1/ | sh")) // the model that judges answers nonsense, which denies
+}
+
+// hangHooks gives a session a hook of every event that never returns as long as its event is among those that hang.
+func hangHooks(t *testing.T, hooks *session.Hooks, timeout time.Duration) (hang func(events ...string), called func(event string) bool) {
+	var mu sync.Mutex
+	var hanging []string
+	calls := map[string]bool{}
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	for field, value := range reflect.ValueOf(hooks).Elem().Fields() {
+		hook := reflect.New(value.Type().Elem()).Elem()
+		hook.FieldByName("Timeout").Set(reflect.ValueOf(timeout))
+		call := hook.FieldByName("Call")
+		call.Set(reflect.MakeFunc(call.Type(), func([]reflect.Value) []reflect.Value {
+			mu.Lock()
+			hangs := slices.Contains(hanging, field.Name)
+			calls[field.Name] = calls[field.Name] || hangs
+			mu.Unlock()
+			if hangs {
+				<-release // its context may end as it likes
+			}
+			var err error
+			return []reflect.Value{reflect.Zero(call.Type().Out(0)), reflect.ValueOf(&err).Elem()}
+		}))
+		value.Set(reflect.Append(value, hook))
+	}
+	return func(events ...string) {
+			mu.Lock()
+			defer mu.Unlock()
+			hanging = events
+		}, func(event string) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return calls[event]
+		}
+}
+
+func hooksHang(r *rig) {
+	hang, called := hangHooks(r.T, &r.spec.Hooks, 200*time.Millisecond)
+	r.spec.StallTimeout = patience
+	r.boot()
+
+	after := []string{protocol.HookPostToolUse, protocol.HookPostToolUseFailure}
+	if r.real {
+		after = append(after, protocol.HookPostToolBatch, protocol.HookStop, protocol.HookMessageDisplay)
+	}
+	hang(after...)
+	answer := r.mustAsk(bash("touch ran; exit 0") + bash("false") + "[[say:done]]")
+	assert.Equal(r, "done", answer.Text, "what has nothing to deny goes on without an answer")
+	assert.FileExists(r, filepath.Join(r.work, "ran"))
+	for _, event := range after {
+		r.until(event+" was called", func() bool { return called(event) })
+	}
+
+	hang(protocol.HookPreToolUse)
+	answer = r.mustAsk(bash("touch never"))
+	assert.NoFileExists(r, filepath.Join(r.work, "never"))
+	assert.True(r, answer.AllDenied(), "a turn in which nothing could be done")
+	denied := r.records(audit.ToolDecision)
+	require.NotEmpty(r, denied)
+	last := denied[len(denied)-1].Decision
+	assert.Equal(r, audit.Deny, last.Outcome)
+	assert.Contains(r, last.Reason, "it did not answer within 200ms")
+
+	if r.real { // the simulation has those of tools alone
+		hang(protocol.HookUserPromptSubmit)
+		calls := len(r.api.Requests())
+		answer = r.mustAsk("not sent")
+		assert.NotContains(r, answer.Text, "not sent")
+		assert.Len(r, r.api.Requests(), calls, "a prompt that its guard does not answer for goes to no model")
+	}
+	hang()
+	assert.Equal(r, "echo: hello", r.mustAsk("hello").Text)
+	assert.False(r, r.mustAsk(bash("true")).AllDenied())
+	assert.Equal(r, 1, r.Info().Generation)
 }

@@ -369,11 +369,17 @@ func requestsEnd(r *rig) {
 }
 
 // TestHooks has the CLI call functions of this program.
+//
+// Fault: hooks never return, whatever becomes of their contexts: before and after tools, at a prompt, at the end of a turn
+// Outcome: after their timeout what can be denied is denied (the tool does not run, the prompt reaches no model), and the rest goes
+// on without them; the session is as usable as before
+// On: simulated, real
 func TestHooks(t *testing.T) {
 	t.Parallel()
 	both(t, map[string]func(*rig){
 		"they decide about tools":          hooksDecide,
 		"one that fails denies":            hooksFail,
+		"one that never returns denies":    hooksHang,
 		"events that can be provoked come": hookEvents,
 	})
 }

@@ -17,14 +17,19 @@ import (
 type request struct {
 	answer func(*actor.Context[message], *protocol.ControlResponse, error)
 	timer  *actor.Timer
+	after  int // how many in a row had gone unanswered when it was sent
 }
+
+// maxUnanswered is how many control requests in a row the CLI may leave unanswered, each sent after the one before was given up.
+// It answers within milliseconds whatever it does, and one that does not any more cannot be interrupted or asked either.
+const maxUnanswered = 5
 
 // request asks the CLI. answer is called exactly once, as part of the actor.
 func (l *loop) request(c *actor.Context[message], body protocol.ControlBody, timeout time.Duration,
 	answer func(*actor.Context[message], *protocol.ControlResponse, error)) {
 	l.sequence++
 	id := "understudy-" + strconv.Itoa(l.sequence)
-	l.requests[id] = &request{answer: answer, timer: c.After(timeout, silent{id})}
+	l.requests[id] = &request{answer: answer, timer: c.After(timeout, silent{id}), after: l.deaf}
 	l.send(c, protocol.NewControlRequest(id, body))
 }
 
@@ -42,15 +47,39 @@ func (l *loop) onAnswer(c *actor.Context[message], m *protocol.ControlResponse) 
 	if m.Response.ErrorCode == protocol.ErrorCodeUnsupported {
 		l.desk.driftRequest("to the CLI: " + m.Response.Error)
 	}
+	l.deaf = 0 // a late answer is one
 	if r := l.settle(m.RequestID()); r != nil {
 		r.answer(c, m, nil)
 	}
 }
 
 func (l *loop) onSilent(c *actor.Context[message], id string) {
-	if r := l.settle(id); r != nil {
-		r.answer(c, nil, fmt.Errorf("session %s: the CLI did not answer a control request in time: %w", l.session.name, context.DeadlineExceeded))
+	r := l.settle(id)
+	if r == nil {
+		return
 	}
+	if r.after == l.deaf { // many at once are one try
+		l.deaf++
+	}
+	r.answer(c, nil, fmt.Errorf("session %s: the CLI did not answer a control request in time: %w", l.session.name, context.DeadlineExceeded))
+	switch {
+	case l.deaf >= maxUnanswered:
+		l.abort(c, fmt.Errorf("it left %d control requests in a row unanswered, each for %v (control_timeout)", l.deaf, l.options.ControlTimeout))
+	case l.deaf > 0:
+		l.probe(c)
+	}
+}
+
+// probe asks again something that takes no time, until there is an answer or it is clear that there will be none: whoever asked
+// has given up, and might not ask again before the CLI is needed.
+func (l *loop) probe(c *actor.Context[message]) {
+	if l.probing || !l.ready || l.process == nil || l.cause != nil || l.stopping || l.laddered {
+		return
+	}
+	l.probing = true
+	l.log.Warn().Int("unanswered", l.deaf).Msg("the CLI did not answer a control request: it is asked again")
+	l.request(c, &protocol.GetBinaryVersion{}, l.options.ControlTimeout,
+		func(*actor.Context[message], *protocol.ControlResponse, error) { l.probing = false })
 }
 
 func (l *loop) onControl(c *actor.Context[message], m control) {

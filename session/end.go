@@ -46,7 +46,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	l.withdrawApprovals("the process that asked has ended")
 	l.endPermit()
 	l.noteRetry(nil)
-	l.background = 0
+	l.background, l.deaf = 0, 0
 	l.forgetRunaway()
 	if l.dozing {
 		l.fallAsleep(c)

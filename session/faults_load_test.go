@@ -65,6 +65,7 @@ func TestACallbackThatNeverReturns(t *testing.T) {
 	b := start(t, sp)
 	answer := b.mustAsk(`[[ask:Bash {"command":"touch never"}]]`)
 	assert.Len(t, answer.Result.PermissionDenials, 1)
+	assert.True(t, answer.AllDenied())
 	require.NoError(t, b.sup.TerminateChild(t.Context(), "a"))
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
 )
 
 const strayInit = `{"type":"system","subtype":"init","model":"m","cwd":"/","tools":[],"mcp_servers":[],"permissionMode":"default"}`
@@ -70,4 +71,25 @@ func TestTheDefaultModelSurvivesARestart(t *testing.T) {
 	b.mustAsk("hello")
 	assert.Contains(t, b.Info().Model, "opus")
 	assert.Equal(t, 2, b.Info().Generation)
+}
+
+// Fault: the CLI lives, and answers no control request any more; one request in vain is all that is made
+// Outcome: the session asks again by itself, and after five in a row, each sent when the one before was given up, the process is
+// ended as crashed; many at once are one. Queued queries run in the next process
+// On: simulated
+func TestACLIThatAnswersNoRequestAnyMore(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.ControlTimeout, sp.Options.Shutdown = 200*time.Millisecond, supervisor.Within(time.Second)
+	b := start(t, sp)
+	_, hung := b.background("[[hang]]")
+	b.until(session.Busy)
+	require.Eventually(t, func() bool { return b.SetModel(t.Context(), "haiku") != nil }, time.Minute, time.Millisecond, "it hangs")
+	_, queued := b.background("queued")
+	var crash *session.CrashError
+	require.ErrorAs(t, <-hung, &crash)
+	require.ErrorContains(t, crash, "it left 5 control requests in a row unanswered")
+	assert.Equal(t, session.PhaseTurn, crash.Phase)
+	require.NoError(t, <-queued)
+	assert.Equal(t, 2, b.Info().Generation)
+	assert.Equal(t, 1, b.Info().Restarts)
 }

@@ -66,6 +66,8 @@ type loop struct {
 	questions  map[string]context.CancelFunc
 	hosted     map[string]*hosted          // MCP servers in this program, by name
 	approvals  map[string]*pendingApproval // by the id of the control request
+	deaf       int                         // how many in a row went unanswered
+	probing    bool                        // the session itself asks whether they are answered again
 	sequence   int
 	timers     map[deadline]*actor.Timer
 	noise      int

@@ -220,7 +220,8 @@ type Options struct {
 	StallTimeout time.Duration `json:"stall_timeout,omitzero"`
 	// TurnTimeout ends a turn that takes longer. 0: no limit.
 	TurnTimeout time.Duration `json:"turn_timeout,omitzero"`
-	// ControlTimeout bounds a control request. Zero: 30s.
+	// ControlTimeout bounds a control request. When one has no answer by then the session asks again by itself, and a CLI that leaves
+	// five in a row unanswered is ended as crashed. Zero: 30s.
 	ControlTimeout time.Duration `json:"control_timeout,omitzero"`
 	// MaxLineBytes bounds one line of the CLI's stdout; a longer one is a crash. Zero: 16777216 (16 MiB).
 	MaxLineBytes int `json:"max_line_bytes,omitzero"`

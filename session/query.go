@@ -116,8 +116,13 @@ func (s *Session) leave(q *query) {
 type Answer struct {
 	Text   string           // the assistant's text, subagents' left out
 	Tools  []string         // the tools it used, in order
+	Denied []string         // those of them that were not allowed to run, by whomever
 	Result *protocol.Result // nil if there was none
 }
+
+// AllDenied reports whether the turn wanted to use tools and was allowed none. That is no error: the model has been told so and has
+// answered, often that it cannot do what it was asked. Who counts on work being done must not take it for success.
+func (a Answer) AllDenied() bool { return len(a.Tools) > 0 && len(a.Denied) == len(a.Tools) }
 
 // Ask sends a prompt and waits for the end of its turn. The answer is what there is of it also when there
 // is an error.
@@ -134,6 +139,7 @@ func (s *Session) AskPrompt(ctx context.Context, prompt Prompt) (Answer, error) 
 func Collect(messages iter.Seq2[protocol.Message, error]) (Answer, error) {
 	var answer Answer
 	var said []*protocol.Assistant
+	denied := make(map[string]bool) // by the id of the use
 	finish := func(err error) (Answer, error) {
 		var text strings.Builder
 		for _, m := range said {
@@ -141,6 +147,9 @@ func Collect(messages iter.Seq2[protocol.Message, error]) (Answer, error) {
 			for _, block := range m.Message.Content {
 				if use, ok := block.(*protocol.ToolUseBlock); ok {
 					answer.Tools = append(answer.Tools, use.Name)
+					if denied[use.ID] {
+						answer.Denied = append(answer.Denied, use.Name)
+					}
 				}
 			}
 		}
@@ -159,8 +168,17 @@ func Collect(messages iter.Seq2[protocol.Message, error]) (Answer, error) {
 			if m.ParentToolUseID == nil {
 				said = append(said, m)
 			}
+		case *protocol.User: // a turn that is cut has no more than these
+			for _, meta := range m.ToolResultMeta {
+				if d := meta.PermissionDecision; d != nil && d.Decision == "reject" {
+					denied[meta.ID] = true
+				}
+			}
 		case *protocol.Result:
 			answer.Result = m
+			for _, d := range m.PermissionDenials {
+				denied[d.ToolUseID] = true
+			}
 		default:
 		}
 	}

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -91,7 +92,7 @@ func TestEveryRequestHasAMethod(t *testing.T) {
 // TestRequestsHaveADeadline asks a CLI that answers nothing.
 func TestRequestsHaveADeadline(t *testing.T) {
 	sp := spec(t, "silent")
-	sp.Options.ControlTimeout, sp.Options.Shutdown = 100*time.Millisecond, supervisor.Within(time.Second)
+	sp.Options.ControlTimeout, sp.Options.Shutdown = 500*time.Millisecond, supervisor.Within(time.Second)
 	b := start(t, sp)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -113,5 +114,7 @@ func TestRequestsHaveADeadline(t *testing.T) {
 		require.ErrorIs(t, <-outcomes, context.DeadlineExceeded)
 	}
 	require.NoError(t, ctx.Err(), "it was the request's own deadline")
-	assert.ErrorIs(t, b.Interrupt(ctx), context.DeadlineExceeded)
+	if err := b.Interrupt(ctx); !errors.Is(err, session.ErrNotRunning) { // the process is being ended for its silence, sooner or later
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+	}
 }

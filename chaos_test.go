@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -89,6 +90,7 @@ type chaos struct {
 	rt       *understudy.Runtime
 	sessions []*session.Session
 	log      lockedBuffer
+	crashes  atomic.Int64 // processes that were told to crash
 }
 
 // newChaos starts a runtime and waits until all sessions are up.
@@ -136,7 +138,8 @@ var chores = []string{
 func (c *chaos) query(u *turmoil, s *session.Session, random *rand.Rand) bool {
 	prompt := chores[random.IntN(len(chores))]
 	if strings.HasPrefix(prompt, "[[crash") || strings.HasPrefix(prompt, "[[exit") {
-		if random.IntN(8) > 0 { // by themselves they would park every session
+		// By themselves they would park every session: one each on average, however many queries the machine gets through.
+		if random.IntN(8) > 0 || c.crashes.Add(1) > int64(len(c.sessions)) {
 			prompt = chores[0]
 		}
 	}

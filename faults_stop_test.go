@@ -299,6 +299,7 @@ func TestAShutdownThatIsGivenUp(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, false)
 			r.spec.Shutdown = supervisor.Within(time.Hour) // only the context ends it
+			r.spec.InterruptGrace = time.Hour
 			r.boot()
 			other := r.spec
 			other.Env = with(other.Env, "UNDERSTUDY_SIM_STARTUP", "silent")

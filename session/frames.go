@@ -273,7 +273,9 @@ func deref(s *string) string {
 
 // beginTurn is called when the CLI opens a turn.
 func (l *loop) beginTurn(c *actor.Context[message]) {
-	l.desk.update(func(_ *record, info *Info) { info.State = Busy })
+	if !l.stopping { // a frame that was on its way: the session stays draining
+		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
+	}
 	l.getUp()
 	l.runaway.turnBegins()
 	l.overspent = false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,12 +126,13 @@ func TestTenThousandQueriesOnACLIThatReadsNothing(t *testing.T) {
 	b.kill()
 	var crash *session.CrashError
 	require.ErrorAs(t, <-cut, &crash)
-	want := "history: [[stderr:hangs]] [[hang:hard]]"
+	var want strings.Builder
+	want.WriteString("history: [[stderr:hangs]] [[hang:hard]]")
 	for i, end := range ends {
 		require.NoError(t, <-end, "query %d", i)
-		want += fmt.Sprintf(" | number %02d", i)
+		fmt.Fprintf(&want, " | number %02d", i)
 	}
-	assert.Equal(t, want, b.mustAsk("[[history]]").Text, "in their order")
+	assert.Equal(t, want.String(), b.mustAsk("[[history]]").Text, "in their order")
 
 	cut, ends = hang(), fill()
 	stopped := make(chan error, 1)

@@ -3,10 +3,14 @@ package understudy_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,14 +24,17 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/process"
 	"github.com/understudy-run/understudy/session/sessiontest"
 	"github.com/understudy-run/understudy/supervisor"
+	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
-// TestChaos kills simulated CLIs at random while all of them are queried. In the end every query was answered or failed with a
-// typed error, every session is idle or parked, and nothing is left: no process, no goroutine, no descriptor.
+// TestChaos kills simulated CLIs at random while all of them are queried, and while somebody looks. In the end every query was
+// answered or failed with a typed error, every session is idle or parked, each tool call has its end in the audit log, and nothing is
+// left: no process, no goroutine, no descriptor.
 func TestChaos(t *testing.T) {
 	const sessions = 50
 	usual := 10 * time.Second
@@ -49,6 +56,7 @@ func TestChaos(t *testing.T) {
 		random := u.random(i + 1)
 		u.repeat(func() bool { return c.query(u, s, random) })
 	}
+	u.repeat(func() bool { return c.look(u.over) })
 	kills := c.kill(u.random(0), u.length)
 	close(u.over)
 	u.await(t, c.describe)
@@ -80,6 +88,9 @@ func TestChaos(t *testing.T) {
 	assert.Empty(t, process.SweepPrefix(runtimeID+"/").Killed, "processes left behind")
 	assert.NotContains(t, c.log.String(), "stray", "the runtime's own last sweep found what sessions had left")
 	assert.NotContains(t, c.log.String(), "panic")
+	report, err := audit.Verify(t.Context(), filepath.Join(c.dir, "audit"), audit.VerifyOptions{Invariants: true})
+	require.NoError(t, err)
+	assert.Equal(t, 0, report.Code(), "%s", report)
 	assert.NoError(t, goleak.Find(goroutines))
 	assert.Equal(t, descriptors, openDescriptors(t), "descriptors: %v", descriptorNames())
 }
@@ -87,7 +98,9 @@ func TestChaos(t *testing.T) {
 // chaos is a runtime with many simulated sessions.
 type chaos struct {
 	t        *testing.T
+	dir      string
 	rt       *understudy.Runtime
+	page     http.Handler
 	sessions []*session.Session
 	log      lockedBuffer
 	crashes  atomic.Int64 // processes that were told to crash
@@ -96,11 +109,11 @@ type chaos struct {
 // newChaos starts a runtime and waits until all sessions are up.
 func newChaos(t *testing.T, sessions int) *chaos {
 	t.Helper()
-	c := &chaos{t: t}
+	c := &chaos{t: t, dir: t.TempDir()}
 	path, args, env := sessiontest.CLI(t)
 	env["HOME"] = t.TempDir()
 	options := understudy.Options{
-		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args},
+		DataDir: c.dir, CLI: session.CLI{Path: path, Args: args},
 		Supervisor: understudy.SupervisorOptions{
 			Intensity: &supervisor.Intensity{MaxRestarts: 4, Within: 30 * time.Second}, // on a slow machine, too, the first has more
 			Backoff:   &supervisor.Backoff{Initial: 10 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
@@ -118,7 +131,32 @@ func newChaos(t *testing.T, sessions int) *chaos {
 	t.Cleanup(func() { shutdown(t, c.rt) })
 	c.sessions = c.rt.Sessions()
 	require.Len(t, c.sessions, sessions)
+	c.page = debug.Handler(c.rt.Backend(nil), debug.Options{Token: "a token that is long enough to be one"})
 	return c
+}
+
+// look is somebody who watches the tree, and somebody who must not.
+func (c *chaos) look(over <-chan struct{}) bool {
+	ask := func(host, path string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest("GET", "http://"+host+debug.Path+path, nil)
+		request.RemoteAddr = "127.0.0.1:40000"
+		request.Header.Set("Accept", "application/json")
+		answer := httptest.NewRecorder()
+		c.page.ServeHTTP(answer, request)
+		return answer
+	}
+	tree := ask("127.0.0.1", "tree")
+	assert.Equal(c.t, http.StatusOK, tree.Code, tree.Body)
+	assert.True(c.t, json.Valid(tree.Body.Bytes()))
+	for _, s := range c.sessions {
+		assert.Contains(c.t, tree.Body.String(), s.Name())
+	}
+	assert.Equal(c.t, http.StatusMisdirectedRequest, ask("evil.example", "tree").Code)
+	select {
+	case <-over:
+	case <-time.After(50 * time.Millisecond): // as often as a page does that somebody reloads in anger
+	}
+	return true
 }
 
 // chores are prompts whose turns are killed at different places: before the model answers, in a tool, in the answer, or by

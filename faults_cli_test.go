@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/process"
 )
@@ -200,5 +201,61 @@ func TestAConversationThatTheAPIRefuses(t *testing.T) {
 		assert.Equal(r, 1, info.Generation)
 		assert.Zero(r, info.Restarts)
 		assert.Equal(r, session.Idle, info.State)
+	}})
+}
+
+// Fault: somebody sends /clear, so that the CLI goes on in another conversation, and then its process is killed
+// Outcome: it is said, and the conversation that is resumed is the one that the CLI was in
+// On: real
+func TestAClearedConversation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true)
+	r.boot()
+	r.mustAsk("the word is pear")
+	before := r.Info().SessionID
+	r.mustAsk("/clear")
+	r.mustAsk("the word is plum")
+	after := r.Info().SessionID
+	require.NotEqual(t, before, after)
+	r.killIdle()
+	history := r.mustAsk("[[history]]").Text
+	assert.Contains(t, history, "plum")
+	assert.NotContains(t, history, "pear")
+	assert.Equal(t, after, r.Info().SessionID)
+	kept, err := filepath.Glob(filepath.Join(r.config, "projects", "*", before+".jsonl"))
+	require.NoError(t, err)
+	assert.Len(t, kept, 1, "the conversation before is still there")
+	moved := 0
+	for _, record := range r.records(audit.SessionNotice) {
+		if record.Detail["notice"] == string(session.NoticeConversationMoved) {
+			moved++
+			assert.Equal(t, before, record.Detail["before"])
+			assert.Equal(t, after, record.Detail["conversation"])
+		}
+	}
+	assert.Equal(t, 1, moved, "said once")
+}
+
+// Fault: the API refuses the model of one session, again and again, while others of the same account are asked
+// Outcome: each of its queries fails at once; nobody else waits, and no restart is spent
+// On: simulated, real
+func TestARefusedModelBesideOthers(t *testing.T) {
+	t.Parallel()
+	both(t, map[string]func(*rig){"refused": func(r *rig) {
+		r.boot()
+		refused, err := r.rt.Spawn(r.within(), "refused", r.spec)
+		require.NoError(r, err)
+		for range 4 {
+			_, err := refused.Ask(r.within(), "[[status:404]]")
+			var failed *session.ResultError
+			require.ErrorAs(r, err, &failed)
+			r.mustAsk("hello")
+		}
+		for _, info := range []session.Info{refused.Info(), r.Info()} {
+			assert.Equal(r, session.Idle, info.State)
+			assert.Equal(r, 1, info.Generation)
+			assert.Zero(r, info.Restarts)
+		}
+		assert.Empty(r, r.records(audit.SessionNotice), "nothing was held")
 	}})
 }

@@ -59,6 +59,7 @@ func TestKeyHunt(t *testing.T) {
 				return strings.TrimSpace((<-events).Result)
 			}
 			assert.Equal(t, "none", hunt(`env | grep -q "$k"`), "the environment of the tool")
+			assert.Equal(t, "none", hunt(`{ env; cat /proc/$$/environ /proc/$PPID/environ /proc/$PPID/cmdline; } | tr '\0' '\n' | grep -q `+canary[:5]+"''"+canary[5:]), "the environment of the runtime")
 			assert.Equal(t, "none", hunt(`cat /proc/$$/environ /proc/$PPID/cmdline | tr '\0' '\n' | grep -q "$k"`))
 			ancestors := hunt(`{ p=$PPID; f=1; while [ "$p" -ge 1 ] && [ "$p" != ` + pidText() + ` ]; do tr '\0' '\n' < /proc/$p/environ | grep -q "$k" && f=0; tr '\0' '\n' < /proc/$p/cmdline | grep -q "$k" && f=0; p=$(awk '/^PPid/{print $2}' /proc/$p/status); done; [ $f = 0 ]; }`)
 			assert.Equal(t, map[bool]string{true: "FOUND", false: "none"}[inCLI], ancestors, "the environment of the CLI, and what is above it")
@@ -81,6 +82,7 @@ func TestKeyHunt(t *testing.T) {
 					answer := httptest.NewRecorder()
 					page.ServeHTTP(answer, ask)
 					assert.NotContains(t, answer.Body.String(), madeUpKey, path)
+					assert.NotContains(t, answer.Body.String(), canary, path)
 				}
 			}
 			for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", r.spec, r.spec, r.spec, r.Launch()), fmt.Sprintf("%#v", r.Session.Options())} {
@@ -106,6 +108,7 @@ func TestKeyHunt(t *testing.T) {
 			for _, path := range left {
 				if data, err := os.ReadFile(path); err == nil {
 					assert.NotContains(t, string(data), madeUpKey, path)
+					assert.NotContains(t, string(data), canary, path)
 				}
 			}
 		})

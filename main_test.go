@@ -10,6 +10,9 @@ import (
 	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
+// canary is in the environment of the tests' process, as secrets of others are in that of an embedder. Nothing of it goes further.
+const canary = "canary-0123456789abcdef"
+
 func TestMain(m *testing.M) {
 	if log := os.Getenv(lookVariable); log != "" {
 		serveLook(os.Stdin, os.Stdout, log)
@@ -18,6 +21,9 @@ func TestMain(m *testing.M) {
 	if word, ok := os.LookupEnv(probeVariable); ok {
 		serveProbe(word)
 		return
+	}
+	if err := os.Setenv("UNDERSTUDY_TEST_SECRET", canary); err != nil {
+		panic(err)
 	}
 	sessiontest.Main(sessiontest.NothingLeft(sideBySide{m}))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -176,12 +177,33 @@ func (l *loop) onHook(c *actor.Context[message], id string, body *protocol.HookC
 // one.
 func (l *loop) keepIntent(c *actor.Context[message], id string, in *protocol.HookInput, answer any, decision *audit.Decision) {
 	use := l.beginTool(in.ToolUseID, in.ToolName, in.ToolInput, "", in.AgentID)
-	use.audited, use.input = true, in.ToolInput
+	write := &intentWrite{}
+	use.audited, use.input, use.intent = true, in.ToolInput, write
 	l.auditFirst(c, "audit tool intent", audit.Record{
 		Kind: audit.ToolIntent, Tool: in.ToolName, ToolUseID: in.ToolUseID, ParentToolUseID: use.parent,
 		AgentID: in.AgentID, Input: in.ToolInput, Detail: map[string]any{"permission_mode": string(in.PermissionMode)},
-	}, func(err error) message { return intentKept{id, in.ToolUseID, answer, decision, err} })
+	}, func(err error) message {
+		if end := write.done(); end != nil {
+			if err != nil {
+				end.Input, end.Detail["intent_recorded"] = in.ToolInput, false
+			}
+			l.session.spec.Audit.Post(*end)
+		}
+		return intentKept{id, in.ToolUseID, answer, decision, err}
+	})
 }
+
+// intentWrite is the writing of an intent, by a goroutine. What the actor has to record of the tool's end meanwhile is left to it.
+type intentWrite struct{ end atomic.Pointer[audit.Record] }
+
+// nothingMore is in the place of the end when the intent is written.
+var nothingMore = new(audit.Record)
+
+// follow leaves a record to the writing of the intent; false if that is over.
+func (w *intentWrite) follow(end *audit.Record) bool { return w.end.CompareAndSwap(nil, end) }
+
+// done says that the intent is written, or is not going to be, and returns what was left to it; nil if nothing was.
+func (w *intentWrite) done() *audit.Record { return w.end.Swap(nothingMore) }
 
 func (l *loop) onIntentKept(c *actor.Context[message], m intentKept) {
 	use := l.tools[m.toolUse]

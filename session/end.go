@@ -47,6 +47,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	l.endPermit()
 	l.noteRetry(nil)
 	l.background, l.deaf = 0, 0
+	l.tellMoved()
 	l.forgetRunaway()
 	if l.dozing {
 		l.fallAsleep(c)

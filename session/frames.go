@@ -171,9 +171,23 @@ func (l *loop) follow(c *actor.Context[message], id string) {
 		l.log.Warn().Str("session_id", cut(id, 60)).Msg("CLI reports a session id that is no UUID")
 		return
 	}
-	l.log.Warn().Str("from", r.SessionID).Str("to", id).Msg("the conversation goes on under another id")
+	if l.left == "" {
+		l.left = r.SessionID
+	}
 	l.desk.update(func(r *record, info *Info) { r.SessionID, info.SessionID = id, id })
 	l.keeper.save(c, l, nil)
+}
+
+// tellMoved says that the CLI has left a conversation, when it is clear for which: /clear goes by way of an id that nothing is
+// ever kept under.
+func (l *loop) tellMoved() {
+	if l.left == "" {
+		return
+	}
+	r, _ := l.desk.snapshot()
+	l.session.notice(NoticeConversationMoved, "the CLI has left the conversation "+l.left+" for "+r.SessionID+", as it does on /clear: what was said before is not part of it",
+		map[string]any{"conversation": r.SessionID, "before": l.left})
+	l.left = ""
 }
 
 // join notes that the conversation which the options name is the session's from now on.
@@ -189,6 +203,7 @@ func (l *loop) join(c *actor.Context[message], id string) {
 
 // noteResult accounts for a turn.
 func (l *loop) noteResult(c *actor.Context[message], m *protocol.Result) {
+	l.tellMoved()
 	l.noteRetry(nil)
 	l.noteService(m)
 	if !l.ready && m.Failed() && m.TotalCostUSD == 0 {

@@ -29,10 +29,11 @@ type loop struct {
 	waiting []actor.Reply[struct{}] // for it to be ready
 	ready   bool
 	resumed bool
-	joining bool // with a conversation that was not the session's before
-	retried bool // the other of --session-id and --resume was tried
-	renamed bool // neither worked, and another session id was taken
-	proven  bool // the process had a good result
+	joining bool   // with a conversation that was not the session's before
+	retried bool   // the other of --session-id and --resume was tried
+	left    string // the conversation that the CLI was in before; empty if it is known to be in the same
+	renamed bool   // neither worked, and another session id was taken
+	proven  bool   // the process had a good result
 
 	unattend func() bool                   // takes back what is done for the session when the actor ends
 	ear      *atomic.Pointer[func(string)] // hears what the process writes to stderr

@@ -32,6 +32,9 @@ const (
 	NoticeConversationFound NoticeKind = "conversation_found"
 	// NoticeConversationJoined says that the session begins with a conversation that it was told to, or a copy of it.
 	NoticeConversationJoined NoticeKind = "conversation_joined"
+	// NoticeConversationMoved says that the CLI goes on in another conversation than it was in, which the session then is in too:
+	// after /clear, or by itself. The one before stays on disk.
+	NoticeConversationMoved NoticeKind = "conversation_moved"
 	// NoticeResumeFailed says that process after process crashed on the conversation, and what was done about it.
 	NoticeResumeFailed NoticeKind = "resume_failed"
 	// NoticeHibernated says that an idle session's process was ended, NoticeWoken that it is started again.

@@ -37,10 +37,11 @@ type toolUse struct {
 	parent  string
 	agent   string
 	started time.Time
-	audited bool // its intent is in the audit log
-	counted bool // for max_identical_tool_calls
-	decided bool // so is whether it may run
-	denied  bool // by the permission callback
+	audited bool         // its intent is in the audit log
+	intent  *intentWrite // how it got there, or does; nil if nobody asked
+	counted bool         // for max_identical_tool_calls
+	decided bool         // so is whether it may run
+	denied  bool         // by the permission callback
 
 	// decision is what is known here of whether it may run: decided, or what a hook wants as long as no rule says otherwise.
 	decision *audit.Decision

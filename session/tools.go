@@ -73,7 +73,7 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		if err != nil { // a string always marshals
 			output = nil
 		}
-		l.audit(audit.Record{
+		l.auditEnd(use, audit.Record{
 			Kind: audit.ToolResult, Tool: use.name, ToolUseID: result.ToolUseID, ParentToolUseID: use.parent, AgentID: use.agent,
 			Input: use.unrecorded(), Output: output, IsError: &isError, Decision: decision,
 			Detail: map[string]any{"duration_ms": time.Since(use.started).Milliseconds(), "intent_recorded": use.audited},
@@ -134,10 +134,22 @@ func (l *loop) orphanTools() {
 func (l *loop) orphan(id string, use *toolUse) {
 	delete(l.tools, id)
 	l.tellToolEnd(id, use, outcomeLost, "")
-	l.audit(audit.Record{
+	l.auditEnd(use, audit.Record{
 		Kind: audit.ToolOrphan, Tool: use.name, ToolUseID: id, ParentToolUseID: use.parent, AgentID: use.agent, Input: use.unrecorded(),
 		Detail: map[string]any{"intent_recorded": use.audited},
 	})
+}
+
+// auditEnd records the end of a tool use behind its intent, which may still be on its way: an interrupt ends a tool that the hook
+// has not been answered for, and so does the end of the process.
+func (l *loop) auditEnd(use *toolUse, r audit.Record) {
+	if l.session.spec.Audit == nil {
+		return
+	}
+	r = l.about(r)
+	if use.intent == nil || !use.intent.follow(&r) {
+		l.session.spec.Audit.Post(r)
+	}
 }
 
 // unrecorded is the input of a use that has no intent: what was tried has to be in the log nevertheless.

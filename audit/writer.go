@@ -105,7 +105,7 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 		w.drained = true
 	case wrote:
 		if m.many {
-			giveWay()
+			w.giveWay()
 		}
 		w.writing, w.spare = false, m.spare
 		w.broken, w.full = m.err != nil, m.full
@@ -134,12 +134,19 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 	w.next(c)
 }
 
+// enough is how many records are worth a write of their own.
+const enough = 4 * bundle
+
 // giveWay lets those run first who are ready to, which takes no time where a processor is idle. With many producers what they
-// do is what holds the log up, and a write keeps a processor from them for as long as it takes: small batches are dear. Twice
-// has made them half of all, so that one half is made while the other is written; once made less, and three times all of them.
-func giveWay() {
-	runtime.Gosched()
-	runtime.Gosched()
+// do is what holds the log up, and a write keeps a processor from them for as long as it takes: small batches are dear. So is
+// one that has all of them: the best is that one half is made while the other is written.
+func (w *writer) giveWay() {
+	for range 2 { // once was not enough, and more was no better
+		if w.pending = w.in.take(w.pending, true); len(w.pending) >= enough {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 // prepare makes the next batch of what is pending, as far as that can be done while the one before is written.

@@ -91,6 +91,7 @@ func TestChaosOfOperators(t *testing.T) {
 		// What a reload ends keeps its conversation, for the next configuration that names it.
 		assert.True(t, info.IsDir() || filepath.Base(f) == "conf.json", "state left: %s", f)
 	}
+	accounted(t, rt, dataDir)
 	if runtimeID != "" {
 		assert.Empty(t, process.SweepPrefix(runtimeID+"/").Killed, "processes left behind")
 	}

@@ -113,6 +113,7 @@ func TestChaosOfAPool(t *testing.T) {
 	for range cap(answers) {
 		assert.NoError(t, <-answers)
 	}
+	accounted(t, r.rt, r.dir)
 }
 
 // poolEnd names the end of a query; empty if it has no business to be.

@@ -20,6 +20,7 @@ import (
 type liveRig struct {
 	*testing.T
 	rt     *understudy.Runtime
+	dir    string // of its data
 	policy understudy.SupervisorOptions
 	like   session.Options
 	spec   understudy.ReloadSpec
@@ -27,11 +28,11 @@ type liveRig struct {
 
 func newLiveRig(t *testing.T, change func(r *liveRig)) *liveRig {
 	path, args, env := sessiontest.CLI(t)
-	r := &liveRig{T: t, like: session.Options{CWD: t.TempDir(), Env: env}, spec: understudy.ReloadSpec{Drain: patience}}
+	r := &liveRig{T: t, dir: t.TempDir(), like: session.Options{CWD: t.TempDir(), Env: env}, spec: understudy.ReloadSpec{Drain: patience}}
 	change(r)
 	var err error
 	r.rt, err = understudy.Start(t.Context(), understudy.Options{
-		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args}, Supervisor: r.policy,
+		DataDir: r.dir, CLI: session.CLI{Path: path, Args: args}, Supervisor: r.policy,
 		Sessions: r.spec.Sessions, Groups: r.spec.Groups, Pools: r.spec.Pools, Budgets: r.spec.Budgets, Limits: r.spec.Limits,
 	})
 	require.NoError(t, err)

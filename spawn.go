@@ -222,7 +222,7 @@ func discard(ctx context.Context, home *supervisor.Supervisor, name string) erro
 		switch {
 		case errors.Is(err, supervisor.ErrRunning), errors.Is(err, supervisor.ErrRestarting):
 			if ctx.Err() != nil {
-				return err
+				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 			}
 		case errors.Is(err, supervisor.ErrNotFound):
 			return nil

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy"
+	"github.com/understudy-run/understudy/audit"
 )
 
 const (
@@ -107,4 +112,14 @@ func (u *turmoil) String() string {
 		parts = append(parts, fmt.Sprintf("%d %s", u.ends[end], end))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// accounted ends a runtime and holds its audit log to what must be true of each: every tool call has its end, behind its intent, no
+// session's sequence has a hole, and costs add up.
+func accounted(t *testing.T, rt *understudy.Runtime, dataDir string) {
+	t.Helper()
+	shutdown(t, rt)
+	report, err := audit.Verify(t.Context(), filepath.Join(dataDir, "audit"), audit.VerifyOptions{Invariants: true})
+	require.NoError(t, err)
+	assert.Equal(t, 0, report.Code(), "%v", report.Findings)
 }

@@ -8,6 +8,7 @@ type facts struct {
 	recorded tri    // of ends: what they say of their intent
 	outcome  Outcome
 	decided  Outcome // of decisions
+	begins   bool    // of a session's start: it is the first of a session, which has spent nothing
 	// cost and total are those of a turn, or of what was cut.
 	cost, total float64
 	err         error // it is no record
@@ -66,6 +67,8 @@ func (f *factReader) facts(payload []byte, head format.Head) facts {
 				said.decided = outcomeOf(value)
 			}
 		}
+	case SessionStarted:
+		said.begins = string(v[fieldGeneration]) == "1"
 	case TurnResult, SessionStopped, SessionCrashed:
 		v.amount(fieldCostUSD, &said.cost, &ok)
 		v.amount(fieldTotalCostUSD, &said.total, &ok)
@@ -75,7 +78,10 @@ func (f *factReader) facts(payload []byte, head format.Head) facts {
 
 // factsOf are those of a record that was decoded.
 func factsOf(r *Record) facts {
-	said := facts{toolUse: []byte(r.ToolUseID), outcome: r.Outcome, cost: r.CostUSD, total: r.TotalCostUSD}
+	said := facts{
+		toolUse: []byte(r.ToolUseID), outcome: r.Outcome, cost: r.CostUSD, total: r.TotalCostUSD,
+		begins: r.Kind == SessionStarted && r.Generation == 1,
+	}
 	if r.Decision != nil {
 		said.decided = r.Decision.Outcome
 	}

@@ -18,12 +18,12 @@ import (
 // What the invariants are told of a record that is not decoded is what they would be told of it decoded.
 func TestFactsAreThoseOfTheRecord(t *testing.T) {
 	followed := map[Kind]bool{
-		ToolIntent: true, ToolResult: true, ToolOrphan: true, ToolDecision: true, TurnResult: true, SessionStopped: true, SessionCrashed: true,
+		ToolIntent: true, ToolResult: true, ToolOrphan: true, ToolDecision: true, TurnResult: true, SessionStarted: true, SessionStopped: true, SessionCrashed: true,
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var reader factReader
 		r := oddRecord(t)
-		r.Kind = rapid.SampledFrom(append(Kinds(), ToolIntent, ToolResult, ToolDecision, TurnResult)).Draw(t, "of kind")
+		r.Kind = rapid.SampledFrom(append(Kinds(), ToolIntent, ToolResult, ToolDecision, TurnResult, SessionStarted)).Draw(t, "of kind")
 		switch rapid.IntRange(0, 3).Draw(t, "intent") {
 		case 0:
 			r.Detail = map[string]any{"intent_recorded": true}

@@ -75,9 +75,14 @@ func (v *invariants) segment(header map[string]uint64) {
 }
 
 // cost adds up what a session has spent: by its results, and by its ends what a cut turn has cost. What it spent before this
-// log began is in the first of its totals.
+// log began is in the first of its totals. A session that was removed may have a successor of the same name, which has spent nothing.
 func (v *invariants) cost(kind Kind, head *format.Head, said *facts) {
 	switch kind {
+	case SessionStarted:
+		if said.begins && head.Session != "" {
+			v.spent[head.Session] = 0 // it is among sessions
+		}
+		return
 	case TurnResult, SessionStopped, SessionCrashed:
 	default:
 		return

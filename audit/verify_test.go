@@ -354,6 +354,14 @@ func TestInvariants(t *testing.T) {
 		{Kind: ToolOrphan, Session: "a", ToolUseID: "t7", Detail: map[string]any{"intent_recorded": false}},
 		{Kind: TurnResult, Session: "a", CostUSD: 0.25, TotalCostUSD: 0.25},
 		{Kind: TurnResult, Session: "a", CostUSD: 0.25, TotalCostUSD: 0.75},
+		{Kind: SessionStarted, Session: "b", Generation: 1},
+		{Kind: TurnResult, Session: "b", CostUSD: 0.25, TotalCostUSD: 0.25},
+		{Kind: SessionStarted, Session: "b", Generation: 2},
+		{Kind: TurnResult, Session: "b", CostUSD: 0.25, TotalCostUSD: 0.5},
+		{Kind: SessionStarted, Session: "b", Generation: 1}, // it was removed, and another has its name
+		{Kind: TurnResult, Session: "b", CostUSD: 0.25, TotalCostUSD: 0.25},
+		{Kind: SessionStarted, Session: "b", Generation: 1},
+		{Kind: TurnResult, Session: "b", CostUSD: 0.25, TotalCostUSD: 0.5},
 	} {
 		require.NoError(t, trail.Append(deadline(t), r))
 	}
@@ -369,6 +377,7 @@ func TestInvariants(t *testing.T) {
 		"gap at record 5: tool use t3: it has no intent",
 		"gap at record 6: tool use t4: it ran without an intent",
 		"gap at record 12: session a: it had spent 0.250000 USD, this has cost 0.250000, and the record says that it has spent 0.750000",
+		"gap at record 20: session b: it had spent 0.000000 USD, this has cost 0.250000, and the record says that it has spent 0.500000",
 		"gap at record 4: tool use t2: its intent has no result, denial or orphan",
 	}, texts)
 	assert.Equal(t, 0, verify(t, trail.options.Dir).Code())

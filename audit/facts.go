@@ -9,6 +9,7 @@ type facts struct {
 	outcome  Outcome
 	decided  Outcome // of decisions
 	begins   bool    // of a session's start: it is the first of a session, which has spent nothing
+	id       string  // the conversation's, of that and of what costs
 	// cost and total are those of a turn, or of what was cut.
 	cost, total float64
 	err         error // it is no record
@@ -68,8 +69,9 @@ func (f *factReader) facts(payload []byte, head format.Head) facts {
 			}
 		}
 	case SessionStarted:
-		said.begins = string(v[fieldGeneration]) == "1"
+		said.id, said.begins = stringOf(v[fieldSessionID]), string(v[fieldGeneration]) == "1"
 	case TurnResult, SessionStopped, SessionCrashed:
+		said.id = stringOf(v[fieldSessionID])
 		v.amount(fieldCostUSD, &said.cost, &ok)
 		v.amount(fieldTotalCostUSD, &said.total, &ok)
 	}
@@ -80,7 +82,7 @@ func (f *factReader) facts(payload []byte, head format.Head) facts {
 func factsOf(r *Record) facts {
 	said := facts{
 		toolUse: []byte(r.ToolUseID), outcome: r.Outcome, cost: r.CostUSD, total: r.TotalCostUSD,
-		begins: r.Kind == SessionStarted && r.Generation == 1,
+		id: r.SessionID, begins: r.Kind == SessionStarted && r.Generation == 1,
 	}
 	if r.Decision != nil {
 		said.decided = r.Decision.Outcome

@@ -21,7 +21,7 @@ type invariants struct {
 	forgot   bool              // the writer has forgotten some
 	open     map[string]uint64 // intents without their end: session and tool use, and the record
 	dropped  int               // intents that there was no room for
-	spent    map[string]float64
+	spent    map[string]spending
 	begun    bool
 	key      []byte // room
 }
@@ -29,7 +29,7 @@ type invariants struct {
 func newInvariants(r *Report) *invariants {
 	return &invariants{
 		report: r, sessions: make(map[string]uint64), open: make(map[string]uint64),
-		spent: make(map[string]float64),
+		spent: make(map[string]spending),
 	}
 }
 
@@ -80,7 +80,9 @@ func (v *invariants) cost(kind Kind, head *format.Head, said *facts) {
 	switch kind {
 	case SessionStarted:
 		if said.begins && head.Session != "" {
-			v.spent[head.Session] = 0 // it is among sessions
+			s := v.spent[head.Session]
+			s.put(said.id, 0)
+			v.spent[head.Session] = s // it is among sessions
 		}
 		return
 	case TurnResult, SessionStopped, SessionCrashed:
@@ -90,12 +92,42 @@ func (v *invariants) cost(kind Kind, head *format.Head, said *facts) {
 	if head.Session == "" || said.total == 0 {
 		return
 	}
-	before, known := v.spent[head.Session]
-	if known && math.Abs(before+said.cost-said.total) > 1e-6 {
+	s, known := v.spent[head.Session]
+	before, same := s.of(said.id)
+	differs := func(before float64) bool { return math.Abs(before+said.cost-said.total) > 1e-6 }
+	// One of another conversation may be another session, whose first start did not come as far as the log.
+	if known && differs(before) && (same || differs(0)) {
 		v.broken(head.Seq, "session %s: it had spent %.6f USD, this has cost %.6f, and the record says that it has spent %.6f",
 			head.Session, before, said.cost, said.total)
 	}
-	v.spent[head.Session] = said.total // it is among sessions
+	s.put(said.id, said.total)
+	v.spent[head.Session] = s // it is among sessions
+}
+
+// spending is what a session has spent, by its last two conversations, the newer one first: the end of one that was removed may be
+// recorded when another of its name has begun. A session that goes on in another conversation takes along what it has spent.
+type spending struct {
+	ids    [2]string
+	totals [2]float64
+}
+
+// of is what was spent in a conversation, or else in the last one: then it is not the same.
+func (s *spending) of(id string) (total float64, same bool) {
+	if id == s.ids[1] && id != s.ids[0] {
+		return s.totals[1], true
+	}
+	return s.totals[0], id == s.ids[0]
+}
+
+func (s *spending) put(id string, total float64) {
+	switch id {
+	case s.ids[0]:
+		s.totals[0] = total
+	case s.ids[1]:
+		s.totals[1] = total
+	default:
+		s.ids, s.totals = [2]string{id, s.ids[0]}, [2]float64{total, s.totals[0]}
+	}
 }
 
 func (v *invariants) gapInSession(head *format.Head, last uint64) {

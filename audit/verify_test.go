@@ -362,6 +362,15 @@ func TestInvariants(t *testing.T) {
 		{Kind: TurnResult, Session: "b", CostUSD: 0.25, TotalCostUSD: 0.25},
 		{Kind: SessionStarted, Session: "b", Generation: 1},
 		{Kind: TurnResult, Session: "b", CostUSD: 0.25, TotalCostUSD: 0.5},
+		{Kind: SessionStarted, Session: "c", SessionID: "1", Generation: 1},
+		{Kind: TurnResult, Session: "c", SessionID: "1", CostUSD: 0.25, TotalCostUSD: 0.25},
+		{Kind: TurnResult, Session: "c", SessionID: "2", CostUSD: 0.25, TotalCostUSD: 0.5}, // after /clear
+		{Kind: SessionStarted, Session: "c", SessionID: "3", Generation: 1},
+		{Kind: SessionStopped, Session: "c", SessionID: "2", CostUSD: 0.25, TotalCostUSD: 0.75}, // the one before
+		{Kind: TurnResult, Session: "c", SessionID: "3", CostUSD: 0.25, TotalCostUSD: 0.25},
+		{Kind: SessionStarted, Session: "c", SessionID: "4", Generation: 2}, // another one, whose first process ended before it was recorded
+		{Kind: TurnResult, Session: "c", SessionID: "4", CostUSD: 0.125, TotalCostUSD: 0.125},
+		{Kind: TurnResult, Session: "c", SessionID: "5", CostUSD: 0.125, TotalCostUSD: 0.75},
 	} {
 		require.NoError(t, trail.Append(deadline(t), r))
 	}
@@ -378,6 +387,7 @@ func TestInvariants(t *testing.T) {
 		"gap at record 6: tool use t4: it ran without an intent",
 		"gap at record 12: session a: it had spent 0.250000 USD, this has cost 0.250000, and the record says that it has spent 0.750000",
 		"gap at record 20: session b: it had spent 0.000000 USD, this has cost 0.250000, and the record says that it has spent 0.500000",
+		"gap at record 29: session c: it had spent 0.125000 USD, this has cost 0.125000, and the record says that it has spent 0.750000",
 		"gap at record 4: tool use t2: its intent has no result, denial or orphan",
 	}, texts)
 	assert.Equal(t, 0, verify(t, trail.options.Dir).Code())

@@ -26,13 +26,15 @@ type controlRequest struct {
 			Policy string `json:"permission_policy"`
 		} `json:"tools"`
 	} `json:"sdkMcpServerConfigs"`
-	Suggestions bool           `json:"promptSuggestions"`
-	Mode        string         `json:"mode"`
-	Model       *string        `json:"model"`
-	CancelQueue bool           `json:"cancel_queued"`
-	Servers     map[string]any `json:"servers"`
-	ServerName  string         `json:"serverName"`
-	TaskID      string         `json:"task_id"`
+	Suggestions bool                 `json:"promptSuggestions"`
+	Forward     bool                 `json:"forwardSubagentText"`
+	Agents      map[string]agentKind `json:"agents"`
+	Mode        string               `json:"mode"`
+	Model       *string              `json:"model"`
+	CancelQueue bool                 `json:"cancel_queued"`
+	Servers     map[string]any       `json:"servers"`
+	ServerName  string               `json:"serverName"`
+	TaskID      string               `json:"task_id"`
 }
 
 // control answers a control request, at any time: in a turn, too.
@@ -87,7 +89,10 @@ func (s *simulation) control(id string, raw json.RawMessage) {
 		s.refuse(id, "No task found with ID: "+r.TaskID, "")
 	case "read_file":
 		s.refuse(id, "read denied", "")
-	case "stop_task", "background_tasks", "seed_read_state", "get_hooks_listing", "get_session_cost", "get_status", "get_plan",
+	case "stop_task":
+		s.stopTask(r.TaskID)
+		s.succeed(id, frame{})
+	case "background_tasks", "seed_read_state", "get_hooks_listing", "get_session_cost", "get_status", "get_plan",
 		"get_memory_dialog", "get_skills_dialog", "get_sandbox_dialog", "export_conversation", "get_workspace_diff", "file_suggestions",
 		"reload_output_styles", "cancel_async_message", "set_mcp_permission_mode_override":
 		s.succeed(id, frame{})
@@ -139,6 +144,7 @@ func (s *simulation) initialize(id string, r controlRequest) {
 		return
 	}
 	s.hooks, s.suggesting = hooks, r.Suggestions
+	s.forward, s.agentKinds = s.forward || r.Forward, r.Agents
 	s.hangUp()
 	s.connect(r.SDKServers)
 	s.connectNetwork(r.MCPServers)
@@ -150,7 +156,7 @@ func (s *simulation) initialize(id string, r controlRequest) {
 	}
 	payload := frame{
 		"commands":                []any{frame{"name": "context", "description": "Show what fills the context", "argumentHint": ""}},
-		"agents":                  []any{frame{"name": "general-purpose", "description": "Works on a task of several steps"}},
+		"agents":                  s.agentList(),
 		"output_style":            "default",
 		"available_output_styles": []string{"default"},
 		"user_output_styles_dir":  configDir(s.env) + "/output-styles",
@@ -213,14 +219,13 @@ func (s *simulation) interrupt(id string, cancelQueued bool) {
 		}
 	}
 	s.queue = kept
+	s.stopBehind()
 	if s.turn != nil {
 		for _, r := range s.requests {
 			s.cancel(r)
 		}
-		s.turn.interrupted = true
-		if s.turn.shell != nil {
-			s.turn.shell.kill()
-		}
+		s.turn.cut()
+		s.cutAgents(s.turn)
 	}
 	left = slices.DeleteFunc(left, func(id string) bool { return id == "" })
 	payload := frame{"still_queued": left}

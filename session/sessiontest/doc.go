@@ -32,6 +32,8 @@
 //	[[tool:Name {json}]]       the model uses a tool
 //	[[ask:Name {json}]]        the same; the simulation asks the host even where a rule would decide
 //	[[tools:{"use":[{"name":"Read","input":{}}]}]]   several tools in one answer
+//	[[tool:Task {"description":"d","prompt":"[[say:x]]","run_in_background":false}]]   a subagent, whose prompt may have
+//	                           directives of its own; see [Delegate] and [Delegates], which write it
 //	[[loop]] [[loop:3]]        Bash "echo loop", for ever or this many times
 //	[[sleep:1s]] [[sleep:1]]   the model thinks this long; seconds without a unit
 //	[[status:529]]             the model call fails with this status, every time it is tried; [[error:529]] is the same
@@ -81,7 +83,14 @@
 // acceptEdits covers); turns with their prompts merged, folded and dropped as the CLI does; interrupts, models, modes; limits
 // of turns and money; partial messages; background tasks; transcripts, resuming, forking; the ends by end of input and by
 // signal; models that will not answer, and those that answer in their place. The tools Bash, Read and Write really run, and so do
-// those of MCP servers in the host and on the network, whose questions to the user are passed on. Subagents, MCP servers that are processes, slash commands, compaction and the sandbox are not there: their tools answer an error, their requests are refused as unsupported.
+// those of MCP servers in the host and on the network, whose questions to the user are passed on. MCP servers that are processes,
+// slash commands, compaction and the sandbox are not there: their tools answer an error, their requests are refused as unsupported.
+//
+// Subagents work, several at the same time, each in a conversation and a file of its own: in the foreground, where the turn
+// waits, and in the background, where the end makes a turn of its own; up to CLAUDE_CODE_MAX_CONCURRENT_SUBAGENTS at once and
+// three levels deep; with their hooks, questions, tasks and costs. An interrupt ends them, stop_task one of them; the end of the
+// budget ends those in the background alone. The kinds that initialize defines have their model, tools and background; what else
+// a kind may have is not looked at. A hook at their end cannot make them go on, and SendMessage cannot wake one that has ended.
 //
 // # Lifetime
 //

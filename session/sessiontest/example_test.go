@@ -42,6 +42,45 @@ func ExampleSimulate() {
 	// exit 0
 }
 
+// A subagent: what it says is in frames of its own, which name the tool use that has started it.
+func ExampleDelegate() {
+	content, err := json.Marshal(sessiontest.Delegate(`[[tool:Bash {"command":"echo 42"}]] [[say:It is 42.]]`, false) + " [[say:Somebody has looked.]]")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var out bytes.Buffer
+	sessiontest.Simulate(
+		strings.Fields("--print --verbose --input-format=stream-json --output-format=stream-json --no-session-persistence --forward-subagent-text"),
+		strings.NewReader(`{"type":"user","message":{"role":"user","content":`+string(content)+`}}`), &out, os.Stderr, func(string) string { return "" })
+
+	for decoder := json.NewDecoder(&out); decoder.More(); {
+		var frame struct {
+			Type    string `json:"type"`
+			Parent  string `json:"parent_tool_use_id"`
+			Message struct {
+				Content []struct{ Name, Text string }
+			}
+		}
+		if err := decoder.Decode(&frame); err != nil {
+			fmt.Println(err)
+			return
+		}
+		if frame.Type == "assistant" {
+			who := "main"
+			if frame.Parent != "" {
+				who = "subagent"
+			}
+			fmt.Println(who, frame.Message.Content[0].Name+frame.Message.Content[0].Text)
+		}
+	}
+	// Output:
+	// main Task
+	// subagent Bash
+	// subagent It is 42.
+	// main Somebody has looked.
+}
+
 // What a CLI sees of the stand-in. In a test, pass t: the stand-in is closed when the test ends.
 func ExampleNewAPI() {
 	api := sessiontest.NewAPI(nil)

@@ -66,6 +66,7 @@ type invocation struct {
 	maxTurns        int
 	maxBudget       float64
 	partial         bool
+	forward         bool // --forward-subagent-text
 	persist         bool
 	sessionID       string
 	resume          string
@@ -223,6 +224,8 @@ func (inv *invocation) set(name string, values []string) error {
 		if !slices.Contains(efforts, value) {
 			inv.warnings = append(inv.warnings, fmt.Sprintf("Warning: Unknown --effort value '%s' — ignoring it. Valid values: %s.", value, strings.Join(efforts, ", ")))
 		}
+	case "forward-subagent-text":
+		inv.forward = true
 	case "include-partial-messages":
 		inv.partial = true
 	case "no-session-persistence":

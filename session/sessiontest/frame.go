@@ -15,7 +15,7 @@ func (s *simulation) initFrame() frame {
 	f := frame{
 		"type": "system", "subtype": "init", "cwd": s.dir, "tools": s.toolNames(), "mcp_servers": s.serverList(false), "model": s.model,
 		"permissionMode": s.mode, "slash_commands": []string{}, "terminal_slash_commands": []string{}, "apiKeySource": s.keySource(),
-		"claude_code_version": version, "output_style": "default", "agents": []string{"general-purpose"}, "skills": []string{},
+		"claude_code_version": version, "output_style": "default", "agents": s.agentNames(), "skills": []string{},
 		"plugins": []any{}, "capabilities": []string{"interrupt_receipt_v1", "interrupt_cancel_queued_v1", "msg_lifecycle_v1"},
 		"analytics_disabled": true, "product_feedback_disabled": true, "served_by_anthropic": false,
 		"memory_paths": frame{"auto": configDir(s.env) + "/projects/" + projectKey(s.dir) + "/memory/"}, "original_cwd": s.dir,
@@ -60,22 +60,24 @@ func (s *simulation) emitBlock(id string, index int, block wireBlock) string {
 	}
 	f := frame{
 		"type": "assistant", "message": frame{
-			"id": id, "type": "message", "role": "assistant", "model": s.model, "content": []any{content},
+			"id": id, "type": "message", "role": "assistant", "model": s.speaker(), "content": []any{content},
 			"stop_reason": nil, "stop_sequence": nil, "usage": usage(1), "context_management": nil,
 		},
 		"parent_tool_use_id": nil, "timestamp": timestamp(),
 	}
-	s.mark(f)
+	if s.turn.agent == nil {
+		s.mark(f)
+	}
 	if old := s.turn.supersedes; old != "" {
 		f["supersedes"], s.turn.supersedes = []string{old}, ""
 	}
-	frameID := s.say(f)
+	frameID := s.tell(f)
 	s.partial(id, events[len(events)-1], nil)
 	return frameID
 }
 
 func (s *simulation) partialStart(id string) {
-	if !s.inv.partial {
+	if !s.inv.partial || s.turn.agent != nil { // of subagents there are whole messages only
 		return
 	}
 	status := frame{"status": "requesting"}
@@ -99,7 +101,7 @@ func (s *simulation) partialEnd(id string, blocks []wireBlock) {
 
 // partial emits an event of the Messages API.
 func (s *simulation) partial(id string, event map[string]any, extra frame) {
-	if !s.inv.partial {
+	if !s.inv.partial || s.turn.agent != nil {
 		return
 	}
 	f := frame{"type": "stream_event", "event": event, "parent_tool_use_id": nil, "api_message_id": id}
@@ -116,7 +118,7 @@ func (s *simulation) result(subtype string, isError bool) frame {
 		"duration_api_ms": s.apiTime.Milliseconds(), "num_turns": t.results + t.extra + 1, "stop_reason": nil,
 		"total_cost_usd": s.baseline + s.spent, "usage": turnUsage(t.counted), "modelUsage": modelUsage(s.calls),
 		"model_usage_since_last_result": modelUsage(s.sinceResult), "permission_denials": append([]frame{}, t.denials...),
-		"fast_mode_state": "off", "fast_mode_disabled_reason": "sdk_opt_in_required", "subagent_stats": frame{"spawned": 0},
+		"fast_mode_state": "off", "fast_mode_disabled_reason": "sdk_opt_in_required", "subagent_stats": s.agentStats.frame(),
 		"safety_stops": s.stops, "queued_turn_count": 0, "result_index": s.results,
 	}
 	s.own(f)

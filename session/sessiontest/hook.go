@@ -87,16 +87,29 @@ type pendingHook struct {
 
 // callHooks calls all callbacks of an event at once and waits for all of them. It reports false when the turn was interrupted.
 func (s *simulation) callHooks(event string, use *toolUse, extra frame) (hookOutcome, bool) {
-	var outcome hookOutcome
 	var pending []*pendingHook
+	in := frame{
+		"permission_mode": s.mode, "effort": frame{"level": "medium"},
+		"tool_name": hookName(use.name), "tool_input": use.input, "tool_use_id": use.id,
+	}
+	maps.Copy(in, extra)
 	for _, m := range s.hooks[event] {
-		if !m.matches(use.name) {
+		if !m.matches(use.name) && !m.matches(hookName(use.name)) {
 			continue
 		}
 		for _, id := range m.HookCallbackIDs {
-			pending = append(pending, s.callHook(event, id, m, use, extra))
+			pending = append(pending, s.callHook(event, id, m, use.id, in))
 		}
 	}
+	if event == "PreToolUse" {
+		s.tellBlock(use)
+	}
+	return s.awaitHooks(event, pending)
+}
+
+// awaitHooks waits for the answers to all callbacks of an event.
+func (s *simulation) awaitHooks(event string, pending []*pendingHook) (hookOutcome, bool) {
+	var outcome hookOutcome
 	going := s.await(func() bool {
 		return !slices.ContainsFunc(pending, func(p *pendingHook) bool { return !p.request.settled() })
 	})
@@ -109,15 +122,17 @@ func (s *simulation) callHooks(event string, use *toolUse, extra frame) (hookOut
 	return outcome, going
 }
 
-func (s *simulation) callHook(event, id string, m hookMatcher, use *toolUse, extra frame) *pendingHook {
+func (s *simulation) callHook(event, id string, m hookMatcher, toolUseID string, about frame) *pendingHook {
 	in := frame{
 		"session_id": s.transcript.sessionID, "transcript_path": s.transcript.path, "cwd": s.dir, "prompt_id": s.turn.promptID,
-		"permission_mode": s.mode, "effort": frame{"level": "medium"},
-		"hook_event_name": event, "tool_name": use.name, "tool_input": use.input, "tool_use_id": use.id,
+		"hook_event_name": event,
 	}
-	maps.Copy(in, extra)
+	if a := s.turn.agent; a != nil {
+		in["agent_id"], in["agent_type"] = a.id, a.kind
+	}
+	maps.Copy(in, about)
 	p := &pendingHook{id: id, onFailure: m.OnFailure, request: s.ask(frame{
-		"subtype": "hook_callback", "callback_id": id, "input": in, "tool_use_id": use.id,
+		"subtype": "hook_callback", "callback_id": id, "input": in, "tool_use_id": toolUseID,
 	})}
 	timeout := defaultHookTimeout
 	if m.Timeout != nil && *m.Timeout > 0 {

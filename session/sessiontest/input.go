@@ -135,13 +135,14 @@ type request struct {
 	failure  string
 	response json.RawMessage
 	then     func() // called when it is settled; nil for none
+	turn     *turn  // whose question it is; nil for that of no turn
 }
 
 func (r *request) settled() bool { return r.answered || r.closed || r.expired }
 
 // ask sends a question to the host.
 func (s *simulation) ask(body frame) *request {
-	r := &request{id: newUUID(), closed: s.eof}
+	r := &request{id: newUUID(), closed: s.eof, turn: s.turn}
 	s.emit(frame{"type": "control_request", "request_id": r.id, "request": body})
 	if !s.eof {
 		s.requests[r.id] = r

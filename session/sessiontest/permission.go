@@ -120,6 +120,9 @@ func (p policy) decide(tool string, input json.RawMessage) verdict {
 	if p.allowsAll(tool) || tool != "Bash" && p.allows(tool, subjects[0]) {
 		return verdict{decision: "allow", reason: "rule"}
 	}
+	if startsAgent(tool) { // what it does is decided about one by one
+		return verdict{decision: "allow"}
+	}
 	if tool == "Bash" && p.allowsCommands(subjects) { // each for a reason of its own
 		return verdict{decision: "allow", reason: "subcommandResults"}
 	}

@@ -40,6 +40,9 @@ func (s *simulation) askHost(use *toolUse) (meta frame, out toolOutcome, allowed
 			question["blocked_path"] = filepath.Join(s.dir, words[len(words)-1])
 		}
 	}
+	if a := s.turn.agent; a != nil {
+		question["agent_id"] = a.id
+	}
 	r := s.ask(question)
 	if !s.await(r.settled) {
 		out = interruptedOutcome(stoppedBefore)

@@ -78,6 +78,8 @@ func play(t *testing.T, lines []string) {
 	var args []string
 	var h *host
 	var last frame
+	var agent string   // the subagent that has spoken last
+	var asked []string // requests that the host has not answered, oldest first
 	for number, line := range lines {
 		kind, rest, _ := strings.Cut(line, " ")
 		if h == nil && (kind == "<" || kind == ">") {
@@ -96,18 +98,29 @@ func play(t *testing.T, lines []string) {
 			var f frame
 			require.NoError(t, json.Unmarshal(bytes.ReplaceAll([]byte(rest), []byte("/workspace"), []byte(dir)), &f))
 			if f.str("type") == "control_response" {
-				f["response"].(map[string]any)["request_id"] = last.str("request_id")
+				require.NotEmpty(t, asked, "line %d: nothing was asked", number+1)
+				f["response"].(map[string]any)["request_id"] = asked[0]
+				asked = asked[1:]
+			}
+			if f.str("request", "task_id") != "" {
+				f["request"].(map[string]any)["task_id"] = agent
 			}
 			h.send(f)
 		case ">":
 			last = h.next()
 			require.NotNil(t, last, "line %d: the output ended, want %s", number+1, rest)
 			require.Equal(t, rest, shape(last), "line %d", number+1)
+			if last.str("type") == "control_request" {
+				asked = append(asked, last.str("request_id"))
+			}
+			if last.str("type") == "assistant" {
+				agent = last.str("agent_id")
+			}
 		default:
 			t.Fatalf("line %d: unknown line %q", number+1, line)
 		}
 	}
-	if last.str("subtype") == "error_during_execution" && args != nil && strings.HasPrefix(args[0], "--resume") {
+	if last.str("subtype") == "error_during_execution" && len(args) > 0 && strings.HasPrefix(args[0], "--resume") {
 		assert.Equal(t, 1, h.exit())
 		assert.Contains(t, h.stderr.String(), "No conversation found with session ID")
 		return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -35,7 +36,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(stri
 	s := &simulation{
 		env: env, stderr: stderr, out: newOutbox(stdout), signals: signals,
 		lines: make(chan []byte), events: make(chan func()), done: make(chan struct{}),
-		requests: map[string]*request{}, shells: map[*shell]bool{}, answered: map[string]bool{}, tasks: map[*task]bool{},
+		requests: map[string]*request{}, shells: map[*shell]bool{}, answered: map[string]bool{},
 	}
 	finished := make(chan struct{})
 	go func() { // the owner of all state; ends with the simulation
@@ -44,6 +45,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(stri
 	}()
 	<-finished
 	close(s.done)
+	s.abandonStrands()
 	if s.code == ExitKilled {
 		s.out.flush(0)
 	} else {
@@ -95,8 +97,14 @@ type simulation struct {
 	ready       bool  // initialize was answered
 	answered    map[string]bool
 	shells      map[*shell]bool
-	waiting     sync.WaitGroup // for the goroutines of shells
-	tasks       map[*task]bool
+	waiting     sync.WaitGroup       // for the goroutines of shells
+	tasks       []*task              // in the background
+	strands     []*strand            // work beside that of the main conversation
+	strand      *strand              // the one that runs; nil for the main conversation
+	agents      []*agent             // at work
+	agentKinds  map[string]agentKind // those of initialize
+	agentStats  agentStats
+	forward     bool    // the text of subagents, too
 	spent       float64 // by this process
 	baseline    float64 // by those before it
 	calls       map[string]int
@@ -147,7 +155,7 @@ func (s *simulation) live(args []string, stdin io.Reader) {
 	for _, w := range inv.warnings {
 		_, _ = fmt.Fprintln(s.stderr, w) // as above
 	}
-	s.inv, s.mode = inv, inv.permissionMode
+	s.inv, s.mode, s.forward = inv, inv.permissionMode, inv.forward
 	if s.dir, err = os.Getwd(); err != nil {
 		s.fail("Error: the working directory is gone: %v", err)
 	}
@@ -160,7 +168,8 @@ func (s *simulation) live(args []string, stdin io.Reader) {
 			s.next()
 		case s.pushed != nil:
 			s.pump()
-		case s.running:
+			s.wake()
+		case s.running && !slices.ContainsFunc(s.tasks, (*task).ofAgent): // whose end begins a turn
 			s.state("idle")
 		case s.eof && s.pushed == nil && len(s.tasks) == 0 && !s.linger:
 			s.flushing()
@@ -171,6 +180,7 @@ func (s *simulation) live(args []string, stdin io.Reader) {
 			s.exit(0)
 		default:
 			s.pump()
+			s.wake()
 		}
 	}
 }
@@ -290,13 +300,17 @@ func (s *simulation) pump() {
 	}
 }
 
-// await pumps until something is so. It reports false when the turn was interrupted first.
+// await lets things happen until something is so. It reports false when the turn was interrupted first.
 func (s *simulation) await(so func() bool) bool {
 	for !so() {
-		if s.turn != nil && s.turn.interrupted {
+		switch {
+		case s.turn != nil && s.turn.interrupted:
 			return false
+		case s.strand != nil:
+			s.strand.pause(so)
+		case !s.wake():
+			s.pump()
 		}
-		s.pump()
 	}
 	return s.turn == nil || !s.turn.interrupted
 }

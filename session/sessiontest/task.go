@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,6 +19,7 @@ type task struct {
 	summary     string // once it has ended
 	status      string
 	text        string // the prompt of the turn; empty for the notice that the CLI writes
+	agent       *agent // nil for a command
 }
 
 func (s *simulation) newTask(toolUseID, description string) *task {
@@ -30,7 +32,7 @@ func (s *simulation) newTask(toolUseID, description string) *task {
 
 // startTask reports a task. It has ended when endTask is called.
 func (s *simulation) startTask(t *task) {
-	s.tasks[t] = true
+	s.tasks = append(s.tasks, t)
 	s.system("background_tasks_changed", frame{"tasks": s.taskList()})
 	started := frame{
 		"task_id": t.id, "run_id": t.runID, "description": t.description, "is_backgrounded": true, "task_type": "local_bash",
@@ -43,7 +45,7 @@ func (s *simulation) startTask(t *task) {
 
 // endTask reports the end of a task and queues the turn that it causes.
 func (s *simulation) endTask(t *task, status, how string) {
-	delete(s.tasks, t)
+	s.tasks = slices.DeleteFunc(s.tasks, func(other *task) bool { return other == t })
 	t.status = status
 	t.summary = `Background command "` + t.description + `" ` + how
 	s.system("task_updated", frame{
@@ -60,8 +62,12 @@ func (s *simulation) endTask(t *task, status, how string) {
 
 func (s *simulation) taskList() []frame {
 	list := []frame{}
-	for t := range s.tasks {
-		list = append(list, frame{"task_id": t.id, "run_id": t.runID, "task_type": "local_bash", "description": t.description})
+	for _, t := range s.tasks {
+		entry := frame{"task_id": t.id, "run_id": t.runID, "task_type": "local_bash", "description": t.description}
+		if t.agent != nil {
+			entry["task_type"], entry["subagent_type"] = "local_agent", t.agent.kind
+		}
+		list = append(list, entry)
 	}
 	return list
 }
@@ -71,8 +77,11 @@ var escapeTags = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // notice is the prompt that the model gets.
 func (t *task) notice() string {
-	if t.text != "" {
+	switch {
+	case t.text != "":
 		return t.text
+	case t.agent != nil:
+		return t.agent.notice()
 	}
 	return notificationTag + "\n<task-id>" + t.id + "</task-id>\n<tool-use-id>" + t.toolUseID + "</tool-use-id>\n<output-file>" + t.output +
 		"</output-file>\n<status>" + t.status + "</status>\n<summary>" + escapeTags.Replace(t.summary) + "</summary>\n" + notificationEnd

@@ -26,8 +26,13 @@ func (s *simulation) toolNames() []string {
 	}
 	if s.inv.tools != nil {
 		names = slices.DeleteFunc(slices.Clone(s.inv.tools), func(name string) bool {
-			return !slices.Contains(slices.Concat(baseTools, []string{"Glob", "Grep"}), name)
+			return !slices.Contains(slices.Concat(baseTools, []string{"Agent", "Glob", "Grep"}), name)
 		})
+		for i, name := range names {
+			if startsAgent(name) {
+				names[i] = "Task" // as the CLI lists it
+			}
+		}
 	}
 	for _, m := range s.servers { // whatever --tools says
 		for _, tool := range m.tools {
@@ -35,7 +40,7 @@ func (s *simulation) toolNames() []string {
 		}
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
-		return slices.ContainsFunc(s.inv.denied, func(r rule) bool { return r.tool == name && r.content == "" })
+		return slices.ContainsFunc(s.inv.denied, func(r rule) bool { return (r.tool == name || r.tool == hookName(name)) && r.content == "" })
 	})
 }
 
@@ -45,6 +50,8 @@ type toolUse struct {
 	name  string
 	input json.RawMessage
 	ask   bool
+
+	message string // the id of the answer that it is part of, for one that a subagent says with its hooks
 }
 
 // toolOutcome is how a tool use ended.
@@ -56,6 +63,8 @@ type toolOutcome struct {
 	duration   time.Duration // of the tool
 	cut        bool          // interrupted
 	denied     bool          // goes into permission_denials
+	inBlock    bool          // the content is a list of blocks
+	then       func()        // what comes behind the result; nil for nothing
 }
 
 func toolFailure(text string, meta frame) toolOutcome {
@@ -90,7 +99,9 @@ func interruptedOutcome(text string) toolOutcome {
 
 // useTool takes one tool use from the hooks over the permission to the tool and the hooks after it.
 func (s *simulation) useTool(use *toolUse) toolOutcome {
+	s.tellUse(use)
 	if why := s.missingTool(use); why != "" {
+		s.tellBlock(use)
 		return toolOutcome{content: "<tool_use_error>" + why + "</tool_use_error>", isError: true, structured: why}
 	}
 	hook, going := s.callHooks("PreToolUse", use, nil)
@@ -114,14 +125,19 @@ func (s *simulation) useTool(use *toolUse) toolOutcome {
 		return out
 	}
 	started := time.Now()
+	s.turn.agent.hasRun(use.name)
 	out = s.runTool(use)
 	out.duration = time.Since(started)
 	if out.cut {
 		return out
 	}
-	out.meta = meta
+	if out.meta == nil {
+		out.meta = meta
+	}
 	if !s.callPostHooks(use, out) {
-		return interruptedOutcome(stoppedRunning)
+		cut := interruptedOutcome(stoppedRunning)
+		cut.then = out.then
+		return cut
 	}
 	return out
 }
@@ -138,20 +154,33 @@ func (s *simulation) callPostHooks(use *toolUse, out toolOutcome) bool {
 
 // missingTool is the error of a tool that is not offered, or whose input is not what it needs.
 func (s *simulation) missingTool(use *toolUse) string {
-	offered := slices.Contains(s.toolNames(), use.name)
-	if !offered && slices.Contains(baseTools, use.name) {
+	name := use.name
+	if startsAgent(name) {
+		name = "Task"
+	}
+	offered := slices.Contains(s.toolNames(), name)
+	if !offered && slices.Contains(baseTools, name) {
 		return "Error: No such tool available: " + use.name + ". " + use.name + " is disabled for this session, in subagents as well as here."
+	}
+	if offered && !s.turn.agent.mayUse(name) {
+		return "Error: No such tool available: " + use.name + ". " + use.name + " is not among the tools available here. Continue with the tools you have."
 	}
 	if !offered {
 		return "Error: No such tool available: " + use.name
 	}
-	required := map[string]string{"Bash": "command", "Read": "file_path", "Write": "file_path"}[use.name]
 	var in map[string]json.RawMessage
 	_ = json.Unmarshal(use.input, &in) // the parameter is missing then
-	if _, ok := in[required]; required != "" && !ok {
-		return fmt.Sprintf("InputValidationError: %s failed due to the following issue:\nThe required parameter `%s` is missing", use.name, required)
+	for _, required := range requiredParameters[name] {
+		if _, ok := in[required]; !ok {
+			return fmt.Sprintf("InputValidationError: %s failed due to the following issue:\nThe required parameter `%s` is missing", hookName(name), required)
+		}
 	}
 	return ""
+}
+
+// requiredParameters are what a tool cannot do without.
+var requiredParameters = map[string][]string{
+	"Bash": {"command"}, "Read": {"file_path"}, "Write": {"file_path"}, "Task": {"description", "prompt"},
 }
 
 // permit decides about a tool use, asking the host where nothing else decides.
@@ -195,6 +224,9 @@ func (s *simulation) permit(use *toolUse, hook hookOutcome) (meta frame, out too
 
 func (s *simulation) reportDenial(use *toolUse, v verdict) {
 	denial := frame{"tool_name": use.name, "tool_use_id": use.id, "message": v.message}
+	if a := s.turn.agent; a != nil {
+		denial["agent_id"] = a.id
+	}
 	if v.reason != "" {
 		denial["decision_reason_type"] = v.reason
 	}
@@ -250,6 +282,8 @@ func (s *simulation) runTool(use *toolUse) toolOutcome {
 		return s.writeFile(use)
 	case "AskUserQuestion":
 		return answersOf(use)
+	case "Task", "Agent":
+		return s.runAgent(use)
 	}
 	if m, tool := s.hostTool(use.name); m != nil {
 		return s.callHost(m, tool, use)

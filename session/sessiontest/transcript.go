@@ -29,11 +29,14 @@ type transcript struct {
 	torn      bool            // the file ends in the middle of a line
 	model     string          // of the last answer
 	cost      float64         // saved at the last clean end
+	agentID   string          // of the subagent whose conversation it is
 }
 
 // entry is a line of the file.
 type entry struct {
 	Type         string          `json:"type"`
+	IsSidechain  bool            `json:"isSidechain,omitempty"`
+	AgentID      string          `json:"agentId,omitempty"`
 	UUID         string          `json:"uuid,omitempty"`
 	SessionID    string          `json:"sessionId"`
 	Timestamp    time.Time       `json:"timestamp"`
@@ -235,7 +238,54 @@ func (t *transcript) append(kind, id, dir string, message any) error {
 	if err != nil {
 		return err
 	}
-	return t.write(entry{Type: kind, UUID: id, SessionID: t.sessionID, Timestamp: time.Now().UTC(), Cwd: dir, Version: version, Message: data})
+	return t.write(entry{
+		Type: kind, UUID: id, SessionID: t.sessionID, Timestamp: time.Now().UTC(), Cwd: dir, Version: version, Message: data,
+		IsSidechain: t.agentID != "", AgentID: t.agentID,
+	})
+}
+
+// below is the conversation of a subagent, which has a file of its own.
+func (t *transcript) below(a *agent) *transcript {
+	file := &transcript{sessionID: t.sessionID, recorded: map[string]bool{}, agentID: a.id}
+	if t.path != "" {
+		file.path = filepath.Join(filepath.Dir(t.path), t.sessionID, "subagents", "agent-"+a.id+".jsonl")
+	}
+	return file
+}
+
+// about writes what a subagent is into the file beside its conversation.
+func (t *transcript) about(a *agent, finished bool) error {
+	if t.path == "" {
+		return nil
+	}
+	shape := "foreground"
+	if a.background {
+		shape = "background"
+	}
+	about := map[string]any{
+		"agentType": a.kind, "isBuiltIn": slices.Contains(ownAgentKinds, a.kind), "description": a.description, "toolUseId": a.toolUseID,
+		"spawnDepth": a.depth, "requestShape": shape, "requestNonInteractive": true, "model": a.model,
+	}
+	if finished {
+		about["finished"] = true
+	}
+	data, err := json.Marshal(about)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(t.path), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(strings.TrimSuffix(t.path, ".jsonl")+".meta.json", data, 0o600)
+}
+
+// recordMessage records an answer or a tool's result of the conversation at work.
+func (s *simulation) recordMessage(kind string, message any) {
+	file := s.transcript
+	if a := s.turn.agent; a != nil {
+		file = a.file
+	}
+	s.record(file.message(kind, s.dir, message))
 }
 
 // saveCost records the total, at a clean end only. A conversation of which nothing was written has no total either.

@@ -16,6 +16,8 @@ type turn struct {
 	ids         []string // of the prompts that it answers
 	folded      int      // how many of them joined while it ran
 	task        *task    // what a turn that started by itself is about; nil for a turn of prompts
+	agent       *agent   // whose work it is; nil for the main conversation
+	over        bool     // its result is out
 	text        string   // the prompt
 	earlier     []string // the prompts of the conversation before it
 	promptID    string
@@ -86,6 +88,7 @@ func (s *simulation) converse() {
 		return
 	}
 	for {
+		s.wake() // what was started in the background goes on while the model thinks
 		c := script(t.text, t.results, true)
 		if !s.perform(c) || !s.retry(&c) {
 			s.finish(s.interruptedResult())
@@ -115,6 +118,10 @@ func (s *simulation) converse() {
 		if !s.useTools(c, blocks) {
 			t.toolsCut = true
 			s.finish(s.interruptedResult())
+			return
+		}
+		if s.overBudget() { // by subagents, which may go on
+			s.finish(s.budgetResult(stopReason(blocks)))
 			return
 		}
 		if s.inv.maxTurns > 0 && t.calls >= s.inv.maxTurns {
@@ -270,47 +277,79 @@ func (s *simulation) answer(c call) ([]wireBlock, bool) {
 		if c.slow > 0 && !s.wait(c.slow/time.Duration(len(blocks))) {
 			return nil, false
 		}
-		s.emitBlock(id, i, block)
+		if !t.agent.saysLater(block) {
+			s.emitBlock(id, i, block)
+		}
 	}
 	s.partialEnd(id, blocks)
 	t.apiTime += time.Since(began)
 	s.charge()
-	s.record(s.transcript.message("assistant", s.dir, frame{"id": id, "role": "assistant", "model": s.model, "content": blocks}))
+	s.recordMessage("assistant", frame{"id": id, "role": "assistant", "model": s.speaker(), "content": blocks})
 	return blocks, true
 }
 
 // charge accounts for a model call.
 func (s *simulation) charge() {
+	model := s.speaker()
 	s.turn.calls++
-	s.spent += callPrice(s.model)
-	s.calls[s.model]++
-	s.sinceResult[s.model]++
+	s.spent += callPrice(model)
+	s.calls[model]++
+	s.sinceResult[model]++
+	if s.overBudget() {
+		s.stopForBudget()
+	}
 	for _, id := range s.turn.ids {
 		s.answered[id] = true
 	}
 }
 
-// useTools runs the tools of an answer, one after another. It reports false when the turn was interrupted.
+// useTools runs the tools of an answer, one after another; subagents all at once, beside the others. It reports false when the
+// turn was interrupted. The main conversation does not wait for subagents that have spent the budget.
 func (s *simulation) useTools(c call, blocks []wireBlock) bool {
+	t := s.turn
+	var beside []*strand
 	for i, block := range blocks {
-		use := &toolUse{id: block.ID, name: block.Name, input: block.Input, ask: c.tools[i].ask}
-		out := s.useTool(use)
-		if out.denied {
-			s.turn.denials = append(s.turn.denials, frame{"tool_name": block.Name, "tool_use_id": block.ID, "tool_input": block.Input})
+		use := &toolUse{id: block.ID, name: block.Name, input: block.Input, ask: c.tools[i].ask, message: newMessageID()}
+		if startsAgent(use.name) {
+			beside = append(beside, s.fork(t, func() { s.finishTool(use) }))
+			continue
 		}
-		s.emitResult(use, out)
-		s.turn.results++
-		if s.turn.interrupted {
-			return false
+		s.finishTool(use)
+		if t.interrupted {
+			break
 		}
 	}
+	done := func() bool { return !slices.ContainsFunc(beside, func(st *strand) bool { return !st.ended }) }
+	if !s.await(func() bool { return done() || t.agent == nil && s.overBudget() }) {
+		s.cutAgents(t)
+		for !done() && s.wake() {
+		}
+		return false
+	}
 	return true
+}
+
+// finishTool takes a tool use to its result.
+func (s *simulation) finishTool(use *toolUse) {
+	out := s.useTool(use)
+	if out.denied {
+		root := s.turn.root()
+		root.denials = append(root.denials, frame{"tool_name": use.name, "tool_use_id": use.id, "tool_input": use.input})
+	}
+	s.emitResult(use, out)
+	s.turn.results++
+	if out.then != nil {
+		out.then()
+	}
 }
 
 func (s *simulation) emitResult(use *toolUse, out toolOutcome) {
 	result := frame{"type": "tool_result", "content": out.content, "tool_use_id": use.id}
 	if out.isError || use.name == "Bash" {
 		result["is_error"] = out.isError
+	}
+	if out.inBlock {
+		result["content"] = []any{frame{"type": "text", "text": out.content}}
 	}
 	f := frame{
 		"type": "user", "message": frame{"role": "user", "content": []any{result}}, "parent_tool_use_id": nil,
@@ -321,8 +360,16 @@ func (s *simulation) emitResult(use *toolUse, out toolOutcome) {
 		meta["id"] = use.id
 		f["tool_result_meta"] = []any{meta}
 	}
-	s.say(f)
-	s.record(s.transcript.message("user", s.dir, f["message"]))
+	if s.turn.agent != nil { // of whom less is told
+		if !out.isError {
+			delete(f, "tool_use_result")
+		}
+		if out.cut {
+			delete(f, "tool_result_meta")
+		}
+	}
+	s.tell(f)
+	s.recordMessage("user", f["message"])
 }
 
 // fold lets what came in meanwhile join the running turn: there is another model call to come that it can be part of.
@@ -370,6 +417,7 @@ func syntheticFrame(text, stop string, details any) frame {
 // finish emits the end of a turn.
 func (s *simulation) finish(result frame) {
 	t := s.turn
+	t.over = true
 	if t.interrupted {
 		note := interrupted + "]"
 		if t.toolsCut {

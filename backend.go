@@ -279,7 +279,7 @@ func coded(err error) error {
 	switch {
 	case errors.Is(err, ErrNoSession), errors.Is(err, supervisor.ErrNotFound):
 		code = debug.NoSuchSession
-	case errors.Is(err, ErrExists), errors.Is(err, ErrConversationTaken), errors.Is(err, supervisor.ErrAlreadyPresent), errors.Is(err, supervisor.ErrAlreadyStarted):
+	case errors.Is(err, ErrExists), errors.Is(err, ErrConversationTaken), errors.Is(err, ErrDirectoryTaken), errors.Is(err, supervisor.ErrAlreadyPresent), errors.Is(err, supervisor.ErrAlreadyStarted):
 		code = debug.Conflict
 	case errors.Is(err, session.ErrNoApproval):
 		code = debug.NoSuchApproval

@@ -82,6 +82,7 @@ type member struct {
 	*session.Session
 	path    string
 	home    *branch
+	ground  *ground
 	joining chan struct{} // closed when its supervisor has heard of it; nil if that comes up with it
 	leaving chan struct{} // holds one, while somebody dismisses it
 }

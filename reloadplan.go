@@ -77,6 +77,15 @@ func (rt *Runtime) compare(spec ReloadSpec) (*plan, error) {
 			problems = append(problems, fmt.Errorf("%s: a session that was spawned has this name: remove it first", name))
 		}
 	}
+	if checked.apart() == nil { // those that were spawned stay, and have their directories
+		for name, m := range known {
+			_, wasThere := before[name]
+			if _, comes := after[name]; !wasThere && !comes && m.home == rt.sessions {
+				checked.Sessions = append(slices.Clone(checked.Sessions), SessionSpec{name, m.Options()})
+			}
+		}
+		problems = append(problems, checked.apart())
+	}
 	groupChanges := p.groups(gone, paths, groupsBefore, groupsAfter)
 	p.sessions(rt.sessions.path, before, after, known)
 	p.changes = append(p.changes, groupChanges...)

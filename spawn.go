@@ -24,7 +24,16 @@ type origin struct {
 }
 
 // newSession makes a session and takes it down under its name.
-func (rt *Runtime) newSession(name string, options session.Options, home *branch, how origin) (*session.Session, error) {
+func (rt *Runtime) newSession(name string, options session.Options, home *branch, how origin) (_ *session.Session, err error) {
+	ground, shared, err := rt.grounds.take(name, options) // not under rt.mu: it looks at the disk
+	if err != nil {
+		return nil, fmt.Errorf("session %w", err)
+	}
+	defer func() {
+		if err != nil {
+			ground.leave()
+		}
+	}()
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.draining {
@@ -48,7 +57,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	s, err := session.New(rt.system, session.Spec{
 		Name: name, Options: options, CLI: rt.options.CLI, Path: path, Label: label, Runtime: rt.id, OnMoment: rt.moments(),
 		StateDir: stateDir, Ledger: rt.ledger, Scratch: rt.scratch, Audit: rt.trail, Env: rt.witnessed(), Logger: rt.log,
-		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned, Warm: rt.warmFor(options, how),
+		Budgets: budgets, Governor: rt.governor, Spawned: how.spawned, Enter: ground.enter, Warm: rt.warmFor(options, how),
 	})
 	if _, damaged := errors.AsType[*session.StateError](err); err != nil && !damaged { // of that the session has said it
 		return nil, err
@@ -59,7 +68,7 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 	if rt.trail != nil {
 		rt.trail.Redact(secretsOf(options)...)
 	}
-	m := &member{Session: s, path: path, home: home, leaving: make(chan struct{}, 1)}
+	m := &member{Session: s, path: path, home: home, ground: ground, leaving: make(chan struct{}, 1)}
 	if how.joins {
 		m.joining = make(chan struct{})
 	}
@@ -69,6 +78,11 @@ func (rt *Runtime) newSession(name string, options session.Options, home *branch
 		rt.record(audit.Lint{
 			Rule: "env-inherited", Severity: "error", Message: "the session gets the whole environment of this program", Where: "inherit_env", Session: name,
 		}.Record())
+	}
+	if shared != "" && how.spawned { // the checklist has those of the configuration
+		text := fmt.Sprintf("it may write in the same directory as session %s; exclusive_cwd keeps others out", shared)
+		rt.log.Warn().Str("session", name).Str("with", shared).Str("option", "cwd").Msg("two sessions may write in one directory")
+		rt.record(audit.Lint{Rule: "cwd-shared", Severity: "warning", Message: text, Where: "cwd", Session: name}.Record())
 	}
 	for _, l := range options.Loosened() { // never in silence
 		rt.log.Warn().Str("session", name).Str("profile", string(options.Profile)).Str("option", l.Option).Str("set", l.Set).Msg("looser than its profile")
@@ -89,6 +103,7 @@ func (rt *Runtime) forget(s *session.Session) {
 	defer rt.mu.Unlock()
 	if m := rt.known[s.Name()]; m != nil && m.Session == s {
 		delete(rt.known, s.Name())
+		m.ground.leave()
 	}
 }
 
@@ -128,7 +143,7 @@ func (rt *Runtime) add(ctx context.Context, name string, options session.Options
 
 // Spawn starts a session and waits until it is ready. If there is state of that name in the data
 // directory, its conversation goes on. A session that does not start is not there afterwards; the error
-// says why, and is usually a *session.CrashError. Other errors: ErrExists, ErrConversationTaken, or what is wrong with the options.
+// says why, and is usually a *session.CrashError. Other errors: ErrExists, ErrConversationTaken, ErrDirectoryTaken, or what is wrong with the options.
 func (rt *Runtime) Spawn(ctx context.Context, name string, options session.Options) (*session.Session, error) {
 	return rt.spawn(ctx, name, options, origin{spawned: true})
 }

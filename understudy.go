@@ -51,6 +51,7 @@ type Runtime struct {
 	held     []audit.Record // of the root supervisor: touched by its events only
 
 	reloading chan struct{} // holds one while somebody reloads
+	grounds   grounds       // the directories in which sessions work
 
 	mu       sync.Mutex
 	draining bool // no more sessions are made
@@ -108,7 +109,7 @@ func (rt *Runtime) validate() error {
 		names[p.Name] = true
 		problems = append(problems, p.validate())
 	}
-	problems = append(problems, rt.options.separate(), rt.validateBudgets())
+	problems = append(problems, rt.options.separate(), rt.options.apart(), rt.validateBudgets())
 	if _, err := rt.makeWarm(rt.options.Warm); err != nil {
 		problems = append(problems, err)
 	}
@@ -269,6 +270,7 @@ func (rt *Runtime) watch() {
 	if swept := process.SweepPrefix(rt.id + "/"); len(swept.Killed) > 0 {
 		rt.log.Warn().Int("processes", len(swept.Killed)).Msg("ended stray processes")
 	}
+	rt.grounds.leaveAll()
 	if rt.trail != nil { // its last checkpoint is the one that has to be somewhere else
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		if err := rt.trail.Settle(ctx); err != nil {

@@ -188,6 +188,7 @@ func parseFile(name string, data []byte, around surroundings) (*Config, error) {
 	c.Pools = d.pools(later[poolsType], c)
 	d.distinct(c.poolNames())
 	d.separate()
+	d.apart()
 	if c.Audit.Dir == "" {
 		c.Audit.Dir = filepath.Join(c.DataDir, "audit")
 	}

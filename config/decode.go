@@ -38,6 +38,8 @@ type decoder struct {
 	declared []declaration
 	// claims are the conversations that sessions say they have.
 	claims []claim
+	// workplaces are where sessions and pools work.
+	workplaces []workplace
 	// budgetNames are those of the budgets; nil as long as they are not known.
 	budgetNames []string
 	// known are the templates' names.

@@ -27,6 +27,7 @@ var optionRows = map[string]struct {
 	"system_prompt":                 {"|\n      You review.\n      You do: not edit.", "You review.\nYou do: not edit.\n"},
 	"append_system_prompt":          {`"a\tb # c"`, "a\tb # c"},
 	"cwd":                           {"/srv", "/srv"},
+	"exclusive_cwd":                 {"true", true},
 	"add_dir":                       {"[/a, b]", []string{"/a", "/etc/b"}},
 	"permission_mode":               {"accept_edits", protocol.ModeAcceptEdits},
 	"allowed_tools":                 {"[Read, 'Bash(git log:*)']", []string{"Read", "Bash(git log:*)"}},

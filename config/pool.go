@@ -64,6 +64,11 @@ func (d *decoder) pools(n *node, c *Config) []Pool {
 		if p.Max == 0 {
 			p.Max = p.Min
 		}
+		place, at := path, e.value
+		if options := e.value.entry("options"); options != nil {
+			place, at = join(path, "options"), options.value
+		}
+		d.works(poolMember, place, at, e, p.Options)
 		out = append(out, p)
 	})
 	return out

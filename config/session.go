@@ -43,6 +43,7 @@ func (d *decoder) sessions(level string, n *node) []Session {
 		d.declare(sessionMember, level, path, e)
 		o := d.optionsOver(path, e.value, sessionMember)
 		out = append(out, Session{e.key, o})
+		d.works(sessionMember, path, e.value, e, o)
 		if conversation, option := o.Claim(); conversation != "" {
 			d.claims = append(d.claims, claim{conversation, option, path, e})
 		}

@@ -89,6 +89,9 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		if err == nil {
 			err = options.prepare(&spec)
 		}
+		if enter := session.spec.Enter; err == nil && enter != nil {
+			err = enter()
+		}
 		if err == nil {
 			release, err = session.provide(bounded, options, &spec, owner)
 		}

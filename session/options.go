@@ -74,6 +74,11 @@ type Options struct {
 
 	// CWD is where the CLI runs and what it may work on. Empty: the directory of this process.
 	CWD string `json:"cwd,omitzero"`
+	// ExclusiveCWD keeps CWD the session's own for as long as the runtime has the session, be it stopped, parked or hibernated: no other session
+	// is made that works in it, above it or below it, and this one is not made where another one works already. Another one
+	// may have it in AddDir if it may not write (MayWrite). Runtimes refuse each other the same directory, by a lock on it (flock) from the first
+	// start of the session on; nothing is written into it. With Worktree it is about the checkout of that name alone.
+	ExclusiveCWD bool `json:"exclusive_cwd,omitzero"`
 	// AddDir are further directories the CLI may work on. They must exist.
 	AddDir []string `json:"add_dir,omitzero"`
 	// ProjectConfigRoot is the trusted checkout that CWD is a worktree of: project settings are read there instead.

@@ -50,6 +50,9 @@ type Spec struct {
 	Governor *Governor
 	// Spawned has the options kept in the record, so that another program can start the session: see Stored.
 	Spawned bool
+	// Enter is called before each start of a process, when the directories have been looked at, and may keep it from starting. It may
+	// take its time. nil: nothing does.
+	Enter func() error
 	// Budgets are those that Options.Budgets names.
 	Budgets []*Budget
 	// Warm has processes that wait for sessions of these options; nil: there are none. Their options must be the same: see

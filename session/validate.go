@@ -178,6 +178,9 @@ func (o Options) checkWords(add, together adder) {
 	if o.ProjectConfigRoot != "" && !filepath.IsAbs(o.ProjectConfigRoot) {
 		add("project_config_root", o.ProjectConfigRoot, "an absolute path")
 	}
+	if o.ExclusiveCWD && o.elsewhere() {
+		together("exclusive_cwd", true, "no container that runs already, and no launcher.command, beside it: cwd is no directory of this host there, and cannot be held")
+	}
 	if o.Worktree.On && strings.HasPrefix(o.Worktree.Value, "-") {
 		add("worktree", o.Worktree.Value, "true or a name")
 	}
@@ -224,8 +227,8 @@ func (o Options) checkConversation(add, together adder) {
 	}
 }
 
-// ForSeveral is what several sessions cannot have in common: a conversation. Two processes on one would each write a history of
-// its own into the same file, and nobody would be told.
+// ForSeveral is what several sessions cannot have in common: a conversation, since two processes on one would each write a history of
+// its own into the same file, and nobody would be told; and a directory that is to be one session's own.
 func (o Options) ForSeveral() []Problem {
 	var problems []Problem
 	add := func(option string, value any, message string) {
@@ -233,6 +236,9 @@ func (o Options) ForSeveral() []Problem {
 	}
 	if o.SessionID != "" {
 		add("session_id", o.SessionID, "several sessions cannot have one conversation; leave it out")
+	}
+	if o.ExclusiveCWD && (!o.Worktree.On || o.Worktree.Value != "") {
+		add("exclusive_cwd", true, "several sessions cannot have one directory, each to itself; add worktree: true, which gives each a checkout of its own, or leave it out")
 	}
 	if o.ForkSession {
 		return problems

@@ -87,6 +87,9 @@ func (o Options) ForWarm() []Problem {
 	add := func(option string, value any, message string) {
 		problems = append(problems, Problem{Path: option, Value: fmt.Sprint(value), Combination: true, Message: message})
 	}
+	if o.ExclusiveCWD && len(problems) == 0 {
+		add("exclusive_cwd", true, "a process that waits would be in a directory that is to be one session's own")
+	}
 	if o.ForkSession {
 		add("fork_session", true, "a process that waits has no conversation yet to copy")
 	}

@@ -98,3 +98,24 @@ func sharedHome(l *look) {
 		}
 	}
 }
+
+func sharedDirectory(l *look) {
+	if l.owner.Kind == "template" {
+		return
+	}
+	mine := l.o.Directories(l.owner.Name)
+	if pool, ok := l.cfg.Pool(l.owner.Name); ok && l.owner.Kind == "pool" && max(pool.Min, pool.Max) > 1 {
+		if other := l.o.Directories(l.owner.Name + "-2"); mine.Shares(other) {
+			l.at("cwd", "the sessions of the pool %s may all write in one directory", l.owner.Name)
+		}
+	}
+	for _, other := range l.all {
+		if other.Kind == l.owner.Kind && other.Name == l.owner.Name {
+			return // the later of two says so
+		}
+		if other.Kind != "template" && mine.Shares(other.Options.Directories(other.Name)) {
+			l.at("cwd", "it may write in the directory in which %s may write too", other.Name)
+			return
+		}
+	}
+}

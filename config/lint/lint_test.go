@@ -154,6 +154,7 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 		"L39": {session("shutdown: brutal_kill"), nil, "shutdown: brutal_kill"},
 		"L40": {session("allowed_tools: [Read, 'Read(/srv/**)']"), nil, "allowed_tools"},
 		"L41": {session("max_turns: 5000"), nil, "max_turns: 5000"},
+		"L42": {swap("  worker:\n", "  other: {cwd: "+dir+"/work/.claude}\n  worker:\n"), nil, "cwd: " + dir + "/work"},
 	}
 	for _, rule := range Rules() {
 		t.Run(rule.ID, func(t *testing.T) {
@@ -358,5 +359,5 @@ func TestRuleIDs(t *testing.T) {
 		assert.NotEmpty(t, r.Why)
 		assert.NotEmpty(t, r.Fix)
 	}
-	assert.Len(t, Rules(), 41)
+	assert.Len(t, Rules(), 42)
 }

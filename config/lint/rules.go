@@ -85,6 +85,8 @@ var rules = []Rule{
 		Why: "the rule does not do what it says", Fix: "correct it"},
 	{ID: "L41", Name: "profile-loosened", Severity: Warning, check: loosened,
 		Why: "the profile promises more than the session keeps", Fix: "remove the option, or choose another profile"},
+	{ID: "L42", Name: "shared-directory", Severity: Warning, check: sharedDirectory,
+		Why: "sessions that write in one directory undo each other's work, and nobody is told", Fix: "a cwd for each, worktree: true or exclusive_cwd: true; or accept it under ignore, if it is meant"},
 }
 
 func is(p *bool) bool { return p != nil && *p }

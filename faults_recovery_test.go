@@ -246,3 +246,24 @@ func TestAUsageLimitOutlivesTheRuntime(t *testing.T) {
 	assert.Zero(t, s.Info().Restarts)
 	assert.Equal(t, 2, s.Info().Turns)
 }
+
+// Fault: the audit log's directory is moved away before a session's first prompt is in it, and later put back; then the process is killed
+// Outcome: the prompt is refused; the next process begins the conversation, and none is said to be lost
+// On: simulated
+func TestAPromptThatWasNotSentBeginsNoConversation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	r.boot()
+	dir := filepath.Join(r.options.DataDir, "audit")
+	require.NoError(t, os.Rename(dir, dir+".away"))
+	_, err := r.ask("the first")
+	require.ErrorIs(t, err, session.ErrAuditUnavailable)
+	require.NoError(t, os.Rename(dir+".away", dir))
+	r.until("the log works again", func() bool { return r.Info().Refusing == nil })
+	r.killIdle()
+	assert.Equal(t, 2, r.Info().Generation)
+	assert.Equal(t, "history: ", r.history())
+	for _, notice := range r.records(audit.SessionNotice) {
+		assert.NotEqual(t, string(session.NoticeConversationLost), notice.Detail["notice"])
+	}
+}

@@ -115,6 +115,7 @@ func (l *loop) finish(c *actor.Context[message], crash *CrashError) {
 	}
 	l.audit(record)
 	if q := l.current; q != nil {
+		l.unbegun(c, q)
 		l.setCurrent(nil)
 		l.release(q, crash)
 	}

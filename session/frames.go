@@ -406,7 +406,10 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		l.getUp()
 		l.setCurrent(q)
 		// A process that dies right after the prompt has a conversation to resume.
-		l.desk.update(func(r *record, info *Info) { r.Begun, info.State = true, Busy })
+		l.desk.update(func(r *record, info *Info) {
+			q.begins = !r.Begun
+			r.Begun, info.State = true, Busy
+		})
 		if l.options.Redeliver {
 			// Before the prompt is out: a runtime that dies knows what is to be delivered once more.
 			l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
@@ -469,6 +472,16 @@ func (l *loop) onPromptKept(c *actor.Context[message], m promptKept) {
 	l.write(c, q.line)
 }
 
+// unbegun takes back that there is a conversation, if the prompt that was to begin it has not been sent: the next process would look for
+// it in vain, and say that it is lost.
+func (l *loop) unbegun(c *actor.Context[message], q *query) {
+	if !q.begins || q.sent {
+		return
+	}
+	l.desk.update(func(r *record, _ *Info) { r.Begun = false })
+	l.keeper.soon(c, l)
+}
+
 // endQuery ends the current query: with nil after a good result.
 func (l *loop) endQuery(c *actor.Context[message], err error) {
 	l.handOver(c)
@@ -476,6 +489,7 @@ func (l *loop) endQuery(c *actor.Context[message], err error) {
 	if q == nil {
 		return
 	}
+	l.unbegun(c, q)
 	l.setCurrent(nil)
 	if q.cause != nil {
 		err = q.cause

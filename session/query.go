@@ -25,6 +25,7 @@ type query struct {
 	requeued bool
 
 	// The actor's own:
+	begins     bool  // there was no conversation before it
 	sent       bool  // it was written to the CLI
 	taken      bool  // the CLI has said that it has it
 	attempts   int   // processes it was written to

@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check chaos bench bench-audit scan measure browser load fuzz clean
+.PHONY: run build test check chaos soak bench bench-audit scan measure browser load fuzz clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -22,10 +22,15 @@ test:
 	@$(GO) test -count=1 -v -run '^TestRealCLISaysItsVersion$$' ./session/sessiontest | grep -v '^==='
 	$(GO) test -race -timeout 14m ./...
 
+## soak: sessions begin, answer and end: twenty of them at a time, SOAK (500) times each, on one processor, while processes are killed, the
+## disk is full now and then, and the clock is set
+soak:
+	UNDERSTUDY_SOAK=$(or $(SOAK),500) $(GO) test -count=1 -timeout 120m -v -run '^TestSoak$$' .
+
 ## chaos: the random tests, longer; a crash by each signal, and by lack of memory, in every phase of the real CLI; a thousand stops;
 ## what the CLI does after half a minute
 chaos:
-	UNDERSTUDY_CHAOS=20s UNDERSTUDY_STOPS=125 UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 30m -run 'Chaos|Model|CrashInEveryPhase|StopInEveryState|ProgressSummaries' . ./supervisor
+	UNDERSTUDY_CHAOS=20s UNDERSTUDY_SOAK=20 UNDERSTUDY_STOPS=125 UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 30m -run 'Chaos|Soak|Model|CrashInEveryPhase|StopInEveryState|ProgressSummaries' . ./supervisor
 
 ## check: formatting, vet, staticcheck, pending modernizations, closed message sets
 check:

@@ -39,10 +39,10 @@ func (b BudgetSpec) validate() error {
 
 // Budget is what several sessions may spend together, in one window after the other. It may be used from any goroutine.
 //
-// What a session spends is counted when a turn has its result. Meanwhile each is held to what its own frames say on top of that: a
-// turn is interrupted before its next model call when the budget is spent, by others too. What others have not counted yet it
-// does not know, so turns that run at the same time may each take the budget over its limit, by what the turn costs at most. No
-// turn begins after that.
+// What a session spends is counted when a turn has its result. Meanwhile all are held to what the frames of all running turns say on top
+// of that: a turn is interrupted before its next model call when the budget is spent, by others too. What a call costs is known
+// when it is over, so turns that run at the same time may each take the budget over its limit, by what one call costs and what
+// frames do not say. No turn begins after that.
 //
 // The truth about money is in the sessions' records. A budget keeps how far it has counted each of them, so that what a
 // session had spent when the runtime was killed is counted when the session is there again, and nothing is counted twice.
@@ -55,6 +55,7 @@ type Budget struct {
 
 	mu   sync.Mutex
 	book book
+	owed map[string]float64 // what turns that run have spent beside that, by their frames; of sessions, and of this window
 }
 
 // book is a budget's file.
@@ -115,7 +116,7 @@ func NewBudget(spec BudgetSpec, dir string, warn func(BudgetState, error)) (*Bud
 	if warn == nil {
 		warn = func(BudgetState, error) {}
 	}
-	b := &Budget{spec: spec, now: time.Now, warn: warn, book: book{Version: bookVersion, Name: spec.Name, Sessions: make(map[string]share)}}
+	b := &Budget{spec: spec, now: time.Now, warn: warn, owed: make(map[string]float64), book: book{Version: bookVersion, Name: spec.Name, Sessions: make(map[string]share)}}
 	if dir == "" {
 		return b, nil
 	}
@@ -198,6 +199,7 @@ func (b *Budget) roll() {
 		return
 	}
 	b.book.Window, b.book.Gone, b.book.Warned = window, 0, 0
+	clear(b.owed) // what is counted now counts in the window that begins
 	for name, s := range b.book.Sessions {
 		b.book.Sessions[name] = share{s.Last, s.Last}
 	}
@@ -217,6 +219,7 @@ func (b *Budget) add(session string, lifetime float64) (BudgetState, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.roll()
+	delete(b.owed, session)
 	s, known := b.book.Sessions[session]
 	switch {
 	case !known: // what it spent before it had this budget is not the budget's
@@ -278,10 +281,27 @@ func (b *Budget) state() BudgetState {
 	return s
 }
 
-// allow is nil as long as something is left when a session has spent so much more than it has said.
+// owe takes down what a session has spent beside what was counted, in place of what it said before.
+func (b *Budget) owe(session string, more float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roll()
+	if more > 0 {
+		b.owed[session] = more
+	} else {
+		delete(b.owed, session)
+	}
+}
+
+// allow is nil as long as something is left, with what a session has spent beside what was counted, and others have.
 func (b *Budget) allow(session string, more float64) error {
-	s := b.State()
-	s.SpentUSD += more
+	b.owe(session, more)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.state()
+	for _, owed := range b.owed {
+		s.SpentUSD += owed
+	}
 	if !s.Exhausted() {
 		return nil
 	}
@@ -326,6 +346,13 @@ func (s *Session) allowance(more float64) error {
 		}
 	}
 	return nil
+}
+
+// owe tells the shared budgets what the running turn has spent so far, so that others do not spend it again.
+func (s *Session) owe(more float64) {
+	for _, b := range s.spec.Budgets {
+		b.owe(s.name, more)
+	}
 }
 
 // spent tells the budgets how much the session has spent in its life, and who is concerned when its own comes to an end.

@@ -8,3 +8,10 @@ func StoredQueue(dir, name string) int {
 	}
 	return len(r.Queue)
 }
+
+// Owed is what a session's running turn has told a budget.
+func Owed(b *Budget, session string) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.owed[session]
+}

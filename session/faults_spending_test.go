@@ -3,6 +3,7 @@ package session_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,4 +44,32 @@ func TestATurnWithoutAResultIsHeldToASharedBudget(t *testing.T) {
 	_, err = b.ask(modelCall(1) + modelCall(2) + "[[sleep:600]]")
 	require.ErrorIs(t, err, session.ErrBudgetExhausted)
 	assert.ErrorContains(t, err, "budget team")
+}
+
+// Fault: two sessions share a budget, and the turns of both run when it is spent; neither has a result, nor would either have spent it alone
+// Outcome: one of them is interrupted before its next model call, for what both have spent; when the other's turn has ended with less than its
+// frames said, what is left may be spent
+// On: simulated
+func TestTurnsThatRunAtTheSameTimeKnowOfEachOther(t *testing.T) {
+	team, err := session.NewBudget(session.BudgetSpec{Name: "team", LimitUSD: 6}, "", nil)
+	require.NoError(t, err)
+	var both [2]*bench
+	for i, name := range []string{"a", "b"} {
+		sp := spec(t, name)
+		sp.Budgets, sp.Options.Budgets = []*session.Budget{team}, []string{"team"}
+		both[i] = start(t, sp)
+	}
+	a, b := both[0], both[1]
+	_, end := a.background(modelCall(1) + modelCall(2) + "[[sleep:600]]")
+	require.Eventually(t, func() bool { return session.Owed(team, "a") > 3 }, time.Minute, time.Millisecond, "a's first call is known of")
+	_, err = b.ask(modelCall(1) + modelCall(2) + "[[sleep:600]]")
+	var budget *session.BudgetError
+	require.ErrorAs(t, err, &budget)
+	assert.InDelta(t, 6.4, budget.SpentUSD, 0.1, "four fifths of a call of four dollars each")
+	assert.Equal(t, "team", budget.Budget)
+	require.NoError(t, a.Interrupt(t.Context()))
+	require.Error(t, <-end)
+	assert.Less(t, team.State().SpentUSD, 1.0, "what frames say that have a result is counted by that")
+	_, err = b.ask("and now")
+	assert.NoError(t, err)
 }

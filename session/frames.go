@@ -125,6 +125,9 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 	case *protocol.User:
 		if !m.IsReplay {
 			l.noteResults(c, m)
+			if len(l.session.spec.Budgets) > 0 { // the call that asked for it is over
+				l.session.owe(l.certain())
+			}
 		}
 	case *protocol.PermissionDenied:
 		use := l.tools[m.ToolUseID]

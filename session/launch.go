@@ -154,6 +154,7 @@ func (l *loop) onLaunched(c *actor.Context[message], m launched) {
 	p := m.process
 	l.process, l.unwatch = p, m.unwatch
 	l.record.Ledger.begin(l.resumed)
+	l.session.owe(0) // the process before may have had no time to say what became of its turn
 	l.desk.mu.Lock()
 	l.desk.stderr = p.Stderr
 	l.desk.mu.Unlock()

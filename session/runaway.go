@@ -243,7 +243,7 @@ func (l *loop) watchSpending(c *actor.Context[message]) {
 	if l.options.MaxBudgetUSD == 0 && len(l.session.spec.Budgets) == 0 || len(l.tally.calls) == 0 && l.turns.open {
 		return
 	}
-	err := l.session.allowance(certain * l.record.Ledger.estimate(&l.tally))
+	err := l.session.allowance(l.certain())
 	if err == nil {
 		return
 	}
@@ -254,6 +254,9 @@ func (l *loop) watchSpending(c *actor.Context[message]) {
 		l.interruptTurn(c, err, nil)
 	}
 }
+
+// certain is what the running turn has cost so far, as far as that is certain.
+func (l *loop) certain() float64 { return certain * l.record.Ledger.estimate(&l.tally) }
 
 // noteTask follows subagents and what runs in the background.
 func (l *loop) noteTask(m *protocol.TaskEvent) {

@@ -436,6 +436,7 @@ func (s *Session) Forget() error {
 	defer cancel()
 	gone := s.awaitGone(ctx)
 	_ = s.Leaving() // for good
+	s.owe(0)
 	<-s.settling.absent()
 	s.desk.mu.Lock()
 	lost := len(s.desk.left)

@@ -13,32 +13,27 @@ import (
 // [Runtime.Remove] gives a conversation up.
 var ErrConversationTaken = errors.New("another session is on that conversation")
 
-// separate reports sessions of the options that would be on one conversation.
+// separate reports sessions and pools of the options that would be on one conversation.
 func (o *Options) separate() error {
 	var problems []error
 	first := make(map[string]string)
-	look := func(sessions []SessionSpec) {
-		for _, s := range sessions {
-			conversation, option := s.Options.Claim()
-			if conversation == "" {
-				continue
-			}
-			if other, taken := first[conversation]; taken && other != s.Name {
-				problems = append(problems, fmt.Errorf("session %s: %s: %w: session %s", s.Name, option, ErrConversationTaken, other))
-				continue
-			}
-			first[conversation] = s.Name
+	look := func(who string, options session.Options) {
+		conversation, option := options.Claim()
+		if conversation == "" {
+			return
 		}
-	}
-	look(o.Sessions)
-	var below func(groups []Group)
-	below = func(groups []Group) {
-		for _, g := range groups {
-			look(g.Sessions)
-			below(g.Groups)
+		if other, taken := first[conversation]; taken && other != who {
+			problems = append(problems, fmt.Errorf("%s: %s: %w: %s", who, option, ErrConversationTaken, other))
+			return
 		}
+		first[conversation] = who
 	}
-	below(o.Groups)
+	for _, s := range sessionsOf(o.Sessions, o.Groups) {
+		look("session "+s.Name, s.Options)
+	}
+	for _, p := range o.Pools { // one of several sessions is refused for that by itself
+		look("pool "+p.Name, p.Options)
+	}
 	return errors.Join(problems...)
 }
 

@@ -204,6 +204,16 @@ func TestOneSessionPerConversation(t *testing.T) {
 	}})
 	require.ErrorIs(t, err, understudy.ErrConversationTaken)
 	require.ErrorContains(t, err, "session b: resume: another session is on that conversation: session a")
+	one := session.Options{SessionID: id, Env: simulatedEnv}
+	for want, o := range map[string]understudy.Options{
+		"session b: session_id": {Groups: []understudy.Group{{Name: "g", Sessions: []understudy.SessionSpec{{Name: "b", Options: one}}}}},
+		"pool p: session_id":    {Pools: []understudy.PoolSpec{{Name: "p", Options: one}}},
+	} {
+		o.CLI, o.Sessions = simulated, []understudy.SessionSpec{{Name: "a", Options: one}}
+		_, err := understudy.Start(t.Context(), o)
+		require.ErrorIs(t, err, understudy.ErrConversationTaken)
+		require.ErrorContains(t, err, want)
+	}
 
 	rt, err := understudy.Start(t.Context(), understudy.Options{CLI: simulated, DataDir: t.TempDir()})
 	require.NoError(t, err)
@@ -222,6 +232,17 @@ func TestOneSessionPerConversation(t *testing.T) {
 	}
 	_, err = rt.Session("b")
 	require.ErrorIs(t, err, understudy.ErrNoSession, "nothing is left of one that was refused")
+	for _, spec := range []understudy.ReloadSpec{
+		{Sessions: []understudy.SessionSpec{{Name: "c", Options: session.Options{SessionID: a.Info().SessionID, Env: simulatedEnv}}}},
+		{Pools: []understudy.PoolSpec{{Name: "p", Options: session.Options{Resume: a.Info().SessionID, Env: simulatedEnv}}}},
+	} {
+		changes, err := rt.Reload(t.Context(), spec)
+		require.NoError(t, err)
+		require.Len(t, changes, 1)
+		require.Contains(t, changes[0].Error, "session a", "what a reload adds is refused, too: %s", changes[0].Name())
+	}
+	_, err = rt.Reload(t.Context(), understudy.ReloadSpec{})
+	require.NoError(t, err)
 	require.NoError(t, rt.Stop(t.Context(), "a"))
 	_, err = rt.Spawn(t.Context(), "b", session.Options{SessionID: a.Info().SessionID, Env: simulatedEnv})
 	require.ErrorIs(t, err, understudy.ErrConversationTaken, "one that was stopped can be started again")

@@ -69,6 +69,9 @@ func (d *decoder) pools(n *node, c *Config) []Pool {
 			place, at = join(path, "options"), options.value
 		}
 		d.works(poolMember, place, at, e, p.Options)
+		if p.Max == 1 { // several cannot have one at all, and that is reported
+			d.claim(poolMember, place, at, e, p.Options)
+		}
 		out = append(out, p)
 	})
 	return out

@@ -44,25 +44,32 @@ func (d *decoder) sessions(level string, n *node) []Session {
 		o := d.optionsOver(path, e.value, sessionMember)
 		out = append(out, Session{e.key, o})
 		d.works(sessionMember, path, e.value, e, o)
-		if conversation, option := o.Claim(); conversation != "" {
-			d.claims = append(d.claims, claim{conversation, option, path, e})
-		}
+		d.claim(sessionMember, path, e.value, e, o)
 	})
 	return out
 }
 
-// claim says that a session is on a conversation.
+// claim says that a session, or that of a pool, is on a conversation.
 type claim struct {
 	conversation, option string
+	kind                 memberKind
 	path                 string
-	session              entry
+	at                   *node // what its options are written in
+	of                   entry
+}
+
+// claim notes on which conversation a session or a pool is, if the options say so.
+func (d *decoder) claim(kind memberKind, path string, at *node, e entry, o session.Options) {
+	if conversation, option := o.Claim(); conversation != "" {
+		d.claims = append(d.claims, claim{conversation, option, kind, path, at, e})
+	}
 }
 
 // separate reports sessions that would be on one conversation, at the later of them. Two processes on one would each write a
 // history of its own into the same file.
 func (d *decoder) separate() {
 	slices.SortStableFunc(d.claims, func(a, b claim) int {
-		return cmp.Or(a.session.line-b.session.line, a.session.col-b.session.col)
+		return cmp.Or(a.of.line-b.of.line, a.of.col-b.of.col)
 	})
 	first := make(map[string]claim)
 	for _, x := range d.claims {
@@ -75,9 +82,9 @@ func (d *decoder) separate() {
 		if x.option == "session_id" {
 			hint = "leave it out: every session gets an id of its own"
 		}
-		message := fmt.Sprintf("the session %s at %d:%d is on this conversation already (%s)", y.session.key, y.session.line, y.session.col, y.option)
-		line, col, path := x.session.line, x.session.col, x.path // what the defaults say, it has from there
-		if at := x.session.value.entry(x.option); at != nil {
+		message := fmt.Sprintf("the %s %s at %d:%d is on this conversation already (%s)", y.kind, y.of.key, y.of.line, y.of.col, y.option)
+		line, col, path := x.of.line, x.of.col, x.path // what the defaults say, it has from there
+		if at := x.at.entry(x.option); at != nil {
 			line, col, path = at.value.line, at.value.col, join(x.path, x.option)
 		} else {
 			message = x.option + ": " + message

@@ -122,7 +122,7 @@ func (x *ground) enter() error {
 	var err error
 	parents := above(at)
 	if at.Exclusive {
-		if lock, locked, err = x.hold(at); err != nil {
+		if lock, locked, err = x.hold(at, unix.Flock); err != nil {
 			return err
 		}
 	}
@@ -153,7 +153,7 @@ const workingDirectory = "working directory"
 
 // hold locks the directory that a session is to have to itself, unless it has it. A lock on the directory needs nothing written, and the
 // kernel takes it back from a runtime that is killed.
-func (x *ground) hold(at session.Directories) (*os.File, os.FileInfo, error) {
+func (x *ground) hold(at session.Directories, flock func(fd, how int) error) (*os.File, os.FileInfo, error) {
 	x.of.mu.Lock()
 	had, was := x.lock, x.locked
 	x.of.mu.Unlock()
@@ -179,7 +179,7 @@ func (x *ground) hold(at session.Directories) (*os.File, os.FileInfo, error) {
 		how = unix.LOCK_SH
 	}
 	for err = unix.EINTR; err == unix.EINTR; {
-		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		err = flock(int(f.Fd()), how|unix.LOCK_NB)
 	}
 	switch {
 	case err == nil:

@@ -409,10 +409,9 @@ func (p *Pool) startAgain() []supervisor.ChildSpec {
 		}
 		w.rouse()
 		w.session.Closing()
-		if err := w.session.Forget(); err != nil {
+		if err := p.rt.part(w.session, func() {}, w.session.Forget); err != nil {
 			p.rt.log.Error().Err(err).Str("pool", p.name).Msg("state of a session could not be removed")
 		}
-		p.rt.forget(w.session) // last: until then nobody else has its name
 	}
 	p.workers = first
 	for len(p.workers) < p.spec.Min && !p.closed {

@@ -140,8 +140,7 @@ func (rt *Runtime) dismissPool(ctx context.Context, name string, drain time.Dura
 	var problems []error
 	for _, w := range workers {
 		w.session.Closing()
-		problems = append(problems, w.session.Forget()) // they have no conversation that somebody would want
-		rt.forget(w.session)
+		problems = append(problems, rt.part(w.session, func() {}, w.session.Forget)) // they have no conversation that somebody would want
 	}
 	rt.mu.Lock()
 	delete(rt.pools, name)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/supervisor"
@@ -119,24 +118,24 @@ func (rt *Runtime) remove(ctx context.Context, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	m, err := rt.member(s.Name())
 	if err != nil {
+		release()
 		return err
 	}
 	home, err := rt.homeOf(m)
 	if err != nil {
+		release()
 		return err
 	}
 	rt.change(m.home, s.Name())
 	stay := s.Leaving()
 	if err := discard(ctx, home, s.Name()); err != nil {
-		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer release()
+		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
 		defer cancel()
 		return errors.Join(err, stay(rest))
 	}
 	s.Closing() // somebody may be about to restart it
-	err = s.Forget()
-	rt.forget(s) // last: until then nobody else has its name
-	return err
+	return rt.part(s, release, s.Forget)
 }

@@ -161,22 +161,23 @@ func (rt *Runtime) spawn(ctx context.Context, name string, options session.Optio
 	if _, err := home.StartChild(ctx, spec); err != nil {
 		joined()
 		// It may be there all the same: nobody waited for it any more, or it was stopped while it started.
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
 		defer cancel()
 		release, gone := rt.alone(stop, s)
 		if gone != nil { // somebody has removed it, or is at it
 			return nil, err
 		}
-		defer release()
-		if left := discard(stop, home, name); !errors.Is(left, supervisor.ErrStopping) && !errors.Is(left, actor.ErrStopped) {
-			err = errors.Join(err, left)
-		}
-		s.Closing() // somebody may have found it meanwhile, and wait for it
-		if fresh {  // it never was; the record of an earlier one is kept
-			err = errors.Join(err, s.Forget())
-		}
-		rt.forget(s) // last: until then nobody else has its name
-		return nil, err
+		return nil, errors.Join(err, rt.part(s, release, func(ctx context.Context) error {
+			left := discard(ctx, home, name)
+			if errors.Is(left, supervisor.ErrStopping) || errors.Is(left, actor.ErrStopped) {
+				left = nil
+			}
+			s.Closing() // somebody may have found it meanwhile, and wait for it
+			if fresh {  // it never was; the record of an earlier one is kept
+				left = errors.Join(left, s.Forget(ctx))
+			}
+			return left
+		}))
 	}
 	return s, nil
 }
@@ -226,13 +227,39 @@ func (rt *Runtime) alone(ctx context.Context, s *session.Session) (release func(
 	return release, nil
 }
 
+// parting is how long somebody is kept waiting for the last of what is taken away.
+const parting = 10 * time.Second
+
+// part does the last of taking a session away and forgets it then: until its processes have ended nobody else has its name, whose next
+// process would be taken for what these have left. A disk that stalls and a container engine that does not answer can take
+// longer than anybody waits; then the rest is done by itself.
+func (rt *Runtime) part(s *session.Session, release func(), last func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { // ends when the session's processes have, or its supervisor
+		defer release()
+		err := last(context.Background())
+		rt.forget(s)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(parting):
+	}
+	go func() { // ends with the other
+		err := <-done
+		rt.log.Info().AnErr("error", err).Str("session", s.Name()).Msg("the session has ended; its name is free")
+	}()
+	return fmt.Errorf("session %s: what it has started has not ended within %v; its name is free once it has", s.Name(), parting)
+}
+
 // discard stops a child and deletes it, also if somebody starts it again in between. That it is gone
-// is no error.
+// is no error. If ctx ends before it has stopped, it is there still, and stops by itself.
 func discard(ctx context.Context, home *supervisor.Supervisor, name string) error {
 	for {
 		err := home.TerminateChild(ctx, name)
 		if err == nil {
-			err = home.DeleteChild(ctx, name)
+			err = home.DeleteChild(context.WithoutCancel(ctx), name) // its session would be known, and could not be started again
 		}
 		switch {
 		case errors.Is(err, supervisor.ErrRunning), errors.Is(err, supervisor.ErrRestarting):

@@ -39,6 +39,6 @@ func TestWhatIsLeavingIsNotWritten(t *testing.T) {
 	assert.NotContains(t, record(), `"generation":1`)
 
 	b.Leaving()
-	require.NoError(t, b.Forget())
+	require.NoError(t, b.Forget(t.Context()))
 	assert.NoFileExists(t, filepath.Join(sp.StateDir, "a.json"))
 }

@@ -429,12 +429,13 @@ func (s *Session) settle() error {
 	return s.fileLocked(kept)
 }
 
-// Forget removes what StateDir holds of the session, which must not be running. A process whose actor was killed is waited for: another session of that name would begin with the same
-// generation, and be taken for what that process has left.
-func (s *Session) Forget() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	gone := s.awaitGone(ctx)
+// Forget removes what StateDir holds of the session, which must not be running. A process whose actor was killed, or whose end takes
+// long, is waited for: another session of that name would begin with the same generation, and be taken for what that process has left.
+// If ctx ends before, nothing is removed, and Forget may be called again.
+func (s *Session) Forget(ctx context.Context) error {
+	if err := s.awaitGone(ctx); err != nil {
+		return fmt.Errorf("session %s: what it has started has not ended: %w", s.name, err)
+	}
 	_ = s.Leaving() // for good
 	s.owe(0)
 	<-s.settling.absent()
@@ -447,7 +448,7 @@ func (s *Session) Forget() error {
 	}
 	s.filing.Lock()
 	defer s.filing.Unlock()
-	return errors.Join(gone, s.store.forget(s.name), s.forgetHome())
+	return errors.Join(s.store.forget(s.name), s.forgetHome())
 }
 
 // environment is what is set in the CLI's environment.

@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SUMTYPE     := github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.4.0
 
-.PHONY: run build test check chaos soak bench bench-audit scan measure browser load fuzz clean
+.PHONY: run build test check chaos soak bench bench-audit scan measure browser host load fuzz clean
 
 ## run: build the binary and start the demo on the simulated CLI
 run: build
@@ -54,6 +54,18 @@ measure:
 ## Needs chromium (CHROMIUM says where), node and npm.
 browser: build
 	cd supervisor/debug/browser && npm ci --no-audit --no-fund --silent && npm test
+
+## host: boots Debian in an emulator and runs there what wants a host to itself: the systemd unit, and control groups with all their
+## controllers. Needs qemu-system-x86, mmdebstrap and e2fsprogs, and a Debian mirror the first time. HOSTRUN=TestLimits runs some of it
+host:
+	@test -f .cache/host/disk.img || hosttest/image.sh .cache/host
+	rm -rf .cache/host/payload && mkdir -p .cache/host/payload
+	CGO_ENABLED=0 $(GO) build -o .cache/host/payload/understudy ./cmd/understudy
+	CGO_ENABLED=0 $(GO) test -c -o .cache/host/payload/process.test ./session/process
+	CGO_ENABLED=0 $(GO) test -c -tags hosttest -o .cache/host/payload/hosttest ./hosttest
+	cp docs/understudy.service .cache/host/payload/
+	echo "-test.run=$(or $(HOSTRUN),.)" > .cache/host/payload/arguments
+	hosttest/boot.sh .cache/host .cache/host/payload
 
 ## load: 1,000 sessions and 20 viewers for LOAD (10m), ten of which never read: memory must stay flat, and these must slow nobody
 load:

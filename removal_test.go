@@ -71,7 +71,7 @@ func TestRemoveWhoseCallerIsGone(t *testing.T) {
 
 // Fault: a session is removed, and what ends its process does not answer for long (a container engine, a disk)
 // Outcome: the caller is told within 10 s; nobody else gets the name until the process has ended, and then everybody may
-// On: simulation
+// On: simulated
 func TestFaultRemovalThatTakesLong(t *testing.T) {
 	t.Parallel()
 	path, args, env := sessiontest.CLI(t)
@@ -86,6 +86,7 @@ func TestFaultRemovalThatTakesLong(t *testing.T) {
 	rt, err := understudy.Start(t.Context(), understudy.Options{DataDir: dataDir, CLI: session.CLI{Path: path, Args: args}})
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, rt) })
+	understudy.Parting(rt, 100*time.Millisecond)
 	s, err := rt.Spawn(t.Context(), "a", slow)
 	require.NoError(t, err)
 
@@ -96,7 +97,7 @@ func TestFaultRemovalThatTakesLong(t *testing.T) {
 	_, err = s.Ask(t.Context(), "are you there?")
 	assert.ErrorIs(t, err, session.ErrStopped)
 
-	open, err := os.OpenFile(gate, os.O_WRONLY, 0)
+	open, err := os.OpenFile(gate, os.O_RDWR, 0) // which waits for nobody
 	require.NoError(t, err)
 	require.NoError(t, open.Close())
 	require.Eventually(t, func() bool { _, err := rt.Session("a"); return err != nil }, patience, time.Millisecond)

@@ -132,7 +132,7 @@ func (rt *Runtime) remove(ctx context.Context, s *session.Session) error {
 	stay := s.Leaving()
 	if err := discard(ctx, home, s.Name()); err != nil {
 		defer release()
-		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), rt.parting)
 		defer cancel()
 		return errors.Join(err, stay(rest))
 	}

@@ -161,7 +161,7 @@ func (rt *Runtime) spawn(ctx context.Context, name string, options session.Optio
 	if _, err := home.StartChild(ctx, spec); err != nil {
 		joined()
 		// It may be there all the same: nobody waited for it any more, or it was stopped while it started.
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), rt.parting)
 		defer cancel()
 		release, gone := rt.alone(stop, s)
 		if gone != nil { // somebody has removed it, or is at it
@@ -227,9 +227,6 @@ func (rt *Runtime) alone(ctx context.Context, s *session.Session) (release func(
 	return release, nil
 }
 
-// parting is how long somebody is kept waiting for the last of what is taken away.
-const parting = 10 * time.Second
-
 // part does the last of taking a session away and forgets it then: until its processes have ended nobody else has its name, whose next
 // process would be taken for what these have left. A disk that stalls and a container engine that does not answer can take
 // longer than anybody waits; then the rest is done by itself.
@@ -244,13 +241,13 @@ func (rt *Runtime) part(s *session.Session, release func(), last func(context.Co
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(parting):
+	case <-time.After(rt.parting):
 	}
 	go func() { // ends with the other
 		err := <-done
 		rt.log.Info().AnErr("error", err).Str("session", s.Name()).Msg("the session has ended; its name is free")
 	}()
-	return fmt.Errorf("session %s: what it has started has not ended within %v; its name is free once it has", s.Name(), parting)
+	return fmt.Errorf("session %s: what it has started has not ended within %v; its name is free once it has", s.Name(), rt.parting)
 }
 
 // discard stops a child and deletes it, also if somebody starts it again in between. That it is gone

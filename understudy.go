@@ -51,6 +51,7 @@ type Runtime struct {
 	held     []audit.Record // of the root supervisor: touched by its events only
 
 	reloading chan struct{} // holds one while somebody reloads
+	parting   time.Duration // how long somebody is kept waiting for the last of what is taken away
 	grounds   grounds       // the directories in which sessions work
 
 	mu       sync.Mutex
@@ -72,6 +73,7 @@ func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
 		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), groups: make(map[string]*branch), done: make(chan struct{}),
 		sessions: &branch{path: "root/sessions"}, warmth: &branch{path: "root/" + warmChild}, reloading: make(chan struct{}, 1),
+		parting: 10 * time.Second,
 	}
 	o := &rt.options // a Reload compares with them
 	o.Sessions, o.Groups, o.Pools, o.Budgets = slices.Clone(o.Sessions), cloned(o.Groups), slices.Clone(o.Pools), slices.Clone(o.Budgets)

@@ -373,7 +373,7 @@ func (h *groupHost) create(marker string, l Limits) (*cgroup, error) {
 					g.oom = append(g.oom, filepath.Join(dir, "memory.oom_control"))
 				}
 			}
-			err := os.WriteFile(filepath.Join(dir, f.file), []byte(f.value), 0)
+			err := os.WriteFile(filepath.Join(dir, f.file), []byte(f.value), 0o600)
 			if errors.Is(err, fs.ErrNotExist) && f.file == "memory.swap.max" {
 				continue // a kernel that does not count swap
 			}

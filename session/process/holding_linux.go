@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -182,19 +183,26 @@ func inspect() []LayerStatus {
 	switch {
 	case host.dir != "":
 		group.Available, group.Detail = true, "below "+host.dir
-		var have, lack []string
+		var have, later, lack []string
+		offered := words(filepath.Join(host.dir, "cgroup.controllers"))
 		for _, l := range []struct {
 			name string
 			l    Limits
 		}{{"memory", Limits{Memory: leastMemory}}, {"processes", Limits{Processes: leastProcesses}}, {"cpus", Limits{CPUs: 1}}} {
-			if miss := host.lacks(l.l, true); miss == nil {
+			switch miss := host.lacks(l.l, true); {
+			case miss == nil:
 				have = append(have, l.name)
-			} else {
+			case slices.Contains(offered, l.l.controllers()[0]):
+				later = append(later, l.name)
+			default:
 				lack, group.Fix = append(lack, l.name), miss.fix
 			}
 		}
 		if len(have) > 0 {
 			group.Detail += "; limits: " + strings.Join(have, ", ")
+		}
+		if len(later) > 0 {
+			group.Detail += "; limits: " + strings.Join(later, ", ") + ", which the daemon switches on for sessions that have some, and a program of your own by process.DelegateCgroup"
 		}
 		if len(lack) > 0 {
 			group.Detail += "; no limits of " + strings.Join(lack, ", ")

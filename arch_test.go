@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	"supervisor/debug":      {"supervisor", "actor"},
 	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
 	"traces":                {"session"},
-	"hosttest":              {}, // what an operator has: the daemon, its unit and its command
+	"hosttest":              {},                                                                                 // what an operator has: the daemon, its unit and its command
 	"metrics":               {"supervisor", "actor", "session", "session/protocol", "session/process", "audit"}, // the other gauges: what sessions and the log say of themselves
 	"session/tool":          {"session"},
 	"supervisor":            {"actor"},

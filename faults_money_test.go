@@ -166,7 +166,7 @@ func TestNestedBudgetsWithManySessions(t *testing.T) {
 			all.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				for i := 0; i < most; i++ {
+				for i := range most {
 					prompt := "spend"
 					if n%3 == 0 && i == 1 {
 						prompt = bash("kill -9 $CLAUDE_PID; read -t 5 < /dev/zero")

@@ -29,6 +29,8 @@ var (
 	ErrNoSession = errors.New("no such session")
 	// ErrExists says that there is a session of that name already.
 	ErrExists = errors.New("session exists already")
+	// ErrOptions says that Start was given options that cannot be: with the same ones it will say so again.
+	ErrOptions = errors.New("options cannot be")
 	// ErrDataDirInUse says that another runtime has the data directory.
 	ErrDataDirInUse = errors.New("data directory in use")
 )
@@ -68,7 +70,7 @@ type Runtime struct {
 }
 
 // Start builds the tree and returns. The context bounds the start; ending it later does nothing. Errors
-// name what is wrong with the options, ErrDataDirInUse, or say why the audit log cannot be opened.
+// are ErrOptions and name what is wrong with the options, ErrDataDirInUse, or say why the audit log cannot be opened.
 func Start(ctx context.Context, options Options) (*Runtime, error) {
 	rt := &Runtime{
 		options: options, log: options.Logger, known: make(map[string]*member), pools: make(map[string]*Pool), groups: make(map[string]*branch), done: make(chan struct{}),
@@ -78,7 +80,7 @@ func Start(ctx context.Context, options Options) (*Runtime, error) {
 	o := &rt.options // a Reload compares with them
 	o.Sessions, o.Groups, o.Pools, o.Budgets = slices.Clone(o.Sessions), cloned(o.Groups), slices.Clone(o.Pools), slices.Clone(o.Budgets)
 	if err := rt.validate(); err != nil {
-		return nil, err
+		return nil, &optionsError{err}
 	}
 	var err error
 	if rt.lock, rt.id, err = lockDataDir(options.DataDir); err != nil {
@@ -89,6 +91,13 @@ func Start(ctx context.Context, options Options) (*Runtime, error) {
 	}
 	return rt, nil
 }
+
+// optionsError is what is wrong with the options. Its text says enough without ErrOptions'.
+type optionsError struct{ error }
+
+func (e *optionsError) Is(target error) bool { return target == ErrOptions }
+
+func (e *optionsError) Unwrap() error { return e.error }
 
 func (rt *Runtime) validate() error {
 	seen := make(map[string]bool)

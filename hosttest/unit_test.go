@@ -4,6 +4,7 @@ package hosttest
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -81,8 +82,14 @@ func TestUnit(t *testing.T) {
 func TestWatchdog(t *testing.T) {
 	install(t, "WatchdogSec=10\nWatchdogSignal=SIGKILL\n")
 	before, pid := idle(t, "free", 0), mainPID(t)
-	await(t, func() bool { return property(t, "WatchdogTimestampMonotonic") != "0" }, "the watchdog is not fed")
-	time.Sleep(15 * time.Second) // longer than it may stay silent: it is fed
+	fed := func() time.Duration { // when it was, the last time
+		usec, err := strconv.ParseInt(property(t, "WatchdogTimestampMonotonic"), 10, 64)
+		require.NoError(t, err)
+		return time.Duration(usec) * time.Microsecond
+	}
+	first := fed()
+	require.NotZero(t, first)
+	await(t, func() bool { return fed() > first+10*time.Second }, "it is not fed for longer than it may stay silent")
 	assert.Equal(t, pid, mainPID(t))
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	await(t, func() bool { return mainPID(t) != 0 && mainPID(t) != pid && property(t, "ActiveState") == "active" }, "the unit is not started again")
@@ -92,6 +99,16 @@ func TestWatchdog(t *testing.T) {
 	assert.Equal(t, before.SessionID, after.SessionID)
 }
 
+// TestAbort ends the daemon as a watchdog does, with SIGABRT, and as a panic would end it: that is no mistake in the configuration.
+func TestAbort(t *testing.T) {
+	install(t, "")
+	before, pid := idle(t, "free", 0), mainPID(t)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGABRT))
+	await(t, func() bool { return mainPID(t) != 0 && mainPID(t) != pid && property(t, "ActiveState") == "active" }, "the unit is not started again")
+	assert.NoDirExists(t, "/proc/"+strconv.Itoa(before.PID))
+	assert.Equal(t, before.SessionID, idle(t, "free", before.Generation).SessionID)
+}
+
 // TestWrongConfiguration: a unit that can't serve is not reported started, and is not started again for ever.
 func TestWrongConfiguration(t *testing.T) {
 	install(t, "")
@@ -99,6 +116,19 @@ func TestWrongConfiguration(t *testing.T) {
 	require.NoError(t, os.WriteFile("/etc/understudy/understudy.yaml", []byte(configuration+"  free: {modle: haiku}\n"), 0o644))
 	out, err := exec.Command("systemctl", "start", unit).CombinedOutput()
 	assert.Error(t, err, "%s", out)
-	assert.NotEqual(t, "active", property(t, "ActiveState"))
+	// A unit that is to be started again is not failed but activating.
+	await(t, func() bool { return property(t, "ActiveState") == "failed" }, "the unit is not given up")
+	assert.Equal(t, "0", property(t, "NRestarts"))
+	assert.Equal(t, "2", property(t, "ExecMainStatus"))
 	assert.Contains(t, run(t, "journalctl", "--no-pager", "-u", unit), "modle")
+
+	t.Log("the same with what passes")
+	require.NoError(t, os.WriteFile("/etc/understudy/understudy.yaml", []byte(configuration+"debug: {listen: 127.0.0.1:7070}\n"), 0o644))
+	taken, err := net.Listen("tcp", "127.0.0.1:7070")
+	require.NoError(t, err)
+	out, err = exec.Command("systemctl", "start", unit).CombinedOutput()
+	assert.Error(t, err, "%s", out)
+	await(t, func() bool { return property(t, "NRestarts") != "0" }, "the unit is not started again although its port may be free by then")
+	require.NoError(t, taken.Close())
+	await(t, func() bool { return property(t, "ActiveState") == "active" }, "the unit does not come up although its port is free")
 }

@@ -22,7 +22,7 @@ func newApprovals(at *place) *cobra.Command {
 		Long: `Lists what waits for somebody: whether a tool may run, and the agent's own
 questions. approve and deny answer them. What nobody answers within the session's
 permission_timeout is denied.`,
-		Args:       cobra.NoArgs,
+		Args:       takes(),
 		SuggestFor: []string{"pending", "questions", "permissions"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := at.client().Approvals(cmd.Context())

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -34,7 +35,7 @@ code 2 if a rule of severity error is not kept and the file does not accept it
 				return checklist(cmd, file, format, asJSON)
 			}
 			if !asJSON {
-				cfg, err := loadConfig(file, cmd.ErrOrStderr())
+				cfg, err := loadChecked(file, cmd.ErrOrStderr())
 				if err != nil {
 					return err
 				}
@@ -65,6 +66,15 @@ code 2 if a rule of severity error is not kept and the file does not accept it
 	return cmd
 }
 
+// loadChecked is loadConfig where a mistake in the file is the answer, and no mistake of whoever asks.
+func loadChecked(file string, stderr io.Writer) (*config.Config, error) {
+	cfg, err := loadConfig(file, stderr)
+	if exit, ok := errors.AsType[*exitCodeError](err); ok {
+		err = &exitCodeError{exitError, exit.err}
+	}
+	return cfg, err
+}
+
 // production is the one profile of the checklist.
 const production = "production"
 
@@ -80,7 +90,7 @@ func checklist(cmd *cobra.Command, file, format string, asJSON bool) error {
 	if asJSON {
 		format = "json"
 	}
-	cfg, err := loadConfig(file, cmd.ErrOrStderr())
+	cfg, err := loadChecked(file, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ checked against the registry's SHA-512 sum, and the tested version against sums 
 are part of this program too. What was installed before is not fetched again.`,
 		Example: `  understudy cli install
   understudy cli install 2.1.330 --dir /opt/claude`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takesAtMost("VERSION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := install.Options{Version: install.Tested, Dir: dir, Progress: func(step string) {
 				fmt.Fprintln(cmd.ErrOrStderr(), step) //nolint:errcheck // for a person, if there is one

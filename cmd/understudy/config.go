@@ -15,7 +15,7 @@ import (
 // simulatedCLI is the cli.path that means the simulation in this binary.
 const simulatedCLI = "simulated"
 
-// loadConfig reads a configuration. What is wrong with it is shown with the lines it is in.
+// loadConfig reads a configuration. What is wrong with it is shown with the lines it is in, and ends a command with exitUsage.
 func loadConfig(path string, stderr io.Writer) (*config.Config, error) {
 	cfg, err := config.Load(path, os.LookupEnv)
 	if err == nil {
@@ -26,11 +26,19 @@ func loadConfig(path string, stderr io.Writer) (*config.Config, error) {
 			return nil, err
 		}
 		if len(diagnostics) < 2 {
-			return nil, &exitCodeError{code: exitError} // it was said
+			return nil, said(misconfigured(err))
 		}
-		return nil, fmt.Errorf("%s has %d mistakes", path, len(diagnostics))
+		return nil, usageError(fmt.Errorf("%s has %d mistakes", path, len(diagnostics)))
 	}
-	return nil, err
+	return nil, misconfigured(err)
+}
+
+// said is an error that was printed already.
+func said(err error) error {
+	if exit, ok := errors.AsType[*exitCodeError](err); ok {
+		return &exitCodeError{code: exit.code}
+	}
+	return &exitCodeError{code: exitError}
 }
 
 // program is what stands behind the sessions of a configuration.

@@ -122,6 +122,7 @@ func (d *daemon) start(ctx context.Context) (*understudy.Runtime, error) {
 	if err := process.Conceal(); err != nil {
 		d.logger.Warn().Err(err).Msg("other processes of this user may read the keys")
 	}
+	abort()
 	if needsGroups(d.cfg) {
 		if err := process.DelegateCgroup(); err != nil {
 			d.logger.Warn().Err(err).Msg("sessions with limits may be refused")

@@ -30,7 +30,7 @@ func (d *daemon) auditOptions() (understudy.AuditOptions, error) {
 	if from.KeyFile != "" {
 		var err error
 		if o.Signer, o.VerifierKey, err = audit.LoadSigner(from.KeyFile); err != nil {
-			return o, err
+			return o, misconfigured(err)
 		}
 	}
 	// authorized also sees to it that the token is never in the log.

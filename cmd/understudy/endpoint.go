@@ -89,7 +89,7 @@ func (d *daemon) makeToken() error {
 	if path := d.cfg.Debug.TokenFile; path != "" {
 		token, err := readToken(path)
 		if err != nil {
-			return fmt.Errorf("token of the debug endpoint: %w", err)
+			return misconfigured(fmt.Errorf("token of the debug endpoint: %w", err))
 		}
 		d.cfg.Debug.Token = session.Secret(token)
 		return nil

@@ -64,7 +64,7 @@ what would be started for each session of it.`,
 			}
 			e, err := explain(args[0], cli, prepared(cfg, options))
 			if err != nil {
-				return err
+				return misconfigured(err)
 			}
 			e.Kind = kind
 			if asJSON {

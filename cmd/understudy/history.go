@@ -28,7 +28,7 @@ for a copy.`,
 		Example: `  understudy history /srv/app
   understudy history show 3d3fefbe-8dba-47b1-a384-aa4bb7288c99
   understudy spawn again -o cwd=/srv/app -o resume=3d3fefbe-8dba-47b1-a384-aa4bb7288c99`,
-		Args:       cobra.MaximumNArgs(1),
+		Args:       takesAtMost("DIR"),
 		SuggestFor: []string{"conversations", "transcripts", "sessions"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."

@@ -7,15 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
 // The exit codes of every command.
 const (
 	exitDone      = 0
 	exitError     = 1
-	exitUsage     = 2 // or a failed check
+	exitUsage     = 2 // a mistake in the command line or the configuration, or a failed check: the same again gives the same
 	exitResult    = 3 // the session answered with an error result
 	exitNoSession = 4
 	exitNoDaemon  = 5
@@ -61,16 +59,3 @@ func (e *exitCodeError) Error() string {
 }
 
 func (e *exitCodeError) Unwrap() error { return e.err }
-
-func codeOf(err error) int {
-	if errors.Is(err, debug.ErrNoDaemon) {
-		return exitNoDaemon
-	}
-	switch debug.CodeOf(err) {
-	case debug.NoSuchSession:
-		return exitNoSession
-	case debug.ErrorResult:
-		return exitResult
-	}
-	return exitError
-}

@@ -40,8 +40,8 @@ crashes is started again and its conversation goes on.
   understudy top                       watch the sessions
   understudy send reviewer "Hello"     send a prompt, stream the answer
 
-Exit codes: 0 done, 1 error, 2 usage or failed check, 3 the session answered with
-an error result, 4 no such session, 5 no daemon.`,
+Exit codes: 0 done, 1 error, 2 usage, a mistake in the configuration or a failed
+check, 3 the session answered with an error result, 4 no such session, 5 no daemon.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          subcommand,

@@ -31,7 +31,7 @@ const patience = 60 * time.Second
 //	exit CODE COMMAND [ARG…]         run it, and expect this exit code
 //	await NAME STATE [GENERATION]    wait until a session of the daemon is in that state, and of that generation
 //	await_file FILE REGEXP           wait until the file holds it
-//	signal NAME                      send the daemon INT, TERM, HUP or KILL
+//	signal NAME                      send the daemon INT, TERM, HUP, KILL or ABRT
 //	pid VAR NAME                     take a session's pid out of stdout, which is that of ps --json
 //	port VAR                         a port on which somebody listens, until the script is over
 //	metrics FILE                     what the daemon shows at /metrics
@@ -166,9 +166,9 @@ func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func signalDaemon(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
+	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL, "ABRT": syscall.SIGABRT}
 	if neg || len(args) != 1 || signals[args[0]] == 0 {
-		ts.Fatalf("usage: signal INT|TERM|HUP|KILL")
+		ts.Fatalf("usage: signal INT|TERM|HUP|KILL|ABRT")
 	}
 	// The lock says whose the data directory is.
 	holder, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(filepath.Join(ts.Getenv("UNDERSTUDY_DATA_DIR"), "understudy.lock"))))

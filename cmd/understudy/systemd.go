@@ -26,12 +26,12 @@ func newNotifier(env func(string) string, logger zerolog.Logger) (*notifier, err
 		return n, nil
 	}
 	if !strings.HasPrefix(n.addr, "/") && !strings.HasPrefix(n.addr, "@") {
-		return nil, fmt.Errorf("NOTIFY_SOCKET %q: expected the path of a unix socket, or @ and a name", n.addr)
+		return nil, usageError(fmt.Errorf("NOTIFY_SOCKET %q: expected the path of a unix socket, or @ and a name", n.addr))
 	}
 	if text := env("WATCHDOG_USEC"); text != "" {
 		usec, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || usec <= 0 {
-			return nil, fmt.Errorf("WATCHDOG_USEC %q: expected a number of microseconds", text)
+			return nil, usageError(fmt.Errorf("WATCHDOG_USEC %q: expected a number of microseconds", text))
 		}
 		n.every = time.Duration(usec) * time.Microsecond / 2
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/config"
-	"github.com/understudy-run/understudy/supervisor/debug"
 )
 
 func TestShellWord(t *testing.T) {
@@ -65,22 +63,6 @@ func TestMoveData(t *testing.T) {
 	cfg := &config.Config{DataDir: "/srv/data"}
 	require.NoError(t, moveData(cfg, ""))
 	assert.Equal(t, "/srv/data", cfg.DataDir)
-}
-
-func TestExitCodes(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want int
-	}{
-		{errors.New("anything"), exitError},
-		{debug.ErrNoDaemon, exitNoDaemon},
-		{&debug.Error{Code: debug.NoSuchSession}, exitNoSession},
-		{&debug.Error{Code: debug.ErrorResult}, exitResult},
-		{&debug.Error{Code: debug.Crashed}, exitError},
-		{&adviceError{&debug.Error{Code: debug.NoSuchSession}, "there is none"}, exitNoSession},
-	} {
-		assert.Equal(t, c.want, codeOf(c.err), "%v", c.err)
-	}
 }
 
 func TestRecordLine(t *testing.T) {

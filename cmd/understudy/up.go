@@ -31,6 +31,11 @@ nohup it stays so.
 
 The log goes to stderr, for people on a terminal and as JSON elsewhere.
 
+A mistake in the configuration, or in a file that it names, ends it with exit code
+2: so does the next start. Whatever may be better the next time has 1: a data
+directory that another daemon has, an address in use, a disk that is full, a CLI
+that is not there.
+
 Garbage is collected as with GOGC=400, unless GOGC is set; GOMEMLIMIT is heeded.`,
 		Args:       takes(),
 		SuggestFor: []string{"run", "start", "serve", "daemon"},

@@ -28,6 +28,16 @@ func takes(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// takesAtMost is takes for an argument that may be left out.
+func takesAtMost(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usageError(fmt.Errorf("%s takes one %s at most, got %s: see %s --help", cmd.CommandPath(), name, count(len(args), "argument"), cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
 // subcommand refuses what is not the name of a subcommand, and names those it may have been meant for.
 func subcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {

@@ -226,6 +226,16 @@ func (t *Trail) open() (*log, error) {
 	if err == nil && l.full {
 		err = t.addOwn(b, Record{Kind: LogFull})
 	}
+	// What this process has left open it will end itself. Room that a full disk has kept is for those.
+	left := l.left
+	if t.opened || l.full {
+		left = nil
+	}
+	for _, intent := range left {
+		if err == nil {
+			err = t.addOwn(b, orphan(intent))
+		}
+	}
 	if err == nil {
 		err = t.addGap(b, g)
 	}
@@ -245,6 +255,11 @@ func (t *Trail) open() (*log, error) {
 		return nil, err
 	}
 	t.keep(l)
+	t.opened = true
+	if len(left) > 0 {
+		t.options.Logger.Warn().Str("path", l.path).Int("tool_uses", len(left)).
+			Msg("an earlier runtime has left tool uses without an end: recorded as orphans")
+	}
 	if repair != nil {
 		t.options.Logger.Warn().Str("path", repair.path).Int64("dropped_bytes", repair.dropped).
 			Str("side_file", repair.side).Msg("audit log repaired")

@@ -48,6 +48,7 @@ type log struct {
 	tree     format.Frontier
 	lost     uint64
 	sessions map[string]counter
+	left     []format.Intent // those without an end when it was opened
 
 	signedPath   string
 	signed       file

@@ -31,6 +31,13 @@ func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) 
 			return err
 		}
 	}
+	if l.header.First > 0 { // there is a segment before
+		var err error
+		if header.Open, err = l.leftAt(before.Size()); err != nil {
+			l.options.Logger.Warn().Err(err).Str("path", l.path).
+				Msg("audit log: it could not be read back: tool uses that run now have no end in the log if this runtime is killed")
+		}
+	}
 	header.SetFrontier(&before)
 	payload, err := header.Encode()
 	if err != nil {

@@ -104,6 +104,7 @@ type Trail struct {
 	redactor atomic.Pointer[redactor]
 	levels   leveler
 	memory   memory // the log's; one opening at a time has it
+	opened   bool   // once at least; the opening's as well
 	losses   ledger
 	slots    chan struct{} // one for each record on its way
 	starting chan struct{} // a lock that can be waited for with a context

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -105,4 +106,30 @@ func TestFaultRemovalThatTakesLong(t *testing.T) {
 	next, err := rt.Spawn(t.Context(), "a", like)
 	require.NoError(t, err)
 	assert.Equal(t, 1, next.Info().Generation)
+}
+
+// TestASessionMadeAnewIsNotTakenForTheOneBefore: it has the name and the generation of what was removed, and another marker: whatever looks
+// for what that one has left, and however late, does not find the new one.
+func TestASessionMadeAnewIsNotTakenForTheOneBefore(t *testing.T) {
+	t.Parallel()
+	path, args, env := sessiontest.CLI(t)
+	env["HOME"] = t.TempDir()
+	dir := t.TempDir()
+	rt, err := understudy.Start(t.Context(), understudy.Options{DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args}})
+	require.NoError(t, err)
+	t.Cleanup(func() { shutdown(t, rt) })
+	for range 2 {
+		s, err := rt.Spawn(t.Context(), "a", session.Options{CWD: dir, Env: env, AllowedTools: []string{"Bash"}})
+		require.NoError(t, err)
+		_, err = s.Ask(t.Context(), bash(`echo "$UNDERSTUDY_SESSION" >> markers`))
+		require.NoError(t, err)
+		assert.Equal(t, 1, s.Info().Generation)
+		require.NoError(t, rt.Remove(t.Context(), "a"))
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "markers"))
+	require.NoError(t, err)
+	markers := strings.Fields(string(data))
+	require.Len(t, markers, 2)
+	assert.NotEqual(t, markers[0], markers[1])
+	assert.Equal(t, filepath.Dir(markers[0]), filepath.Dir(markers[1]), "what is before the last slash is the session's")
 }

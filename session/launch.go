@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,6 +75,7 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 	l.admission = room
 	l.after(c, startDeadline, l.options.StartTimeout)
 	spec := l.session.launch(l.record)
+	spec.Marker = unmistakable(spec.Marker)
 	l.resumed = spec.Resume || spec.ResumeFrom != "" || spec.Continue || spec.FromPR != ""
 	l.joining = l.resumed && !spec.Resume
 	options, session := l.options, l.session
@@ -127,6 +129,13 @@ func (l *loop) start(c *actor.Context[message], room *admission) {
 		return launched{process: p, unwatch: unwatch, program: identify(ctx, session, spec), command: with, spec: spec}
 	})
 }
+
+// launches counts the processes that this program has started for sessions.
+var launches atomic.Uint64
+
+// unmistakable makes a marker that of one process alone. A session that was removed and made anew has the same generations once more, and an
+// incarnation may start a second process: a last sweep after the one before, that comes late, must not end it.
+func unmistakable(marker string) string { return fmt.Sprintf("%s-%d", marker, launches.Add(1)) }
 
 // identify says which program was started, while that comes up.
 func identify(ctx context.Context, s *Session, spec process.Launch) process.Identity {

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,6 +61,41 @@ func shell(t *testing.T, script string, change func(*Launch)) (out string, exit 
 	require.NoError(t, err)
 	await(t, "done", p.Done())
 	return string(data), p.Exit()
+}
+
+// TestAFirstProcessThatIsKilledEarly kills one between its fork and its order, where its start puts it into control groups: two pipes in their
+// place, the second of which takes nothing before it is dead.
+func TestAFirstProcessThatIsKilledEarly(t *testing.T) {
+	eachFirst(t, func(t *testing.T) {
+		ns, err := pidNamespace()
+		require.NoError(t, err)
+		var groups []string
+		for range 2 {
+			dir := t.TempDir()
+			require.NoError(t, unix.Mkfifo(filepath.Join(dir, "cgroup.procs"), 0o600))
+			groups = append(groups, dir)
+		}
+		killed := make(chan error, 1)
+		go func() { // ends with the start
+			data, err := os.ReadFile(filepath.Join(groups[0], "cgroup.procs"))
+			pid, _ := strconv.Atoi(string(data)) // it is one
+			if fd, e := unix.PidfdOpen(pid, 0); e == nil {
+				err = errors.Join(err, unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0))
+				_, e = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+				err = errors.Join(err, e, unix.Close(fd))
+			} else {
+				err = errors.Join(err, e)
+			}
+			_, e := os.ReadFile(filepath.Join(groups[1], "cgroup.procs"))
+			killed <- errors.Join(err, e)
+		}()
+		var c child
+		h := &holding{ns: ns, env: []string{MarkerVariable + "=early"}, group: &cgroup{v1: groups}}
+		err = c.startInit(initOrder{Path: "/bin/true", Args: []string{"true"}}, &syscall.ProcAttr{}, h)
+		require.NoError(t, <-killed)
+		require.ErrorIs(t, err, syscall.ECHILD, "and not that it took too long")
+		assert.True(t, h.failed(err), "nothing is wrong with the CLI")
+	})
 }
 
 func TestTheFirstProcessOfANamespace(t *testing.T) {

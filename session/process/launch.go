@@ -159,7 +159,7 @@ type Launch struct {
 	APIProxy string
 	// Launcher says where the CLI itself runs. Zero: on this host.
 	Launcher Launcher
-	// Marker identifies the processes of this launch, as "<runtime-id>/<session>/<generation>". It is in the
+	// Marker identifies the processes of this launch, as "<runtime-id>/<session>/<generation>-<number>". It is in the
 	// environment of the CLI and of all it starts, and is what Sweep looks for. Required by Start. It must be unique
 	// to this launch: the sweep after the exit would end another process with the same marker.
 	Marker string

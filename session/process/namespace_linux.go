@@ -109,7 +109,7 @@ func (c *child) startInit(order initOrder, attr *syscall.ProcAttr, h *holding) e
 		return err
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "init")
-	defer theirs.Close() // ours is the other
+	defer theirs.Close() // ours is the other; for when there is no fork
 	if err := unix.SetNonblock(pair[0], true); err != nil {
 		_ = unix.Close(pair[0])
 		return err
@@ -151,7 +151,11 @@ func (c *child) startInit(order initOrder, attr *syscall.ProcAttr, h *holding) e
 		return err
 	}
 	first := &syscall.ProcAttr{Env: append(env, h.env...), Files: files, Sys: sys}
-	if err := c.fork(program, []string{initName}, first, h); err != nil {
+	err = c.fork(program, []string{initName}, first, h)
+	// As long as this program has it too, the end of the first process is not that of the socket: one that was killed before it came to the
+	// point was waited for until the deadline.
+	_ = theirs.Close() // nothing was written
+	if err != nil {
 		_ = ours.Close()
 		return err
 	}

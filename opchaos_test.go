@@ -51,7 +51,9 @@ func TestChaosOfOperators(t *testing.T) {
 			name, other := names[random.IntN(len(names))], names[random.IntN(len(names))]
 			within, cancel, impatient := u.within(ctx, random, 6, 60*time.Millisecond)
 			defer cancel()
+			done := u.watch(t, name+" "+other)
 			what, err := operate(within, rt, random, like, name, other)
+			done()
 			end := operatorEnd(err, impatient)
 			if end == "" {
 				t.Errorf("%s %s %s: %v", what, name, other, err)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +84,41 @@ func (u *turmoil) within(parent context.Context, random *rand.Rand, oneIn int, m
 		ctx, cancel = context.WithTimeout(parent, patience)
 	}
 	return ctx, cancel, impatient
+}
+
+// slow is how long what is done in a turmoil may take before somebody looks where it hangs.
+const slow = 8 * time.Second
+
+// watch has a test's log say where everything stands if done is not called soon: what took that long is to be found in it, should the test
+// fail for it later.
+func (u *turmoil) watch(t *testing.T, what string) (done func()) {
+	timer := time.AfterFunc(slow, func() { t.Logf("%s takes longer than %v\n%s\n%s", what, slow, processTable(), stackDump()) })
+	return func() { timer.Stop() }
+}
+
+// stackDump is where each goroutine is.
+func stackDump() []byte {
+	dump := make([]byte, 4<<20)
+	return dump[:runtime.Stack(dump, true)]
+}
+
+// processTable is what each process of this one's session does, and where in the kernel, as far as it can be told.
+func processTable() string {
+	var b strings.Builder
+	tasks, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*") // the pattern is right
+	for _, task := range tasks {
+		stat, err := os.ReadFile(filepath.Join(task, "stat"))
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		wchan, _ := os.ReadFile(filepath.Join(task, "wchan")) // as above, or it is not for us to know
+		_, after, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(after)
+		if len(fields) > 1 {
+			fmt.Fprintf(&b, "%s %.60s: state %s, parent %s, in %s\n", task, stat, fields[0], fields[1], wchan)
+		}
+	}
+	return b.String()
 }
 
 // ended counts an end.

@@ -30,6 +30,7 @@ type batch struct {
 	sealed   int   // so many of them
 	lost     uint64
 	seq      uint64 // of the last record
+	tools    []int  // the frames that begin or end tool uses
 	sessions map[string]uint64
 	leaves   []format.Hash
 	stored   []format.Hash   // of those that are sealed
@@ -51,7 +52,7 @@ func (l *log) beginAfter(tree *format.Frontier) *batch {
 	}
 	clear(b.sessions)
 	b.frames, b.starts, b.sealed, b.lost, b.seq = b.frames[:0], b.starts[:0], 0, l.lost, tree.Size()
-	b.stored = b.stored[:0]
+	b.stored, b.tools = b.stored[:0], b.tools[:0]
 	b.tree.Set(tree)
 	return b
 }
@@ -68,6 +69,9 @@ func (b *batch) add(e *encoded, lost uint64) {
 		}
 		head.SessionSeq = seq + 1
 		b.sessions[e.session] = seq + 1
+	}
+	if ofToolUse(e.kind) {
+		b.tools = append(b.tools, len(b.starts))
 	}
 	b.starts = append(b.starts, len(b.frames))
 	b.frames = append(b.frames, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -104,6 +108,7 @@ func (l *log) commit(b *batch) error {
 	if len(b.frames) == 0 {
 		return nil
 	}
+	l.follow()
 	b.seal(len(b.starts))
 	// From here on this counts as done for what follows. If it fails nothing does: the log is given up.
 	l.lost = b.lost
@@ -133,6 +138,7 @@ func (l *log) commit(b *batch) error {
 	m.tree.Set(&l.tree)
 	m.offset, m.attempted = l.offset, nil
 	l.hashes.add(b.stored)
+	l.written = b
 	return nil
 }
 

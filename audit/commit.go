@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 // order is what the actor has its goroutine do.
@@ -43,6 +45,7 @@ func (in *incarnation) write(o order) (result wrote) {
 		clear(result.spare)
 	}
 	if err == nil && in.log != nil {
+		in.log.follow() // whoever waited makes the next record meanwhile
 		err = in.sign(o.final)
 	}
 	if in.log != nil {
@@ -227,9 +230,9 @@ func (t *Trail) open() (*log, error) {
 		err = t.addOwn(b, Record{Kind: LogFull})
 	}
 	// What this process has left open it will end itself. Room that a full disk has kept is for those.
-	left := l.left
-	if t.opened || l.full {
-		left = nil
+	var left []format.Intent
+	if !t.opened && !l.full {
+		left = l.unended()
 	}
 	for _, intent := range left {
 		if err == nil {

@@ -2,10 +2,7 @@ package audit
 
 import (
 	"cmp"
-	"errors"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 
@@ -31,14 +28,16 @@ func leftBy(carried []format.Intent) *leftover {
 	return o
 }
 
-// record is told of each record that follows.
+// ofToolUse reports whether a kind of records begins or ends a tool use.
+func ofToolUse(k Kind) bool { return k == ToolIntent || k == ToolResult || k == ToolOrphan }
+
+// record is told of each record that begins or ends a tool use.
 func (o *leftover) record(head *format.Head, payload []byte) {
-	kind := Kind(head.Kind)
-	if kind != ToolIntent && kind != ToolResult && kind != ToolOrphan {
-		return
+	kind, v, last := Kind(head.Kind), &o.view, fieldPolicy
+	if kind != ToolIntent {
+		last = fieldToolUseID
 	}
-	v := &o.view
-	if v.fill(payload) != nil {
+	if !v.parseTo(payload, last) && v.fill(payload) != nil {
 		return // verify says so
 	}
 	id := stringOf(v[fieldToolUseID])
@@ -70,34 +69,24 @@ func (o *leftover) intents() []format.Intent {
 	return all[max(0, len(all)-maxLeft):]
 }
 
-// leftAt are the intents of the first records of the log that have no end by then, the last of which is in the segment.
-func (l *log) leftAt(size uint64) ([]format.Intent, error) {
-	o := leftBy(l.header.Open)
-	if size < l.header.First {
-		return o.intents(), nil
-	}
-	f, err := l.disk.Open(l.path, os.O_RDONLY)
-	if err != nil {
-		return nil, &FileError{l.path, "open", err}
-	}
-	defer func() { _ = f.Close() }() // only read
-	_, begin, err := readSegment(f, l.path, l.header.First)
-	s := newScanner(f, l.path, begin, -1)
-	var head format.Head
-	for err == nil && head.Seq < size {
-		var payload []byte
-		if payload, _, err = s.next(); err == nil {
+// follow looks at the tool uses of what was written last.
+func (l *log) follow() {
+	if b := l.written; b != nil {
+		l.written = nil
+		var head format.Head
+		for _, i := range b.tools {
+			frame := b.frame(i)
+			payload := frame[format.HeaderSize : len(frame)-1]
 			head, _ = format.ParseHead(payload, head)
-			o.record(&head, payload)
+			l.left.record(&head, payload)
 		}
 	}
-	if err == io.EOF {
-		err = &DamageError{File: l.path, Seq: head.Seq + 1, Offset: s.offset(), Err: errors.New("records that were written are missing")}
-	}
-	if err != nil {
-		return nil, err // an end may be in what cannot be read
-	}
-	return o.intents(), nil
+}
+
+// unended are the intents that have no end so far.
+func (l *log) unended() []format.Intent {
+	l.follow()
+	return l.left.intents()
 }
 
 // orphan is the end of a tool use that an earlier runtime has left without one.

@@ -173,7 +173,7 @@ func TestKilledWhileItTellsOfTheEnds(t *testing.T) {
 	}}
 	l, _, err := openLog(d, newTrail(t, Options{Dir: dir}, nil).options, &memory{}, time.Now)
 	require.NoError(t, err)
-	require.Len(t, l.left, 5)
+	require.Len(t, l.left.intents(), 5)
 	l.close()
 	trail := newTrail(t, Options{Dir: dir, Runtime: "r2"}, d)
 	kill(start(t, trail), trail)

@@ -48,7 +48,7 @@ type log struct {
 	tree     format.Frontier
 	lost     uint64
 	sessions map[string]counter
-	left     []format.Intent // those without an end when it was opened
+	left     *leftover // of the records so far, but for those of written
 
 	signedPath   string
 	signed       file
@@ -66,6 +66,7 @@ type log struct {
 
 	batches [2]batch // one is made while the other is written
 	turn    int      // the one begun last
+	written *batch   // the one written last, if follow has not seen it
 	// ahead is where commit puts the batch that follows, for whoever wants to make it while the log writes.
 	ahead *atomic.Pointer[batch]
 }
@@ -75,7 +76,7 @@ func openLog(d disk, o Options, m *memory, now func() time.Time) (*log, *repair,
 	if o.Dir == "" {
 		return nil, nil, errors.New("audit log: no directory given: set audit.dir")
 	}
-	l := &log{disk: d, dir: o.Dir, options: o, memory: m, now: now}
+	l := &log{disk: d, dir: o.Dir, options: o, memory: m, now: now, left: leftBy(nil)}
 	r, err := l.open()
 	if full(err) && l.releaseReserve() {
 		l.closeFiles()

@@ -185,7 +185,7 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 		return survey{}, err
 	}
 	var head format.Head
-	left := leftBy(l.header.Open)
+	l.left = leftBy(l.header.Open)
 	s := newScanner(l.segment, l.path, begin, end)
 	for {
 		payload, offset, err := s.next()
@@ -220,13 +220,14 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 		if head.Session != "" {
 			l.sessions[head.Session] = counter{head.SessionSeq, head.Seq}
 		}
-		left.record(&head, payload)
+		if ofToolUse(Kind(head.Kind)) {
+			l.left.record(&head, payload)
+		}
 		l.offset = offset + int64(format.FrameSize(len(payload)))
 		if err := compare(); err != nil {
 			return survey{}, err
 		}
 	}
-	l.left = left.intents()
 	if known := max(last.Size, l.memory.tree.Size()); l.tree.Size() < known {
 		return survey{}, differs(l.tree.Size()+1, "the records %d to %d are missing", l.tree.Size()+1, known)
 	}

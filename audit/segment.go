@@ -22,21 +22,16 @@ const maxSessions = 10000
 // beyond them.
 func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) error {
 	began := l.now()
-	header := format.Segment{Began: began.UTC(), Previous: previous, Lost: l.lost, Sessions: l.remember()}
+	header := format.Segment{Began: began.UTC(), Previous: previous, Lost: l.lost, Sessions: l.remember(), Open: l.unended()}
 	before := l.tree.Clone()
 	if len(moved) > 0 {
 		// What the header carries on is what was before them, as of any segment.
 		var err error
-		if before, header.Lost, header.Sessions, err = l.stateAt(after); err != nil {
+		var left *leftover
+		if before, header.Lost, header.Sessions, left, err = l.stateAt(after); err != nil {
 			return err
 		}
-	}
-	if l.header.First > 0 { // there is a segment before
-		var err error
-		if header.Open, err = l.leftAt(before.Size()); err != nil {
-			l.options.Logger.Warn().Err(err).Str("path", l.path).
-				Msg("audit log: it could not be read back: tool uses that run now have no end in the log if this runtime is killed")
-		}
+		header.Open = left.intents()
 	}
 	header.SetFrontier(&before)
 	payload, err := header.Encode()
@@ -81,19 +76,19 @@ func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) 
 	return nil
 }
 
-// stateAt is the tree of the first records of the segment, after which others follow that are in the tree too, and how many were lost and
-// what numbers sessions had by then.
-func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions map[string]uint64, err error) {
+// stateAt is the tree of the first records of the segment, after which others follow that are in the tree too, and how many were lost,
+// what numbers sessions had and what intents had no end by then.
+func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions map[string]uint64, left *leftover, err error) {
 	if tree, err = l.header.Frontier(); err != nil {
-		return tree, 0, nil, err
+		return tree, 0, nil, nil, err
 	}
-	lost, sessions = l.header.Lost, maps.Clone(l.header.Sessions)
+	lost, sessions, left = l.header.Lost, maps.Clone(l.header.Sessions), leftBy(l.header.Open)
 	if sessions == nil {
 		sessions = make(map[string]uint64)
 	}
 	f, err := l.disk.Open(l.path, os.O_RDONLY)
 	if err != nil {
-		return tree, 0, nil, &FileError{l.path, "open", err}
+		return tree, 0, nil, nil, &FileError{l.path, "open", err}
 	}
 	defer func() { _ = f.Close() }() // only read
 	_, begin, err := readSegment(f, l.path, l.header.First)
@@ -108,9 +103,12 @@ func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions 
 		if head, _ = format.ParseHead(payload, head); head.Session != "" {
 			sessions[head.Session] = head.SessionSeq
 		}
+		if ofToolUse(Kind(head.Kind)) {
+			left.record(&head, payload)
+		}
 		lost = max(lost, head.Lost)
 	}
-	return tree, lost, sessions, err
+	return tree, lost, sessions, left, err
 }
 
 // remember are the sessions' sequences for a segment's header.

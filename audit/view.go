@@ -60,7 +60,10 @@ type view [fieldCount][]byte
 
 // parse finds the fields of a payload as this package writes it: compact, with known fields in their order. It reports false for what is
 // written otherwise, which may be a record all the same.
-func (v *view) parse(payload []byte) bool {
+func (v *view) parse(payload []byte) bool { return v.parseTo(payload, fieldCount) }
+
+// parseTo is parse for the fields up to one: it does not look at what follows.
+func (v *view) parseTo(payload []byte, last field) bool {
 	*v = view{}
 	if len(payload) < 2 || payload[0] != '{' {
 		return false
@@ -75,6 +78,9 @@ func (v *view) parse(payload []byte) bool {
 				i += len(name)
 				break
 			}
+		}
+		if next > last {
+			return true
 		}
 		end := compactEnd(payload, i)
 		if end < 0 || end >= len(payload) {

@@ -64,19 +64,9 @@ func (f *filterFlags) register(cmd *cobra.Command, at *place) {
 	flags.StringVar(&f.filter.Text, "text", "", "with this text somewhere in the record's JSON")
 	flags.Uint64Var(&f.filter.After, "after", 0, "behind the record of this number")
 	flags.IntVarP(&f.filter.Limit, "limit", "n", 0, "no more than so many, the oldest (0: all)")
-	var kinds []string
-	for _, kind := range audit.Kinds() {
-		kinds = append(kinds, string(kind))
-	}
-	for name, complete := range map[string]cobra.CompletionFunc{
-		"session": sessionNames(at),
-		"kind":    cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp),
-		"outcome": cobra.FixedCompletions(outcomes(), cobra.ShellCompDirectiveNoFileComp),
-	} {
-		if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic(err) // there is no such flag
-		}
-	}
+	complete(cmd, "session", sessionNames(at))
+	offer(cmd, "kind", audit.Kinds()...)
+	offer(cmd, "outcome", audit.Outcomes...)
 }
 
 func (f *filterFlags) build(now time.Time) (audit.Filter, error) {

@@ -73,6 +73,7 @@ object a line:
 	}
 	f.register(cmd, log.at)
 	cmd.Flags().StringVar(&name, "format", string(audit.JSONL), "jsonl, cloudevents, ocsf or otlp")
+	offer(cmd, "format", audit.Encodings...)
 	return cmd
 }
 

@@ -63,6 +63,8 @@ code 2 if a rule of severity error is not kept and the file does not accept it
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as a JSON array")
 	cmd.Flags().StringVar(&profile, "profile", "", "production: go through the production checklist")
 	cmd.Flags().StringVar(&format, "format", "text", "of the checklist's findings: text, json or sarif")
+	offer(cmd, "profile", production)
+	offer(cmd, "format", "text", "json", "sarif")
 	return cmd
 }
 

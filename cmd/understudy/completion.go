@@ -42,3 +42,19 @@ sessions that run.`,
 		},
 	}
 }
+
+// offer has shells complete a flag's value with these.
+func offer[T ~string](cmd *cobra.Command, flag string, values ...T) {
+	var texts []string
+	for _, v := range values {
+		texts = append(texts, string(v))
+	}
+	complete(cmd, flag, cobra.FixedCompletions(texts, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// complete says how shells complete a flag's value.
+func complete(cmd *cobra.Command, flag string, how cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, how); err != nil {
+		panic(err) // there is no such flag
+	}
+}

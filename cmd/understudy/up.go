@@ -73,6 +73,8 @@ Garbage is collected as with GOGC=400, unless GOGC is set; GOMEMLIMIT is heeded.
 	fileFlag(cmd, &file)
 	cmd.Flags().StringVar(&profile, "profile", "", "production: refuse to start if the production checklist has an error")
 	cmd.Flags().StringVar(&level, "log-level", "info", alternatives(logLevels))
+	offer(cmd, "profile", production)
+	offer(cmd, "log-level", logLevels...)
 	return cmd
 }
 

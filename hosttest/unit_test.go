@@ -33,7 +33,8 @@ func TestUnit(t *testing.T) {
 	t.Log("reload")
 	changed := strings.Replace(configuration, "  free: {}", "  free: {model: haiku}\n  later: {}", 1)
 	require.NoError(t, os.WriteFile("/etc/understudy/understudy.yaml", []byte(changed), 0o644))
-	run(t, "systemctl", "reload", unit)
+	run(t, "systemctl", "reload", unit) // which has sent the signal when it returns, and no more
+	idle(t, "later", 0)
 	assert.Equal(t, "done", send(t, "later", "[[say:done]]"))
 	assert.Equal(t, pid, mainPID(t))
 

@@ -195,6 +195,21 @@ func (b *backend) Stop(ctx context.Context, name string) error {
 	return coded(b.Runtime.Stop(ctx, name))
 }
 
+// Remove removes a session that was spawned, or one of a pool.
+func (b *backend) Remove(ctx context.Context, name string, force bool) error {
+	if _, err := b.Session(name); err != nil {
+		return coded(err)
+	}
+	if b.configured(name) {
+		return &debug.Error{Code: debug.Conflict, Message: fmt.Sprintf("session %s: it is in the configuration, and would come back: take it out of there and reload; stop ends it until then", name)}
+	}
+	remove := b.Runtime.RemoveIdle
+	if force {
+		remove = b.Runtime.Remove
+	}
+	return coded(remove(ctx, name))
+}
+
 func (b *backend) Interrupt(ctx context.Context, name string) error {
 	s, err := b.Session(name)
 	if err != nil {
@@ -281,6 +296,8 @@ func coded(err error) error {
 		code = debug.NoSuchSession
 	case errors.Is(err, ErrExists), errors.Is(err, ErrConversationTaken), errors.Is(err, ErrDirectoryTaken), errors.Is(err, supervisor.ErrAlreadyPresent), errors.Is(err, supervisor.ErrAlreadyStarted):
 		code = debug.Conflict
+	case errors.Is(err, session.ErrAtWork):
+		code = debug.AtWork
 	case errors.Is(err, session.ErrNoApproval):
 		code = debug.NoSuchApproval
 	case errors.Is(err, session.ErrPrompt), errors.Is(err, session.ErrBadAnswer):

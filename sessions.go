@@ -88,6 +88,13 @@ func (rt *Runtime) Stop(ctx context.Context, name string) error {
 	return errors.Join(m.Retire(true), m.Settle())
 }
 
+// configured reports whether a session is one of the configuration, which would be back after the next start or reload.
+func (rt *Runtime) configured(name string) bool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return slices.ContainsFunc(sessionsOf(rt.options.Sessions, rt.options.Groups), func(s SessionSpec) bool { return s.Name == name })
+}
+
 // homeOf is the supervisor of a session. A group that has not come up yet has none.
 func (rt *Runtime) homeOf(m *member) (*supervisor.Supervisor, error) {
 	if home := rt.supervisorOf(m.home); home != nil {
@@ -98,12 +105,35 @@ func (rt *Runtime) homeOf(m *member) (*supervisor.Supervisor, error) {
 
 // Remove stops a session and forgets it, its state on disk included. A pool that it is one of starts another in its place when it has
 // fewer than its minimum, or needs more.
+//
+// A turn that is running is interrupted, and prompts that wait end with session.ErrStopped. The conversation is the CLI's, and stays where
+// the CLI keeps it: Options.Resume goes on with it. With IsolateHome that is a directory of the session's own, and goes with it.
 func (rt *Runtime) Remove(ctx context.Context, name string) error {
+	return rt.removeBy(ctx, name, rt.remove)
+}
+
+// RemoveIdle is Remove for a session that has nothing to do. With a turn that runs, prompts that wait, or tasks in the background it is
+// session.ErrAtWork, and the session stays as it is. A prompt that comes meanwhile is refused.
+func (rt *Runtime) RemoveIdle(ctx context.Context, name string) error {
+	return rt.removeBy(ctx, name, func(ctx context.Context, s *session.Session) error {
+		back, err := s.Vacate(ctx)
+		if err != nil {
+			return err
+		}
+		err = rt.remove(ctx, s)
+		if m, known := rt.member(name); known == nil && m.Session == s {
+			back() // it is there still, and may be used
+		}
+		return err
+	})
+}
+
+func (rt *Runtime) removeBy(ctx context.Context, name string, remove func(context.Context, *session.Session) error) error {
 	m, err := rt.member(name)
 	if err != nil {
 		return err
 	}
-	err = rt.remove(ctx, m.Session)
+	err = remove(ctx, m.Session)
 	now, gone := rt.member(name)
 	if pool := rt.poolOf(m.home); pool != nil && (gone != nil || now != m) {
 		pool.without(m.Session)

@@ -23,6 +23,7 @@ type desk struct {
 	maxQueue int
 	closed   error    // why no query is taken: stopped, failed
 	draining error    // why none is any more
+	vacated  error    // why none is as long as it is being removed
 	removing bool     // the record is about to be removed
 	ending   bool     // the session is being stopped with its runtime: what nobody waits for is the next one's
 	left     []*query // that
@@ -50,6 +51,9 @@ func (d *desk) enqueue(q *query) (actor.Ref[message], error) {
 	defer d.mu.Unlock()
 	if d.draining != nil {
 		return d.actor, d.draining
+	}
+	if d.vacated != nil {
+		return d.actor, d.vacated
 	}
 	if d.closed != nil {
 		return d.actor, d.closed

@@ -20,6 +20,8 @@ var (
 	ErrInterrupted = errors.New("turn interrupted")
 	// ErrStopped says that the session was stopped, or is being stopped, on request.
 	ErrStopped = errors.New("session stopped")
+	// ErrAtWork says that a session has something to do, and was not taken away for that.
+	ErrAtWork = errors.New("session is at work")
 	// ErrFailed says that the session is parked: it ended too often, or in a way that a restart does not
 	// help. The error that wraps it has the reason.
 	ErrFailed = errors.New("session failed")

@@ -166,6 +166,8 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 		}
 	case quiet:
 		l.onDrain(m.reply)
+	case working:
+		l.onWorking(m.reply)
 	case overdue:
 		delete(l.timers, m.what)
 		l.onOverdue(c, m.what)

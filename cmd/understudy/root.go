@@ -55,7 +55,7 @@ check, 3 the session answered with an error result, 4 no such session, 5 no daem
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newUp(at), newCheck(), newExplain(), newTree(at), newPs(at), newSend(at), newSpawn(at),
-		newFork(at), newReload(at), newRestart(at), newInterrupt(at), newStop(at), newLogs(at), newStatus(at), newCost(at), newTop(at), newAttach(at),
+		newFork(at), newReload(at), newRestart(at), newInterrupt(at), newStop(at), newRemove(at), newLogs(at), newStatus(at), newCost(at), newTop(at), newAttach(at),
 		newApprovals(at), newApprove(at), newDeny(at), newAudit(at), newDoctor(at), newSimulate(), newVersion(), newCompletion(), newMan(), newInit(), newSchema(),
 	)
 	root.AddCommand(newHistory(), newCLI(at))

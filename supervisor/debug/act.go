@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -97,6 +98,44 @@ func checkSpawn(name string, options []string) error {
 
 // act serves what needs no more than the session's name.
 func (h *handler) act(action string, do func(ctx context.Context, name string) error) http.HandlerFunc {
+	return h.actThen(action, do, func(name string) string { return "../" + url.PathEscape(name) })
+}
+
+// remove removes a session, also by a form of the page, which is led to the tree.
+func (h *handler) remove(w http.ResponseWriter, r *http.Request) {
+	force, err := yes(r, "force")
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	tree := "../../"
+	if r.Method == http.MethodDelete {
+		tree = "../"
+	}
+	h.actThen("remove", func(ctx context.Context, name string) error {
+		b, ok := h.backend.(RemoveBackend)
+		if !ok {
+			return &Error{Unavailable, "sessions cannot be removed here"}
+		}
+		return b.Remove(ctx, name, force)
+	}, func(string) string { return tree })(w, r)
+}
+
+// yes is a parameter of the address that is true or false; without it, it is false.
+func yes(r *http.Request, name string) (bool, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return false, nil
+	}
+	set, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, &Error{BadRequest, fmt.Sprintf("%s=%q: expected true or false", name, cut(text, 40))}
+	}
+	return set, nil
+}
+
+// actThen is act with the page that a form is led to.
+func (h *handler) actThen(action string, do func(ctx context.Context, name string) error, page func(name string) string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		// Only when the body has been read does net/http notice that a client goes away.
 		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxIdleBody)); err != nil {
@@ -113,7 +152,7 @@ func (h *handler) act(action string, do func(ctx context.Context, name string) e
 			refuse(w, err)
 			return
 		}
-		done(w, r, "../"+url.PathEscape(name))
+		done(w, r, page(name))
 	}
 }
 

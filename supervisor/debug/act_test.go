@@ -34,6 +34,33 @@ func TestActions(t *testing.T) {
 	}, f.acted())
 }
 
+func TestRemove(t *testing.T) {
+	f := newFake()
+	h := fixed(f, Options{Actions: true, Token: "t"})
+	assert.Equal(t, http.StatusNoContent, ask(h, "DELETE", Path+"sessions/a%2Fb", "", token("t")).Code)
+	assert.Equal(t, http.StatusNoContent, ask(h, "DELETE", Path+"sessions/a?force=true", "", token("t")).Code)
+	refused(t, ask(h, "DELETE", Path+"sessions/a?force=perhaps", "", token("t")), BadRequest, `force="perhaps"`)
+	refused(t, ask(h, "DELETE", Path+"sessions/a", strings.Repeat("x", 5000), token("t")), BadRequest, "takes no body")
+	for action, to := range map[string]string{"POST " + Path + "sessions/a/remove": "../../", "DELETE " + Path + "sessions/a": "../"} {
+		method, address, _ := strings.Cut(action, " ")
+		w := ask(h, method, address, "", token("t"), html)
+		assert.Equal(t, http.StatusSeeOther, w.Code, "a form is led to the tree, since there is no page of the session any more")
+		assert.Equal(t, to, w.Header().Get("Location"))
+	}
+	f.err = &Error{AtWork, "a turn is running"}
+	w := ask(h, "DELETE", Path+"sessions/a", "", token("t"))
+	refused(t, w, AtWork, "a turn is running")
+	assert.Equal(t, http.StatusConflict, w.Code)
+	refused(t, ask(h, "DELETE", Path+"sessions/a", "", token("t"), header("Sec-Fetch-Site", "cross-site")), CrossOrigin, "")
+	refused(t, ask(h, "DELETE", Path+"sessions/a", ""), Unauthorized, "")
+	refused(t, ask(fixed(f, Options{Token: "t"}), "DELETE", Path+"sessions/a", "", token("t")), Forbidden, "read-only")
+	assert.Equal(t, []string{"remove a/b false", "remove a true", "remove a false", "remove a false", "remove a false"}, f.called())
+	assert.Len(t, f.acted(), 5)
+
+	old := struct{ Backend }{f} // of an embedder, from before there was that
+	refused(t, ask(newHandler(old, Options{Socket: true, Actions: true}), "DELETE", Path+"sessions/a", ""), Unavailable, "cannot be removed here")
+}
+
 func TestPrincipal(t *testing.T) {
 	f := newFake()
 	h := fixed(f, Options{Socket: true, Actions: true, Principal: func(r *http.Request) string { return r.Header.Get("X-User") }})

@@ -45,7 +45,7 @@ type Backend interface {
 	Stop(ctx context.Context, name string) error
 
 	// Acted records that somebody asked for something to be done, and how it went: spawn, query, restart,
-	// interrupt or stop, of the session target; allow approval or deny approval, of the approval target; or reload. It is called
+	// interrupt, stop or remove, of the session target; allow approval or deny approval, of the approval target; or reload. It is called
 	// when that is over, and once for each.
 	Acted(ctx context.Context, principal, action, target string, err error)
 }
@@ -59,6 +59,7 @@ const (
 	NoSuchSession Code = "no_such_session" // 404
 	BadRequest    Code = "bad_request"     // 400
 	Conflict      Code = "conflict"        // 409: it exists already, or is in the wrong state
+	AtWork        Code = "at_work"         // 409: it was not taken away since it has something to do; force is what helps
 	Busy          Code = "queue_full"      // 429
 	Unavailable   Code = "unavailable"     // 503: the session is stopped or failed, or the runtime is stopping
 	Crashed       Code = "crashed"         // 502: the CLI ended during the turn
@@ -81,6 +82,14 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return Internal
+}
+
+// RemoveBackend is a Backend whose sessions can be removed.
+type RemoveBackend interface {
+	Backend
+	// Remove ends a session and forgets it, and waits until its processes are gone. Without force one that has something to do is left as it
+	// is, with AtWork. One of the configuration is Conflict.
+	Remove(ctx context.Context, name string, force bool) error
 }
 
 // ContentBackend is a Backend whose sessions take more than text.

@@ -173,6 +173,22 @@ func (c *Client) Interrupt(ctx context.Context, name string) error {
 // Stop stops a session. It can be started again with Restart.
 func (c *Client) Stop(ctx context.Context, name string) error { return c.act(ctx, name, "/stop") }
 
+// Remove ends a session and forgets it. Without force one that has something to do stays as it is, which is AtWork.
+func (c *Client) Remove(ctx context.Context, name string, force bool) error {
+	address, err := sessionAddress(name, "")
+	if err != nil {
+		return err
+	}
+	if force {
+		address += "?force=true"
+	}
+	response, err := c.send(ctx, http.MethodDelete, address, nil)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
 func (c *Client) act(ctx context.Context, name, action string) error {
 	address, err := sessionAddress(name, action)
 	if err != nil {

@@ -74,7 +74,9 @@ func TestClient(t *testing.T) {
 	require.NoError(t, c.Restart(ctx, "a/b c"))
 	require.NoError(t, c.Interrupt(ctx, "a"))
 	require.NoError(t, c.Stop(ctx, "a"))
-	assert.Equal(t, []string{"query writer hello", "spawn new [model=haiku]", "restart a/b c", "interrupt a", "stop a"}, f.called())
+	require.NoError(t, c.Remove(ctx, "a/b c", false))
+	require.NoError(t, c.Remove(ctx, "a", true))
+	assert.Equal(t, []string{"query writer hello", "spawn new [model=haiku]", "restart a/b c", "interrupt a", "stop a", "remove a/b c false", "remove a true"}, f.called())
 	for _, who := range f.acted() {
 		assert.Regexp(t, `^socket( uid=\d+ pid=\d+)?: `, who)
 	}
@@ -101,6 +103,7 @@ func TestClient(t *testing.T) {
 	assert.Equal(t, f.err, c.Spawn(ctx, "new", nil))
 	for _, name := range []string{"", ".", ".."} {
 		assert.Equal(t, NoSuchSession, CodeOf(c.Stop(ctx, name)), name)
+		assert.Equal(t, NoSuchSession, CodeOf(c.Remove(ctx, name, true)), name)
 		_, err := collect(c.Query(ctx, name, "p"))
 		assert.Equal(t, NoSuchSession, CodeOf(err), name)
 	}

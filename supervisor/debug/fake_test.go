@@ -312,6 +312,11 @@ func (f *fake) Interrupt(_ context.Context, name string) error {
 }
 func (f *fake) Stop(_ context.Context, name string) error { f.call("stop %s", name); return f.err }
 
+func (f *fake) Remove(_ context.Context, name string, force bool) error {
+	f.call("remove %s %v", name, force)
+	return f.err
+}
+
 func (f *fake) Acted(ctx context.Context, principal, action, target string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -129,6 +129,7 @@ type handler struct {
 //	POST sessions                    {"name":…,"options":["key=value",…]}
 //	POST sessions/{name}/query       {"prompt":…}, or {"content":[blocks]}; frames as application/x-ndjson
 //	POST sessions/{name}/restart     also interrupt, stop
+//	DELETE sessions/{name}?force=true  ends and forgets it; POST sessions/{name}/remove, for forms
 //	POST reload?dry_run=true         reads the configuration again, a Reload
 //
 // Errors are application/problem+json with a Code. In a stream that has begun, an error is its last line:
@@ -160,7 +161,7 @@ func newHandler(b Backend, o Options) *handler {
 	h.get(Path+"events", h.events)
 	h.get(Path+"audit", h.audit)
 	h.get(Path+"audit/{seq}", h.record)
-	h.get(Path+"sessions/{name}", h.shared.serve(h.session))
+	h.handle(Path+"sessions/{name}", map[string]http.HandlerFunc{http.MethodGet: h.shared.serve(h.session), http.MethodDelete: h.remove})
 	h.get(Path+"sessions/{name}/stderr", h.stderr)
 	h.get(Path+"sessions/{name}/history", h.history)
 	h.get(Path+"sessions/{name}/setup", h.setup)
@@ -176,6 +177,7 @@ func newHandler(b Backend, o Options) *handler {
 	h.post(Path+"sessions/{name}/restart", h.act("restart", b.Restart))
 	h.post(Path+"sessions/{name}/interrupt", h.act("interrupt", b.Interrupt))
 	h.post(Path+"sessions/{name}/stop", h.act("stop", b.Stop))
+	h.post(Path+"sessions/{name}/remove", h.remove)
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { refuse(w, nowhere(r)) })
 	return h
 }

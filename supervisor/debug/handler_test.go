@@ -123,7 +123,8 @@ func TestMethods(t *testing.T) {
 	h := fixed(f, Options{Socket: true, Actions: true})
 	for _, c := range []struct{ method, path, allow string }{
 		{"GET", "sessions/reviewer/query", "POST"}, {"GET", "sessions/reviewer/restart", "POST"}, {"HEAD", "sessions/reviewer/stop", "POST"},
-		{"GET", "sessions/reviewer/interrupt", "POST"}, {"POST", "tree", "GET, HEAD"}, {"POST", "", "GET, HEAD"}, {"DELETE", "sessions/reviewer", "GET, HEAD"},
+		{"GET", "sessions/reviewer/interrupt", "POST"}, {"POST", "tree", "GET, HEAD"}, {"POST", "", "GET, HEAD"}, {"DELETE", "sessions", "GET, POST, HEAD"}, {"PUT", "sessions/reviewer", "DELETE, GET, HEAD"},
+		{"GET", "sessions/reviewer/remove", "POST"},
 		{"PUT", "sessions", "GET, POST, HEAD"}, {"OPTIONS", "sessions", "GET, POST, HEAD"}, {"BREW", "audit", "GET, HEAD"}, {"POST", "style.css", "GET, HEAD"},
 	} {
 		w := ask(h, c.method, Path+c.path, "")

@@ -27,6 +27,8 @@ var deeds = map[string]struct{ target, body, want string }{
 	"POST sessions/{name}/restart":   {"sessions/reviewer/restart", "", "restart reviewer"},
 	"POST sessions/{name}/interrupt": {"sessions/reviewer/interrupt", "", "interrupt reviewer"},
 	"POST sessions/{name}/stop":      {"sessions/reviewer/stop", "", "stop reviewer"},
+	"DELETE sessions/{name}":         {"sessions/a?force=true", "", "remove a"},
+	"POST sessions/{name}/remove":    {"sessions/a/remove", "", "remove a"},
 	"POST approvals/{id}":            {"approvals/k3v7", `{"decision":"deny","message":"no"}`, "deny approval k3v7"},
 	"POST reload":                    {"reload", "", "reload "},
 }
@@ -134,6 +136,7 @@ func (b *ending) Spawn(context.Context, string, []string) error { return b.end()
 func (b *ending) Restart(context.Context, string) error         { return b.end() }
 func (b *ending) Interrupt(context.Context, string) error       { return b.end() }
 func (b *ending) Stop(context.Context, string) error            { return b.end() }
+func (b *ending) Remove(context.Context, string, bool) error    { return b.end() }
 
 func (b *ending) Answer(context.Context, string, string, ApprovalAnswer) error { return b.end() }
 

@@ -27,6 +27,7 @@ var statuses = map[Code]int{
 	NoSuchRecord:     http.StatusNotFound,
 	BadRequest:       http.StatusBadRequest,
 	Conflict:         http.StatusConflict,
+	AtWork:           http.StatusConflict,
 	Busy:             http.StatusTooManyRequests,
 	Unavailable:      http.StatusServiceUnavailable,
 	Crashed:          http.StatusBadGateway,

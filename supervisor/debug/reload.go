@@ -77,17 +77,13 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &Error{Unavailable, "this program reads no configuration file"})
 		return
 	}
-	dry := false
-	if text := r.URL.Query().Get("dry_run"); text != "" {
-		var err error
-		if dry, err = strconv.ParseBool(text); err != nil {
-			refuse(w, &Error{BadRequest, fmt.Sprintf("dry_run=%q: expected true or false", cut(text, 40))})
-			return
-		}
+	dry, err := yes(r, "dry_run")
+	if err != nil {
+		refuse(w, err)
+		return
 	}
 	patient(w)
 	var report Reload
-	var err error
 	read := func() (err error) {
 		report, err = h.options.Reload(r.Context(), h.guard.principal(r), dry)
 		return err

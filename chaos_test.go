@@ -79,6 +79,7 @@ func TestChaos(t *testing.T) {
 	t.Logf("%d kills; queries: %s; %d of %d sessions parked", kills, u, parked, sessions)
 	assert.Positive(t, u.ends["answered"])
 	assert.Positive(t, u.ends["crashed"], "kills were noticed")
+	assert.Zero(t, u.ends["unaudited"]+u.ends["no room"], "there is a log, and everybody reads")
 	assert.Less(t, parked, sessions/2, "kills that are spread over the sessions park few of them")
 
 	runtimeID, _, _ := strings.Cut(c.sessions[0].Launch().Marker, "/")
@@ -179,34 +180,16 @@ func (c *chaos) query(u *turmoil, s *session.Session, random *rand.Rand) bool {
 	ctx, cancel, impatient := u.within(c.t.Context(), random, 10, 300*time.Millisecond)
 	defer cancel()
 	_, err := s.Ask(ctx, prompt)
-	end := c.classify(err, impatient)
+	end := endOf(err)
+	if impatient && errors.Is(err, context.DeadlineExceeded) {
+		end = "taken back"
+	}
 	if end == "" {
 		c.t.Errorf("%s: %q ended with an error that says nothing to a program: %v (%+v)", s.Name(), prompt, err, s.Info())
 		end = "other"
 	}
 	u.ended(end)
 	return end != "failed"
-}
-
-// classify names the end of a query; empty if it has no business to be.
-func (c *chaos) classify(err error, impatient bool) string {
-	var crash *session.CrashError
-	var result *session.ResultError
-	switch {
-	case err == nil:
-		return "answered"
-	case errors.Is(err, session.ErrFailed):
-		return "failed"
-	case errors.As(err, &crash):
-		return "crashed"
-	case impatient && errors.Is(err, context.DeadlineExceeded):
-		return "taken back"
-	case errors.As(err, &result), errors.Is(err, session.ErrInterrupted):
-		return "error result"
-	case errors.Is(err, session.ErrDropped):
-		return "dropped"
-	}
-	return ""
 }
 
 // kill sends SIGKILL to CLIs for a while: to any of them now and then, and to the first as soon as it is there, which no

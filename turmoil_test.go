@@ -2,6 +2,7 @@ package understudy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session"
 )
 
 const (
@@ -84,6 +86,31 @@ func (u *turmoil) within(parent context.Context, random *rand.Rand, oneIn int, m
 		ctx, cancel = context.WithTimeout(parent, patience)
 	}
 	return ctx, cancel, impatient
+}
+
+// endOf names the end of what was asked of a session; empty if it says nothing to a program.
+func endOf(err error) string {
+	var crash *session.CrashError
+	var result *session.ResultError
+	switch {
+	case err == nil:
+		return "answered"
+	case errors.Is(err, session.ErrFailed):
+		return "failed"
+	case errors.As(err, &crash):
+		return "crashed"
+	case errors.Is(err, session.ErrAuditUnavailable):
+		return "unaudited"
+	case errors.Is(err, session.ErrSlowConsumer):
+		return "no room"
+	case errors.Is(err, session.ErrInterrupted):
+		return "interrupted"
+	case errors.As(err, &result):
+		return "error result"
+	case errors.Is(err, session.ErrDropped):
+		return "dropped"
+	}
+	return ""
 }
 
 // slow is how long what is done in a turmoil may take before somebody looks where it hangs.

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/understudy-run/understudy/actor"
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
 // segment1 is the first file of a log.
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(writerDir); dir != "" {
 		appendForEver(dir)
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(sessiontest.NothingLeft(m).Run())
 }
 
 // deadline is for what must happen; a test that gets there has failed.

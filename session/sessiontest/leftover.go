@@ -33,7 +33,8 @@ const goneWithin = 30 * time.Second
 // After the last test there is no process of a CLI that [CLI] or [API.Env] described, tool of one or other child of the test
 // binary, no zombie, no open descriptor and no goroutine that was not there before the first. What is ending is waited for.
 // Processes and descriptors are looked for where there is a /proc. What is kept by intent for as long as the program lives
-// has a name: the descriptors of Go's poller, files in memory, and the goroutine that gets signals.
+// has a name, and is there once: the two descriptors of Go's poller, the program in memory that is the first process of pid namespaces,
+// and the goroutine that gets signals.
 func NothingLeft(m interface{ Run() int }) interface{ Run() int } { return nothingLeft{m} }
 
 type nothingLeft struct{ tests interface{ Run() int } }
@@ -99,9 +100,15 @@ func openDescriptors() map[string]string {
 
 func descriptorsLeft(before map[string]string) []string {
 	var left []string
+	kept := map[string]bool{"anon_inode:[eventpoll]": true, "anon_inode:[eventfd]": true, "/memfd:understudy-init (deleted)": true}
+	for name, to := range before {
+		if now, err := os.Readlink(name); err == nil && now == to {
+			delete(kept, to)
+		}
+	}
 	for name, to := range openDescriptors() {
-		if before[name] == to || strings.HasPrefix(to, "anon_inode:[eventpoll]") || strings.HasPrefix(to, "anon_inode:[eventfd]") ||
-			strings.HasPrefix(to, "/memfd:") {
+		if before[name] == to || kept[to] {
+			delete(kept, to) // a second one is left
 			continue
 		}
 		left = append(left, "descriptor "+filepath.Base(name)+": "+to)
@@ -136,8 +143,17 @@ func goroutineIDs() map[string]bool {
 
 func goroutinesLeft(before map[string]bool) []string {
 	var left []string
+	var signals, masks bool
 	for number, stack := range stacks() {
-		if before[number] || strings.Contains(stack, "os/signal.loop(") || strings.Contains(stack, "runtime.ensureSigM") {
+		if before[number] {
+			continue
+		}
+		if loop := strings.Contains(stack, "os/signal.loop("); loop && !signals {
+			signals = true
+			continue
+		}
+		if mask := strings.Contains(stack, "runtime.ensureSigM"); mask && !masks {
+			masks = true
 			continue
 		}
 		left = append(left, strings.ReplaceAll(stack, "\n", "\n\t\t"))

@@ -18,10 +18,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(sessiontest.NothingLeft(m).Run()) }
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 

@@ -50,8 +50,10 @@ func (f *factReader) facts(payload []byte, head format.Head) facts {
 			}
 		}
 		said.outcome = outcomeOf(v[fieldOutcome])
+		late := false
 		for name, value := range members(v[fieldDetail]) {
-			if string(name) == "intent_recorded" {
+			switch string(name) {
+			case "intent_recorded":
 				said.recorded = unsaid
 				switch value[0] {
 				case 't':
@@ -59,7 +61,12 @@ func (f *factReader) facts(payload []byte, head format.Head) facts {
 				case 'f':
 					said.recorded = no
 				}
+			case "late":
+				late = value[0] == 't'
 			}
+		}
+		if late && said.recorded == yes {
+			said.recorded = unsaid // its intent has an end, and is not open any more
 		}
 	case ToolDecision:
 		said.outcome = outcomeOf(v[fieldOutcome])
@@ -87,10 +94,10 @@ func factsOf(r *Record) facts {
 	if r.Decision != nil {
 		said.decided = r.Decision.Outcome
 	}
-	switch r.Detail["intent_recorded"] {
-	case true:
+	switch recorded := r.Detail["intent_recorded"]; {
+	case recorded == true && r.Detail["late"] != true:
 		said.recorded = yes
-	case false:
+	case recorded == false:
 		said.recorded = no
 	}
 	return said

@@ -24,13 +24,17 @@ func TestFactsAreThoseOfTheRecord(t *testing.T) {
 		var reader factReader
 		r := oddRecord(t)
 		r.Kind = rapid.SampledFrom(append(Kinds(), ToolIntent, ToolResult, ToolDecision, TurnResult, SessionStarted)).Draw(t, "of kind")
-		switch rapid.IntRange(0, 3).Draw(t, "intent") {
+		switch rapid.IntRange(0, 5).Draw(t, "intent") {
 		case 0:
 			r.Detail = map[string]any{"intent_recorded": true}
 		case 1:
 			r.Detail = map[string]any{"intent_recorded": false, "a": map[string]any{"intent_recorded": true}}
 		case 2:
 			r.Detail = map[string]any{"intent_recorded": "true"}
+		case 3:
+			r.Detail = map[string]any{"intent_recorded": rapid.Bool().Draw(t, "recorded"), "late": true}
+		case 4:
+			r.Detail = map[string]any{"intent_recorded": true, "late": "true"}
 		}
 		payload := payloadOf(t, r)
 		for range rapid.IntRange(0, 2).Draw(t, "changes") {

@@ -68,8 +68,10 @@ const (
 	ToolDecision Kind = "tool.decision"
 	// ToolResult is what came of it.
 	ToolResult Kind = "tool.result"
-	// ToolOrphan is an intent whose result will never come, since its process ended. Those that a runtime has left which was
-	// killed are written by the opening of the next one, with detail intent (the record), runtime (which left it) and reason.
+	// ToolOrphan is an intent whose result will not come: its process ended, or its turn or subagent did, and the CLI says
+	// no more of it. Should the result come after all, it is a tool.result with detail late. Those that a runtime has left
+	// which was killed are written by the opening of the next one, with detail intent (the record), runtime (which left it)
+	// and reason.
 	ToolOrphan Kind = "tool.orphan"
 
 	// ApprovalAsked and ApprovalAnswered are a question to people, and their answer: see [Approval].

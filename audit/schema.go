@@ -70,8 +70,8 @@ var schema = []KindSchema{
 	kind(ToolDecision, "Whether it may run, and who says so.",
 		ofTool+" outcome decision", "turn parent_tool_use_id agent_id detail"),
 	kind(ToolResult, "What came of it.",
-		ofTool+" outcome is_error detail.duration_ms detail.intent_recorded", "turn parent_tool_use_id agent_id input output decision"),
-	kind(ToolOrphan, "Its result will never come: its process, or its turn, ended without it. Of what a runtime has left that was killed the next one says so.",
+		ofTool+" outcome is_error detail.duration_ms detail.intent_recorded", "turn parent_tool_use_id agent_id input output decision detail.late"),
+	kind(ToolOrphan, "Its result will not come: its process, its turn or its subagent ended without it. If it does come, that says late. Of what a runtime has left that was killed the next one says so.",
 		ofTool+" outcome detail.intent_recorded", "turn parent_tool_use_id agent_id input detail.reason detail.intent detail.runtime"),
 
 	kind(ApprovalAsked, "A question to people whether a tool may run.",

@@ -371,6 +371,11 @@ func TestInvariants(t *testing.T) {
 		{Kind: SessionStarted, Session: "c", SessionID: "4", Generation: 2}, // another one, whose first process ended before it was recorded
 		{Kind: TurnResult, Session: "c", SessionID: "4", CostUSD: 0.125, TotalCostUSD: 0.125},
 		{Kind: TurnResult, Session: "c", SessionID: "5", CostUSD: 0.125, TotalCostUSD: 0.75},
+		{Kind: ToolIntent, Session: "a", ToolUseID: "t8"},
+		{Kind: ToolOrphan, Session: "a", ToolUseID: "t8", Detail: map[string]any{"intent_recorded": true}},
+		{Kind: ToolResult, Session: "a", ToolUseID: "t8", IsError: &yes, Detail: map[string]any{"intent_recorded": true, "late": true}},
+		{Kind: ToolOrphan, Session: "a", ToolUseID: "t9", Detail: map[string]any{"intent_recorded": false}},
+		{Kind: ToolResult, Session: "a", ToolUseID: "t9", IsError: &yes, Detail: map[string]any{"intent_recorded": false, "late": true}},
 	} {
 		require.NoError(t, trail.Append(deadline(t), r))
 	}
@@ -388,6 +393,7 @@ func TestInvariants(t *testing.T) {
 		"gap at record 12: session a: it had spent 0.250000 USD, this has cost 0.250000, and the record says that it has spent 0.750000",
 		"gap at record 20: session b: it had spent 0.000000 USD, this has cost 0.250000, and the record says that it has spent 0.500000",
 		"gap at record 29: session c: it had spent 0.125000 USD, this has cost 0.125000, and the record says that it has spent 0.750000",
+		"gap at record 34: tool use t9: it ran without an intent",
 		"gap at record 4: tool use t2: its intent has no result, denial or orphan",
 	}, texts)
 	assert.Equal(t, 0, verify(t, trail.options.Dir).Code())

@@ -72,6 +72,10 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 		own = len(l.turns.owners) == 0
 	}
 	l.publish(m, wasOpen || l.turns.open, own)
+	closed := wasOpen && !l.turns.open
+	if closed { // whoever hears of the end of the query finds that of its tools in the audit log
+		l.endTurn()
+	}
 	switch verdict {
 	case notMine:
 	case mine:
@@ -90,7 +94,7 @@ func (l *loop) onFrame(c *actor.Context[message], m protocol.Message) {
 		}
 		l.endQuery(c, fmt.Errorf("session %s: %w", l.session.name, ErrDropped))
 	}
-	if wasOpen && !l.turns.open {
+	if closed {
 		l.afterTurn(c)
 	}
 }
@@ -311,11 +315,16 @@ func (l *loop) beginTurn(c *actor.Context[message]) {
 	}
 }
 
-// afterTurn is called when a turn was closed by its result.
-func (l *loop) afterTurn(c *actor.Context[message]) {
+// endTurn is called when a turn was closed by its result.
+func (l *loop) endTurn() {
 	l.orphanMainTools()
 	l.runaway.turnEnds()
+	l.orphanGone()
 	l.showSubagents()
+}
+
+// afterTurn is called then, when its query has ended too.
+func (l *loop) afterTurn(c *actor.Context[message]) {
 	if l.current != nil { // the turn was another one's
 		return
 	}

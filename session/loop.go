@@ -57,8 +57,9 @@ type loop struct {
 	current *query    // whose prompt the CLI has
 	heard   time.Time // when the CLI last said something
 	tools   map[string]*toolUse
-	tally   tally // the model calls since the last result
-	context int64 // tokens of it, as last told
+	lost    map[string]*toolUse // ended without a result
+	tally   tally               // the model calls since the last result
+	context int64               // tokens of it, as last told
 	// delivery is what of the frames at hand is for the current query.
 	delivery []protocol.Message
 	policy   policy

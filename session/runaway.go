@@ -19,7 +19,12 @@ type runaway struct {
 	granted   map[string]string   // calls that were let through and whose subagent has not begun, and the agent whose call it is
 	rows      map[string]row      // the last calls of each agent, by its id, which is also its task's; "" is the main conversation
 	told      bool                // that there are too many subagents, in this turn
+	cut       []gone              // subagents that were stopped, and whose call has no result yet: that of the tool they used may come before
+	gone      []gone              // those that will not say anything any more
 }
+
+// gone is a subagent that has ended, or is about to.
+type gone struct{ task, use, caller string }
 
 // subagent is one that is at work.
 type subagent struct {
@@ -56,26 +61,77 @@ func (w *runaway) grant(use, caller string, most int) bool {
 }
 
 // begins takes down that a subagent is at work: a new one, or one that was sent another message.
-func (w *runaway) begins(task, use string, background bool) {
-	caller := w.granted[use]
+func (w *runaway) begins(task, use, caller string, background bool) {
 	delete(w.granted, use)
+	w.cut = slices.DeleteFunc(w.cut, func(g gone) bool { return g.task == task }) // it speaks again
 	if w.subagents == nil {
 		w.subagents = make(map[string]subagent)
 	}
 	w.subagents[task] = subagent{use, caller, background}
 }
 
-// ends takes down that a subagent has ended. What it was about to start itself does not begin any more.
+// ends takes down that a subagent has ended, and has said all.
 func (w *runaway) ends(task string) {
+	s, known := w.subagents[task]
+	w.forget(task)
+	if known {
+		w.silent(gone{task, s.use, s.caller})
+	}
+}
+
+// stopped takes down that somebody has ended a subagent. The result of the tool that it used may come behind that: always, of one
+// in the background, and before the result of its call, of one in the foreground, unless its caller has ended.
+func (w *runaway) stopped(task string) {
+	s, known := w.subagents[task]
+	w.forget(task)
+	switch {
+	case !known || s.background:
+	case s.caller == "" || w.speaks(s.caller):
+		w.cut = append(w.cut, gone{task, s.use, s.caller})
+	default:
+		w.silent(gone{task, s.use, s.caller})
+	}
+}
+
+// forget also forgets what a subagent was about to start itself: that does not begin any more.
+func (w *runaway) forget(task string) {
 	delete(w.subagents, task)
 	delete(w.rows, task)
 	maps.DeleteFunc(w.granted, func(_, caller string) bool { return caller == task })
+}
+
+// speaks reports whether a subagent may still be heard of.
+func (w *runaway) speaks(task string) bool {
+	_, known := w.subagents[task]
+	return known || slices.ContainsFunc(w.cut, func(g gone) bool { return g.task == task })
+}
+
+// silent takes down that a subagent will not say anything any more, nor those that were stopped below it.
+func (w *runaway) silent(g gone) {
+	w.gone = append(w.gone, g)
+	w.silence(func(below gone) bool { return below.caller == g.task })
+}
+
+// silence does so with those of the stopped ones.
+func (w *runaway) silence(which func(gone) bool) {
+	var now []gone
+	w.cut = slices.DeleteFunc(w.cut, func(g gone) bool {
+		if !which(g) {
+			return false
+		}
+		now = append(now, g)
+		return true
+	})
+	for _, g := range now {
+		w.silent(g)
+	}
 }
 
 // answered takes down that a call has its result: whoever was started by it has ended, or works in the background.
 func (w *runaway) answered(use string) {
 	delete(w.granted, use)
 	w.endForeground(func(s subagent) bool { return s.use == use })
+	w.silence(func(g gone) bool { return g.use == use })
 }
 
 func (w *runaway) endForeground(which func(subagent) bool) {
@@ -88,14 +144,18 @@ func (w *runaway) endForeground(which func(subagent) bool) {
 
 // updated takes down what has changed about a task.
 func (w *runaway) updated(task string, p *protocol.TaskPatch) {
-	s, known := w.subagents[task]
-	if !known || p == nil {
+	if p == nil {
 		return
 	}
+	s, known := w.subagents[task]
 	switch {
-	case slices.Contains([]string{"completed", "failed", "killed"}, p.Status):
+	case p.Status == "killed" && known:
+		w.stopped(task)
+	case known && (p.Status == "completed" || p.Status == "failed"):
 		w.ends(task)
-	case p.IsBackgrounded != nil:
+	case slices.Contains([]string{"completed", "failed", "killed"}, p.Status): // it has outlived its turn
+		w.silent(gone{task: task})
+	case known && p.IsBackgrounded != nil:
 		s.background = *p.IsBackgrounded
 		w.subagents[task] = s
 	}
@@ -106,7 +166,7 @@ func (w *runaway) updated(task string, p *protocol.TaskPatch) {
 func (w *runaway) listed(tasks []protocol.BackgroundTask) {
 	for task, s := range w.subagents {
 		if s.background && !slices.ContainsFunc(tasks, func(t protocol.BackgroundTask) bool { return t.TaskID == task }) {
-			w.ends(task)
+			w.stopped(task)
 		}
 	}
 }
@@ -121,6 +181,7 @@ func (w *runaway) turnBegins() {
 func (w *runaway) turnEnds() {
 	maps.DeleteFunc(w.granted, func(_, caller string) bool { return caller == "" })
 	w.endForeground(func(s subagent) bool { return s.caller == "" })
+	w.silence(func(g gone) bool { return g.caller == "" })
 }
 
 // repeated takes a tool call, and says how many of its kind an agent has made in a row.
@@ -266,13 +327,22 @@ func (l *loop) noteTask(m *protocol.TaskEvent) {
 		l.runaway.listed(m.Tasks)
 	case protocol.TaskStarted:
 		if m.TaskType == subagentTask && !m.Ambient {
-			l.runaway.begins(m.TaskID, m.ToolUseID, m.IsBackgrounded != nil && *m.IsBackgrounded)
+			caller := m.ParentTaskID
+			if use := l.tools[m.ToolUseID]; caller == "" && use != nil {
+				caller = use.agent
+			}
+			l.runaway.begins(m.TaskID, m.ToolUseID, caller, m.IsBackgrounded != nil && *m.IsBackgrounded)
 		}
 	case protocol.TaskUpdated:
 		l.runaway.updated(m.TaskID, m.Patch)
 	case protocol.TaskNotification:
-		l.runaway.ends(m.TaskID)
+		if m.Status == "stopped" {
+			l.runaway.stopped(m.TaskID)
+		} else {
+			l.runaway.ends(m.TaskID)
+		}
 	}
+	l.orphanGone()
 	l.showSubagents()
 }
 

@@ -67,6 +67,51 @@ func TestAgentsWithoutEnd(t *testing.T) {
 	assert.LessOrEqual(t, len(w.rows), maxRows)
 }
 
+// When nothing more is heard of a subagent, and its tools have no result to come, depends on how it ends.
+func TestWhenASubagentSaysNoMore(t *testing.T) {
+	says := func(task, status string) func(*runaway) {
+		return func(w *runaway) { w.updated(task, &protocol.TaskPatch{Status: status}) }
+	}
+	caller := func(status string) func(*runaway) { return says("a", status) }
+	kill, end := says("t", "killed"), says("t", "completed")
+	stop := func(w *runaway) { w.stopped("t") }
+	answer := func(w *runaway) { w.answered("u") }
+	turn := func(w *runaway) { w.turnEnds() }
+	again := func(w *runaway) { w.begins("t", "message", "", true) }
+	for name, test := range map[string]struct {
+		caller     string
+		background bool
+		steps      []func(*runaway)
+		want       []int // how many have said all after each step
+	}{
+		"completed":                 {"", false, []func(*runaway){end}, []int{1}},
+		"completed, behind":         {"", true, []func(*runaway){end}, []int{1}},
+		"stopped":                   {"", false, []func(*runaway){kill, stop, answer}, []int{0, 0, 1}},
+		"stopped, and no answer":    {"", false, []func(*runaway){kill, turn}, []int{0, 1}},
+		"stopped, behind":           {"", true, []func(*runaway){kill, turn}, []int{0, 0}},
+		"stopped, and goes on":      {"", false, []func(*runaway){kill, again, answer, turn, end}, []int{0, 0, 0, 0, 1}},
+		"interrupted":               {"", false, []func(*runaway){answer}, []int{1}},
+		"the turn ends before it":   {"", false, []func(*runaway){turn, kill}, []int{1, 2}},
+		"missing from what is said": {"", true, []func(*runaway){func(w *runaway) { w.listed(nil) }}, []int{0}},
+		// One that another one waits for, which is in the background.
+		"the turn ends before the caller":    {"a", false, []func(*runaway){turn, answer}, []int{0, 1}},
+		"stopped below, before the turn":     {"a", false, []func(*runaway){kill, turn, answer}, []int{0, 0, 1}},
+		"stopped below, the caller ends":     {"a", false, []func(*runaway){kill, caller("completed")}, []int{0, 2}},
+		"stopped below, after the caller":    {"a", false, []func(*runaway){caller("killed"), kill}, []int{0, 1}},
+		"the caller is stopped, and answers": {"a", false, []func(*runaway){caller("killed"), answer, kill}, []int{0, 1, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w runaway
+			w.begins("a", "v", "", true)
+			w.begins("t", "u", test.caller, test.background)
+			for i, step := range test.steps {
+				step(&w)
+				assert.Len(t, w.gone, test.want[i], "step %d", i)
+			}
+		})
+	}
+}
+
 // TestSubagentsAreCounted plays a CLI that starts subagents in the foreground and in the background, below each other too, moves
 // them to the background and ends them in all ways; what is known of them never differs from what is true.
 func TestSubagentsAreCounted(t *testing.T) {
@@ -141,7 +186,7 @@ func TestSubagentsAreCounted(t *testing.T) {
 				background := rapid.Bool().Draw(t, "background")
 				began[task] = agent{use, granted[use], background}
 				delete(granted, use)
-				w.begins(task, use, background)
+				w.begins(task, use, began[task].caller, background)
 				if background {
 					w.answered(use) // at once
 				}

@@ -39,11 +39,15 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		if !ok {
 			continue
 		}
-		use := l.tools[result.ToolUseID]
+		use, late := l.tools[result.ToolUseID], false
+		if use == nil {
+			use, late = l.lost[result.ToolUseID]
+		}
 		if use == nil {
 			use = &toolUse{name: "unknown", parent: deref(m.ParentToolUseID), started: time.Now()}
 		}
 		delete(l.tools, result.ToolUseID)
+		delete(l.lost, result.ToolUseID)
 		l.runaway.answered(result.ToolUseID)
 		if l.options.MaxIdenticalToolCalls > 0 && !use.counted { // the CLI has refused it without asking us: it cannot be denied, but ended
 			l.countCall(c, use.agent, use.name, use.input)
@@ -68,15 +72,19 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		}
 		text := result.Content.Text()
 		isError := result.IsError
-		l.tellToolEnd(result.ToolUseID, use, toolOutcome(isError, denied), text)
+		detail := map[string]any{"duration_ms": time.Since(use.started).Milliseconds(), "intent_recorded": use.audited}
+		if late { // its end was told
+			detail["late"] = true
+		} else {
+			l.tellToolEnd(result.ToolUseID, use, toolOutcome(isError, denied), text)
+		}
 		output, err := json.Marshal(text)
 		if err != nil { // a string always marshals
 			output = nil
 		}
 		l.auditEnd(use, audit.Record{
 			Kind: audit.ToolResult, Tool: use.name, ToolUseID: result.ToolUseID, ParentToolUseID: use.parent, AgentID: use.agent,
-			Input: use.unrecorded(), Output: output, IsError: &isError, Decision: decision,
-			Detail: map[string]any{"duration_ms": time.Since(use.started).Milliseconds(), "intent_recorded": use.audited},
+			Input: use.unrecorded(), Output: output, IsError: &isError, Decision: decision, Detail: detail,
 		})
 		l.callbacks.add(c, l, ToolEvent{
 			Session: l.session.name, SessionID: m.SessionID, ToolUseID: result.ToolUseID, ParentToolUseID: use.parent,
@@ -84,6 +92,7 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 			StartedAt: use.started, EndedAt: time.Now(),
 		})
 	}
+	l.orphanGone()
 	if len(l.tools) == 0 {
 		l.desk.update(func(_ *record, info *Info) { info.Tool, info.ToolArg = "", "" })
 	}
@@ -113,6 +122,19 @@ func (l *loop) orphanMainTools() {
 	}
 }
 
+// orphanGone records the tool uses of subagents that will not say anything any more. The CLI does not tell results of one that an
+// interrupt has ended, nor, without ForwardSubagentText, of one that another subagent waited for.
+func (l *loop) orphanGone() {
+	for _, g := range l.runaway.gone {
+		for id, use := range l.tools {
+			if use.agent == g.task || g.use != "" && use.parent == g.use {
+				l.orphan(id, use)
+			}
+		}
+	}
+	l.runaway.gone = nil
+}
+
 // mainTool reports whether a tool of the turn itself is running. One of a subagent is part of such a tool, or goes on behind
 // the turn.
 func (l *loop) mainTool() bool {
@@ -129,10 +151,20 @@ func (l *loop) orphanTools() {
 	for id, use := range l.tools {
 		l.orphan(id, use)
 	}
+	clear(l.lost)
 }
 
+// maxLost bounds the uses that are remembered behind their end.
+const maxLost = 1000
+
+// orphan records a tool use whose result does not come. Should it come after all, from a CLI that tells things in another order, the
+// log has both, and says of the second that it is late.
 func (l *loop) orphan(id string, use *toolUse) {
 	delete(l.tools, id)
+	if l.lost == nil || len(l.lost) >= maxLost {
+		l.lost = make(map[string]*toolUse)
+	}
+	l.lost[id] = use
 	l.tellToolEnd(id, use, outcomeLost, "")
 	l.auditEnd(use, audit.Record{
 		Kind: audit.ToolOrphan, Tool: use.name, ToolUseID: id, ParentToolUseID: use.parent, AgentID: use.agent, Input: use.unrecorded(),

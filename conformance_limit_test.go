@@ -10,6 +10,7 @@ import (
 
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/session/sessiontest"
 )
 
 // limited are the tool calls that a limit has denied.
@@ -66,19 +67,25 @@ func toolLoop(r *rig) {
 	assert.Len(r, r.limited(), len(denied)+1)
 }
 
-// delegate has a subagent do something.
-func delegate(prompt string, background bool) string {
-	return fmt.Sprintf(`{"name":"Task","input":{"description":"d","prompt":%q,"subagent_type":"general-purpose","run_in_background":%v}}`, prompt, background)
+// onBoth runs a test on the simulation and on the real CLI, at the same time.
+func onBoth(t *testing.T, test func(*rig)) {
+	t.Parallel()
+	for name, realCLI := range map[string]bool{"sim": false, "real": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newRig(t, realCLI))
+		})
+	}
 }
 
-// TestSubagentsAreLimited has the real CLI's agent start more than may be at work, in each of the ways in which they end.
+// TestSubagentsAreLimited has the agent start more than may be at work, in each of the ways in which they end.
 //
 // Fault: the agent starts three subagents at once where one may be at work; later its process is killed while one works
 // Outcome: one works, the others are denied with the reason; one that has ended, or was interrupted or killed, is given back
-// On: real
-func TestSubagentsAreLimited(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, true)
+// On: simulated, real
+func TestSubagentsAreLimited(t *testing.T) { onBoth(t, subagentsLimited) }
+
+func subagentsLimited(r *rig) {
 	r.spec.MaxSubagents = 1
 	r.boot()
 	idle := func() {
@@ -86,7 +93,7 @@ func TestSubagentsAreLimited(t *testing.T) {
 		r.until("no subagent is at work", func() bool { i := r.Info(); return i.Subagents == 0 && i.State == session.Idle })
 	}
 	command, entered, open := r.gate("gate")
-	r.mustAsk(fmt.Sprintf(`[[tools:{"use":[%[1]s,%[1]s,%[1]s]}]]`, delegate(bash(command), true)))
+	r.mustAsk(sessiontest.Delegates(true, bash(command), bash(command), bash(command)))
 	entered()
 	assert.Equal(r, 1, r.Info().Subagents)
 	denied := r.limited()
@@ -96,23 +103,23 @@ func TestSubagentsAreLimited(t *testing.T) {
 	open()
 	idle()
 
-	alone := fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate("[[say:below]]", false))
+	alone := sessiontest.Delegate("[[say:below]]", false)
 	r.mustAsk(alone)
 	r.mustAsk(alone)
 	assert.Len(r, r.limited(), 2, "each has ended before the next")
 	idle()
 
 	command, entered, _ = r.gate("interrupted")
-	waits := r.background(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate(bash(command), false)))
+	waits := r.background(sessiontest.Delegate(bash(command), false))
 	entered()
 	require.NoError(r, r.Interrupt(r.within()))
-	require.ErrorIs(r, waits.wait(t), session.ErrInterrupted)
+	require.ErrorIs(r, waits.wait(r.T), session.ErrInterrupted)
 	idle()
 	r.mustAsk(alone)
 	assert.Len(r, r.limited(), 2, "an interrupt gives back")
 
 	command, entered, _ = r.gate("killed")
-	r.mustAsk(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate(bash(command), true)))
+	r.mustAsk(sessiontest.Delegate(bash(command), true))
 	entered()
 	r.kill()
 	r.until("the next process", func() bool { i := r.Info(); return i.Generation == 2 && i.State == session.Idle })
@@ -123,13 +130,13 @@ func TestSubagentsAreLimited(t *testing.T) {
 
 // Fault: a subagent makes the same tool call for ever
 // Outcome: it is stopped alone; the turn goes on, and the main conversation's calls do not count with it
-// On: real
-func TestALoopInASubagent(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, true)
+// On: simulated, real
+func TestALoopInASubagent(t *testing.T) { onBoth(t, loopInASubagent) }
+
+func loopInASubagent(r *rig) {
 	r.spec.MaxIdenticalToolCalls = 2
 	r.boot()
-	r.mustAsk(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate("[[loop]]", false)) + bash("echo loop") + bash("echo loop"))
+	r.mustAsk(sessiontest.Delegate("[[loop]]", false) + bash("echo loop") + bash("echo loop"))
 	assert.Equal(r, []string{"tool_loop", "tool_loop_ended"}, r.notices())
 	for _, denied := range r.limited() {
 		assert.NotEmpty(r, denied.AgentID)
@@ -140,16 +147,16 @@ func TestALoopInASubagent(t *testing.T) {
 
 // Fault: the budget is spent by a subagent that the turn waits for; the CLI ends the turn, and lets the subagent go on
 // Outcome: it is stopped
-// On: real
-func TestASubagentOutlivesTheBudget(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, true)
+// On: simulated, real
+func TestASubagentOutlivesTheBudget(t *testing.T) { onBoth(t, subagentOutlivesTheBudget) }
+
+func subagentOutlivesTheBudget(r *rig) {
 	r.spec.MaxBudgetUSD = 0.03
 	r.boot()
 	const more = 300
-	_, err := r.ask(fmt.Sprintf(`[[tools:{"use":[%s]}]]`, delegate(fmt.Sprintf("[[loop:%d]]", more), false)))
+	_, err := r.ask(sessiontest.Delegate(fmt.Sprintf("[[loop:%d]]", more), false))
 	require.ErrorIs(r, err, session.ErrBudgetExhausted)
 	r.until("the subagent is stopped", func() bool { return r.Info().Subagents == 0 })
-	assert.Less(r, len(r.api.Requests()), more/2)
+	assert.Less(r, len(r.records(audit.ToolIntent)), more/2)
 	assert.Equal(r, 1, r.Info().Generation)
 }

@@ -44,6 +44,7 @@ func TestConformance(t *testing.T) {
 		{"prompts around turns of the CLI's own", selfTurnRace},
 		{"interrupt", interrupted},
 		{"leaving the loop", leaving},
+		{"what a subagent does", subagents},
 		{"a stop interrupts the turn", stopped},
 		{"model and permission mode", modelAndMode},
 		{"restart by request", restartByRequest},

@@ -2,6 +2,7 @@ package understudy
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -12,7 +13,7 @@ import (
 // auditChild is the log's own place below the root.
 const auditChild = "audit"
 
-// mostHeld bounds what is kept of the log's own troubles until it can be written again.
+// mostHeld bounds what is kept of the log's own troubles until it can be written again. What is more is counted as lost.
 const mostHeld = 64
 
 // mostStack bounds what a record has of the stack of a panic; its beginning says the most.
@@ -36,15 +37,17 @@ func (rt *Runtime) recordEvent(e supervisor.Event, session bool) {
 			rt.trail.Post(audit.Record{Kind: audit.RuntimeStarted})
 		}
 		for _, held := range rt.held {
+			held.Time = time.Time{} // it is written now; detail has when it was
 			rt.trail.Post(held)
 		}
 		rt.held = nil
 		rt.trail.Post(r)
 	case e.Ending:
 	default:
-		r.Detail["at"] = e.Time.UTC().Format(time.RFC3339Nano)
+		r.Time, r.Detail["at"] = e.Time, e.Time.UTC().Format(time.RFC3339Nano)
 		if len(rt.held) == mostHeld { // the first tell why it began, the last where it stands
-			rt.held = append(rt.held[:mostHeld/2], rt.held[mostHeld/2+1:]...)
+			rt.trail.Lose(rt.held[mostHeld/2])
+			rt.held = slices.Delete(rt.held, mostHeld/2, mostHeld/2+1)
 		}
 		rt.held = append(rt.held, r)
 	}

@@ -13,6 +13,7 @@ const (
 	lossFailed    = "write failed"
 	lossInvalid   = "invalid record"
 	lossLate      = "no time left"
+	lossCrowded   = "too many held back"
 )
 
 // kindInvalid counts records whose kind is none.

@@ -342,6 +342,15 @@ func (t *Trail) Post(r Record) {
 	}
 }
 
+// Lose counts a record that its sender held back, as one does that tells of the log's own end, and could not keep until the log was
+// there again. The gap that stands for it has r.Time, or the time of the call.
+func (t *Trail) Lose(r Record) {
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
+	t.lose(r.Kind, r.Time, lossCrowded)
+}
+
 // Redact adds secret values to those that are kept out of the log: see Options.Redact. It holds for all
 // records handed over after it has returned.
 func (t *Trail) Redact(values ...string) {

@@ -25,21 +25,22 @@ var rooms = map[string][]string{
 	"cmd/understudy":        {"", "config", "config/lint", "metrics", "audit", "audit/remote", "actor", "supervisor", "supervisor/debug", "session", "session/protocol", "session/process", "session/sessiontest", "session/transcript", "session/install"},
 	"config":                {"session", "session/protocol", "session/process", "supervisor", "audit"}, // process: sizes
 	"config/lint":           {"config", "session", "session/process", "session/protocol", "supervisor"},
-	"supervisor/debug":      {"supervisor", "actor"},
-	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy"},
+	"supervisor/debug":      {"supervisor", "actor", "session/toolname"},
+	"session":               {"supervisor", "audit", "actor", "session/protocol", "session/process", "session/keyproxy", "session/toolname"},
 	"traces":                {"session"},
 	"hosttest":              {},                                                                                 // what an operator has: the daemon, its unit and its command
 	"metrics":               {"supervisor", "actor", "session", "session/protocol", "session/process", "audit"}, // the other gauges: what sessions and the log say of themselves
 	"session/tool":          {"session"},
 	"supervisor":            {"actor"},
-	"audit":                 {"actor", "audit/internal/format"},
+	"audit":                 {"actor", "audit/internal/format", "session/toolname"}, // toolname: a leaf; logs have tools by the names of their time
 	"audit/internal/format": {"audit/internal/lanes"},
 	"audit/internal/lanes":  {},
-	"audit/remote":          {"audit", "actor"},
+	"audit/remote":          {"audit", "actor", "session/toolname"},
 	"actor":                 {},
 	"session/protocol":      {},
 	"session/transcript":    {"session/protocol"},
-	"session/stream":        {"session/protocol"},
+	"session/stream":        {"session/protocol", "session/toolname"},
+	"session/toolname":      {},
 	"session/process":       {},
 	"session/keyproxy":      {},
 	"session/install":       {},

@@ -3,6 +3,7 @@ package understudy_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/stretchr/testify/assert"
@@ -63,6 +64,23 @@ func subagents(r *rig) {
 			return protocol.SubagentStopOutput{}, nil
 		},
 	}}
+	// The model says Task, the CLI Agent to hooks and questions: it is one tool, under one name.
+	var used []string
+	r.spec.ToolCallback = func(e session.ToolEvent) {
+		mu.Lock()
+		defer mu.Unlock()
+		used = append(used, e.Name)
+	}
+	guarded := 0
+	r.spec.Hooks.PreToolUse = []session.Hook[protocol.PreToolUseInput, protocol.PreToolUseOutput]{{
+		Matcher: "Task",
+		Call: func(context.Context, protocol.PreToolUseInput) (protocol.PreToolUseOutput, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			guarded++
+			return protocol.PreToolUseOutput{}, nil
+		},
+	}}
 	r.boot()
 
 	// One in the foreground: what it does is not the answer's, and can be told from it.
@@ -77,7 +95,7 @@ func subagents(r *rig) {
 	})
 	require.NoError(r, err)
 	assert.Equal(r, "done", answer.Text)
-	assert.Equal(r, []string{"Task"}, answer.Tools)
+	assert.Equal(r, []string{"Agent"}, answer.Tools)
 	assert.Empty(r, answer.Denied)
 	assert.InDelta(r, 0.02, answer.Result.TotalCostUSD, 1e-9)
 	messages := func(yield func(protocol.Message, error) bool) {
@@ -88,11 +106,12 @@ func subagents(r *rig) {
 		}
 	}
 	var task, below []stream.ToolCall
-	for call, err := range stream.ToolCalls(messages, nil) {
+	for call, err := range stream.ToolCalls(messages, []string{"Agent"}) {
 		require.NoError(r, err)
 		task = append(task, call)
 	}
 	require.Len(r, task, 1)
+	assert.Equal(r, "Task", task[0].Use.Name, "frames are as they came")
 	for call, err := range stream.ToolCalls(messages, nil, stream.Subagent(task[0].Use.ID)) {
 		require.NoError(r, err)
 		below = append(below, call)
@@ -106,7 +125,19 @@ func subagents(r *rig) {
 	assert.NotEmpty(r, agent)
 	assert.Equal(r, []string{"Agent", ""}, []string{intents[0].Tool, intents[0].AgentID})
 	assert.Equal(r, []string{"Bash", below[0].Use.ID}, []string{intents[1].Tool, intents[1].ToolUseID})
+	for _, name := range []string{"Agent", "Task"} {
+		var kinds []audit.Kind
+		for record, err := range r.rt.Audit().Log().Records(r.within(), audit.Filter{Tools: []string{name}}) {
+			require.NoError(r, err)
+			assert.Equal(r, []string{"Agent", task[0].Use.ID}, []string{record.Tool, record.ToolUseID})
+			kinds = append(kinds, record.Kind)
+		}
+		assert.Equal(r, []audit.Kind{audit.ToolIntent, audit.ToolDecision, audit.ToolResult}, kinds, "by %s", name)
+	}
+	r.until("the callback has heard of both", func() bool { mu.Lock(); defer mu.Unlock(); return len(used) == 2 })
 	mu.Lock()
+	assert.ElementsMatch(r, []string{"Bash", "Agent"}, used)
+	assert.Equal(r, 1, guarded)
 	assert.Equal(r, agent, asked[below[0].Use.ID])
 	assert.Equal(r, []string{"start general-purpose", "stop from below"}, hooks[agent])
 	mu.Unlock()
@@ -117,8 +148,14 @@ func subagents(r *rig) {
 	}
 	assert.Empty(r, r.unended())
 
-	// One that another one waits for, of whose tool the CLI does not tell the result.
-	assert.Equal(r, "done", r.mustAsk(sessiontest.Delegate(sessiontest.Delegate(bash("echo deep"), false)+"[[say:middle]]", false)+"[[say:done]]").Text)
+	// One that another one waits for, of whose tool the CLI does not tell the result. Here the model says Agent.
+	nested := sessiontest.Delegate(sessiontest.Delegate(bash("echo deep"), false)+"[[say:middle]]", false)
+	done := r.mustAsk(strings.Replace(nested, `"name":"Task"`, `"name":"Agent"`, 1) + "[[say:done]]")
+	assert.Equal(r, "done", done.Text)
+	assert.Equal(r, []string{"Agent"}, done.Tools)
+	for _, record := range r.records() {
+		assert.NotEqual(r, "Task", record.Tool)
+	}
 	r.noSubagents()
 	assert.Empty(r, r.unended(), "below another one")
 

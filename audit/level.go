@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path"
 	"sync"
+
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // Level says how much of a tool's input or output is written. The empty level is LevelRedacted.
@@ -28,7 +30,8 @@ const (
 
 // LevelRule sets the levels of some tools. The record itself is written at every level.
 type LevelRule struct {
-	// Tool is a pattern for the tool's name as of path.Match, such as mcp__github__*; empty means any.
+	// Tool is a pattern for the tool's name as of path.Match, such as mcp__github__*; empty means any. Of a tool that the CLI
+	// has renamed each of the names fits.
 	Tool string `json:"tool"`
 	// Path is a pattern for the file that the input names (file_path, path or notebook_path), as of
 	// path.Match, where a pattern that ends in /** stands for everything below; empty means any input.
@@ -59,7 +62,7 @@ type levels struct{ input, output Level }
 
 // matches reports whether the rule is for a tool use.
 func (r LevelRule) matches(tool string, input json.RawMessage) bool {
-	if ok, _ := path.Match(r.Tool, tool); r.Tool != "" && !ok {
+	if r.Tool != "" && !toolname.Any(tool, func(name string) bool { ok, _ := path.Match(r.Tool, name); return ok }) {
 		return false
 	}
 	if r.Path == "" {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/understudy-run/understudy/audit/internal/format"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // Log is a log that is read, in its directory. It needs no running program.
@@ -15,7 +16,8 @@ type Log struct{ Dir string }
 
 // Filter says which records are asked for; the zero value means all. Fields that are set must all fit.
 type Filter struct {
-	// Sessions are names, of which one must fit; so with Kinds, Tools and Outcomes.
+	// Sessions are names, of which one must fit; so with Kinds, Tools and Outcomes. A tool that the CLI has renamed, such as
+	// Agent, which was Task, is found by each of its names.
 	Sessions []string
 	// Turn is the session's turn, ToolUse a tool use and those it is the parent of.
 	Turn     int
@@ -41,7 +43,7 @@ func (f *Filter) Match(r *Record) bool {
 	switch {
 	case len(f.Sessions) > 0 && !slices.Contains(f.Sessions, r.Session),
 		len(f.Kinds) > 0 && !slices.Contains(f.Kinds, r.Kind),
-		len(f.Tools) > 0 && !slices.Contains(f.Tools, r.Tool),
+		len(f.Tools) > 0 && !f.matchTool(r.Tool),
 		len(f.Outcomes) > 0 && !slices.Contains(f.Outcomes, r.Outcome),
 		f.Turn != 0 && f.Turn != r.Turn,
 		f.ToolUse != "" && f.ToolUse != r.ToolUseID && f.ToolUse != r.ParentToolUseID,
@@ -50,6 +52,10 @@ func (f *Filter) Match(r *Record) bool {
 		return false
 	}
 	return true
+}
+
+func (f *Filter) matchTool(name string) bool {
+	return slices.Contains(f.Tools, name) || toolname.Any(name, func(name string) bool { return slices.Contains(f.Tools, name) })
 }
 
 // Records gives the records that fit, oldest first, in constant memory. What is no record gives a

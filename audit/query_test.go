@@ -24,6 +24,7 @@ func TestQuery(t *testing.T) {
 		{Kind: ToolIntent, Session: "b", Turn: 1, Tool: "Task", ToolUseID: "t2"},
 		{Kind: ToolIntent, Session: "b", Turn: 1, Tool: "Read", ToolUseID: "t3", ParentToolUseID: "t2"},
 		{Kind: ToolResult, Session: "b", Turn: 1, Tool: "Read", ToolUseID: "t3", ParentToolUseID: "t2", IsError: &no},
+		{Kind: ToolResult, Session: "b", Turn: 1, Tool: "Agent", ToolUseID: "t2", IsError: &no},
 		{Kind: TurnResult, Session: "b", Turn: 1, IsError: &yes, CostUSD: 0.5},
 	} {
 		at = at.Add(time.Minute)
@@ -41,14 +42,18 @@ func TestQuery(t *testing.T) {
 		}
 		return turns
 	}
-	assert.Len(t, ask(Filter{}), 7)
+	assert.Len(t, ask(Filter{}), 8)
 	assert.Equal(t, []Kind{TurnStarted, ToolIntent, ToolDecision}, ask(Filter{Sessions: []string{"a"}}))
 	assert.Equal(t, []Kind{ToolDecision}, ask(Filter{Outcomes: []Outcome{Deny}}))
 	assert.Equal(t, []Kind{TurnResult}, ask(Filter{Outcomes: []Outcome{Failed}}))
-	assert.Equal(t, []Kind{ToolResult}, ask(Filter{Outcomes: []Outcome{OK}}))
+	assert.Equal(t, []Kind{ToolResult, ToolResult}, ask(Filter{Outcomes: []Outcome{OK}}))
 	assert.Equal(t, []Kind{ToolIntent}, ask(Filter{Text: "rm -rf"}))
-	assert.Equal(t, []Kind{ToolIntent, ToolIntent, ToolResult}, ask(Filter{ToolUse: "t2"}))
+	assert.Equal(t, []Kind{ToolIntent, ToolIntent, ToolResult, ToolResult}, ask(Filter{ToolUse: "t2"}))
 	assert.Equal(t, []Kind{ToolIntent, ToolResult}, ask(Filter{Tools: []string{"Read"}}))
+	for _, name := range []string{"Task", "Agent"} { // one tool, by its earlier name and by the one it has
+		assert.Equal(t, []Kind{ToolIntent, ToolResult}, ask(Filter{Tools: []string{name}}), "%s", name)
+		assert.Equal(t, []Kind{ToolResult}, ask(Filter{Tools: []string{name}, Outcomes: []Outcome{OK}, ToolUse: "t2", Kinds: []Kind{ToolResult}}), "%s", name)
+	}
 	assert.Equal(t, []Kind{ToolIntent, ToolIntent}, ask(Filter{Kinds: []Kind{ToolIntent}, Sessions: []string{"b"}}))
 	assert.Equal(t, []Kind{TurnResult}, ask(Filter{Since: at, Until: at.Add(1)}))
 	assert.Empty(t, ask(Filter{Until: at.Add(-time.Hour)}))
@@ -143,6 +148,7 @@ func TestLevels(t *testing.T) {
 		{Tool: "Read", Output: LevelMetadata},
 		{Tool: "mcp__*", Input: LevelDigest, Output: LevelDigest},
 		{Tool: "Full", Input: LevelFull},
+		{Tool: "Tas?", Input: LevelNone, Output: LevelNone},
 	}}, nil)
 	pid := start(t, trail)
 	for _, r := range []Record{
@@ -153,6 +159,7 @@ func TestLevels(t *testing.T) {
 		{Kind: ToolIntent, Tool: "mcp__a__b", ToolUseID: "3", Input: json.RawMessage(`{"a": 1}`)},
 		{Kind: ToolIntent, Tool: "Full", Input: json.RawMessage(`{"a":"` + key + ` known-secret"}`)},
 		{Kind: ToolIntent, Tool: "Other", Input: json.RawMessage(`{"a":"` + key + ` known-secret","password":"x"}`)},
+		{Kind: ToolIntent, Tool: "Agent", Input: json.RawMessage(`{"prompt":"by the tool's earlier name"}`)},
 	} {
 		require.NoError(t, trail.Append(deadline(t), r))
 	}
@@ -165,6 +172,7 @@ func TestLevels(t *testing.T) {
 	assert.Equal(t, []Redaction{{"value", 1}}, records[5].Redactions)
 	assert.Equal(t, `{"a":"[redacted] [redacted]","password":"[redacted]"}`, unmark(string(records[6].Input)))
 	assert.ElementsMatch(t, []Redaction{{"github-token", 1}, {"value", 1}, {"field", 1}}, records[6].Redactions)
+	assert.Nil(t, records[7].Input)
 
 	_, err := newTrail(t, Options{Levels: []LevelRule{{Input: "some"}}}, nil).Start(deadline(t))
 	require.ErrorContains(t, err, "expected none, metadata")

@@ -201,7 +201,8 @@ type Record struct {
 	ParentToolUseID string `json:"parent_tool_use_id,omitempty"`
 	// AgentID is the subagent.
 	AgentID string `json:"agent_id,omitempty"`
-	// Tool is the tool's name.
+	// Tool is the tool's name: of a tool that the CLI has renamed, and calls now so and now so, the one that it has now. Logs of
+	// earlier versions of this program have Task beside Agent.
 	Tool string `json:"tool,omitempty"`
 	// Outcome is how it ended. If empty it follows from Decision, IsError and Exit.
 	Outcome Outcome `json:"outcome,omitempty"`

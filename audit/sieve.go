@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/understudy-run/understudy/audit/internal/format"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // sieve leaves out most of the records that do not fit a filter by their bytes: to decode one takes twenty times as long as
@@ -36,7 +37,7 @@ func newSieve(f *Filter) *sieve {
 		one(strconv.AppendInt([]byte(`"turn":`), int64(f.Turn), 10))
 	}
 	var tools, outcomes [][]byte
-	for _, tool := range f.Tools {
+	for _, tool := range toolname.Of(f.Tools) {
 		tools = append(tools, format.AppendString([]byte(`"tool":`), tool))
 	}
 	for _, outcome := range f.Outcomes {

@@ -13,6 +13,7 @@ import (
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // Approval is a permission question that waits for somebody: whether a tool may run, or the agent's own question
@@ -165,7 +166,7 @@ func (l *loop) askPeople(c *actor.Context[message], request string, q *protocol.
 	now := time.Now()
 	a := Approval{
 		ID: strings.ToLower(rand.Text())[:16], Session: l.session.name, SessionID: kept.SessionID, Generation: l.record.Generation,
-		Tool: q.ToolName, ToolUseID: q.ToolUseID, AgentID: q.AgentID, Input: q.Input, Argument: mainArgument(q.Input),
+		Tool: toolname.Now(q.ToolName), ToolUseID: q.ToolUseID, AgentID: q.AgentID, Input: q.Input, Argument: mainArgument(q.Input),
 		Title: q.Title, Description: q.Description, Reason: q.DecisionReason, BlockedPath: q.BlockedPath,
 		Suggestions: q.PermissionSuggestions, AskedAt: now, ExpiresAt: now.Add(l.options.PermissionTimeout),
 	}

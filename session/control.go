@@ -12,6 +12,7 @@ import (
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // request is a control request of ours that the CLI has not answered.
@@ -180,7 +181,7 @@ func (l *loop) keepIntent(c *actor.Context[message], id string, in *protocol.Hoo
 	write := &intentWrite{}
 	use.audited, use.input, use.intent = true, in.ToolInput, write
 	l.auditFirst(c, "audit tool intent", audit.Record{
-		Kind: audit.ToolIntent, Tool: in.ToolName, ToolUseID: in.ToolUseID, ParentToolUseID: use.parent,
+		Kind: audit.ToolIntent, Tool: use.name, ToolUseID: in.ToolUseID, ParentToolUseID: use.parent,
 		AgentID: in.AgentID, Input: in.ToolInput, Detail: map[string]any{"permission_mode": string(in.PermissionMode)},
 	}, func(err error) message {
 		if end := write.done(); end != nil {
@@ -305,7 +306,7 @@ func (l *loop) onDecided(c *actor.Context[message], m decided) {
 		by = byTimeout
 	}
 	l.tell(Moment{
-		Kind: settledKind(*decision), Tool: m.question.ToolName, ToolUseID: m.question.ToolUseID, Argument: mainArgument(m.question.Input),
+		Kind: settledKind(*decision), Tool: toolname.Now(m.question.ToolName), ToolUseID: m.question.ToolUseID, Argument: mainArgument(m.question.Input),
 		Outcome: string(decision.Outcome), By: by, Took: time.Since(m.asked),
 	})
 	l.reply(c, m.requestID, m.result)

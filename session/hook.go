@@ -17,6 +17,7 @@ import (
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // DefaultHookTimeout is how long a hook may take.
@@ -273,7 +274,7 @@ func (l *loop) preTool(c *actor.Context[message], id string, body *protocol.Hook
 	var about []registered
 	for _, hook := range l.options.Hooks.byEvent()[protocol.HookPreToolUse] {
 		matcher, _, _ := hook.settings()
-		if matches, err := matching(matcher); err == nil && matches(body.Input.ToolName) { // Validate has seen to the error
+		if matches, err := matching(matcher); err == nil && toolname.Any(body.Input.ToolName, matches) { // Validate has seen to the error
 			about = append(about, hook)
 		}
 	}

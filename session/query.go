@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // query is a prompt and whoever waits for its turn.
@@ -116,7 +117,7 @@ func (s *Session) leave(q *query) {
 // Answer is a turn, collected. What the CLI takes back of it (see protocol.Retracted) is not in it.
 type Answer struct {
 	Text   string           // the assistant's text, subagents' left out
-	Tools  []string         // the tools it used, in order
+	Tools  []string         // the tools it used, in order, by the names that they have now: Agent, whether the model said that or Task
 	Denied []string         // those of them that were not allowed to run, by whomever
 	Result *protocol.Result // nil if there was none
 }
@@ -147,9 +148,10 @@ func Collect(messages iter.Seq2[protocol.Message, error]) (Answer, error) {
 			text.WriteString(m.Text())
 			for _, block := range m.Message.Content {
 				if use, ok := block.(*protocol.ToolUseBlock); ok {
-					answer.Tools = append(answer.Tools, use.Name)
+					name := toolname.Now(use.Name)
+					answer.Tools = append(answer.Tools, name)
 					if denied[use.ID] {
-						answer.Denied = append(answer.Denied, use.Name)
+						answer.Denied = append(answer.Denied, name)
 					}
 				}
 			}

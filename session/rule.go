@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/understudy-run/understudy/session/process"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // Rule is a permission rule of the CLI, taken apart: a tool, and in parentheses which uses of it.
@@ -33,13 +34,6 @@ type Rule struct {
 
 // String is the rule as it was written.
 func (r Rule) String() string { return r.text }
-
-// renamed are tools whose earlier names the CLI still takes.
-var renamed = map[string]string{
-	"Task": "Agent", "KillShell": "TaskStop", "KillBash": "TaskStop", "ListPeers": "ListAgents", "Brief": "SendUserMessage",
-	"ListMcpResources": "ListMcpResourcesTool", "ReadMcpResource": "ReadMcpResourceTool", "ReadMcpResourceDir": "ReadMcpResourceDirTool",
-	"ProposeGoal": "SetGoal", "Eval": "REPL",
-}
 
 // maxRule is how long a rule may be. Longer ones are no rules.
 const maxRule = 4096
@@ -86,9 +80,7 @@ func named(r Rule) (Rule, error) {
 	if strings.ContainsAny(r.Tool, " \t,=\"'`$;|&<>") {
 		return Rule{}, fmt.Errorf("%q is not the name of a tool", cut(r.Tool, 60))
 	}
-	if now, ok := renamed[r.Tool]; ok {
-		r.Tool = now
-	}
+	r.Tool = toolname.Now(r.Tool)
 	switch {
 	case r.Tool == "Bash" && strings.TrimSpace(r.Of) == ":*":
 		return Rule{}, errors.New("there is no command before :*; for every command write Bash")

@@ -5,13 +5,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // about reports whether a rule is about a tool, with whatever input.
 func (r Rule) about(tool string) bool {
-	if now, ok := renamed[tool]; ok {
-		tool = now
-	}
+	tool = toolname.Now(tool)
 	if _, _, mcp := r.MCP(); mcp {
 		return r.Covers(Rule{Tool: tool})
 	}

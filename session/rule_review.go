@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // RuleTrouble is what is wrong with a rule that the CLI takes.
@@ -149,12 +151,7 @@ func onlyInTool(rule Rule) bool {
 }
 
 func (r *review) exists(tool string) bool {
-	return slices.ContainsFunc(r.options.Tools, func(name string) bool {
-		if now, ok := renamed[name]; ok {
-			name = now
-		}
-		return name == tool
-	})
+	return slices.ContainsFunc(r.options.Tools, func(name string) bool { return toolname.Now(name) == tool })
 }
 
 // roots of a file system that nobody has in a project.

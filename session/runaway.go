@@ -10,6 +10,7 @@ import (
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // runaway follows what an agent that has lost its way does: it has others work for it, more and more of them, or makes the same
@@ -218,8 +219,8 @@ func canonical(tool string, input json.RawMessage) []byte {
 	return data
 }
 
-// subagentTool reports whether a tool starts a subagent. A call of Task is reported as Agent to hooks.
-func subagentTool(name string) bool { return name == "Agent" || name == "Task" }
+// subagentTool reports whether a tool starts a subagent.
+func subagentTool(name string) bool { return toolname.Now(name) == "Agent" }
 
 // byLimit is who denies what goes beyond max_subagents and max_identical_tool_calls: audit.Decision.By.
 const byLimit = "limit"
@@ -229,7 +230,7 @@ func (l *loop) overLimit(c *actor.Context[message], in *protocol.HookInput) stri
 	if l.options.MaxIdenticalToolCalls > 0 {
 		if use := l.beginTool(in.ToolUseID, in.ToolName, in.ToolInput, "", in.AgentID); !use.counted {
 			use.counted = true
-			if reason := l.countCall(c, in.AgentID, in.ToolName, in.ToolInput); reason != "" {
+			if reason := l.countCall(c, in.AgentID, use.name, in.ToolInput); reason != "" {
 				return reason
 			}
 		}

@@ -9,10 +9,12 @@ import (
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
-// beginTool takes down a tool use. The hook and the assistant frame both report it, in either order.
+// beginTool takes down a tool use. The hook and the assistant frame both report it, in either order, and may do so by two names.
 func (l *loop) beginTool(id, name string, input json.RawMessage, parent, agent string) *toolUse {
+	name = toolname.Now(name)
 	use := l.tools[id]
 	fresh := use == nil
 	if fresh {
@@ -100,7 +102,7 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 
 // auditDecision records whether a tool may run, once for each use.
 func (l *loop) auditDecision(id, tool, agent string, d *audit.Decision) {
-	r := audit.Record{Kind: audit.ToolDecision, Tool: tool, ToolUseID: id, AgentID: agent, Decision: d}
+	r := audit.Record{Kind: audit.ToolDecision, Tool: toolname.Now(tool), ToolUseID: id, AgentID: agent, Decision: d}
 	if use := l.tools[id]; use != nil {
 		if use.decided {
 			return

@@ -18,6 +18,7 @@ import (
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/audit"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // WitnessOptions say how a witness works.
@@ -274,7 +275,7 @@ func (p *comparer) settle(now time.Time) {
 			continue
 		}
 		w.options.Report(audit.Record{
-			Kind: audit.WitnessDiffers, Actor: w.options.Name, Session: d.name, SessionID: d.session, ToolUseID: d.id, Tool: d.tool,
+			Kind: audit.WitnessDiffers, Actor: w.options.Name, Session: d.name, SessionID: d.session, ToolUseID: d.id, Tool: toolname.Now(d.tool),
 			Detail: map[string]any{"difference": d.text, "events": d.events, "records": d.records},
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // ToolCall is a tool that the model asked for, and what came of it.
@@ -15,11 +16,13 @@ type ToolCall struct {
 	Message *protocol.User
 }
 
-// ToolCalls gives each tool with its result, when the result is there; with names, those tools alone. Tools that
+// ToolCalls gives each tool with its result, when the result is there; with names, those tools alone, whichever of its names a
+// renamed tool was called by. Tools that
 // were cut off come at the end without one, unless they were retracted. Results of parallel tools come in the order in which they finish.
 func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[ToolCall, error] {
 	s := scopeOf(options)
 	return func(yield func(ToolCall, error) bool) {
+		names := toolname.Of(names)
 		type asked struct {
 			use   *protocol.ToolUseBlock
 			frame string // the id of the message it came in
@@ -40,7 +43,7 @@ func ToolCalls(messages Messages, names []string, options ...Option) iter.Seq2[T
 					continue
 				}
 				for _, block := range m.Message.Content {
-					if use, ok := block.(*protocol.ToolUseBlock); ok && (len(names) == 0 || slices.Contains(names, use.Name)) {
+					if use, ok := block.(*protocol.ToolUseBlock); ok && (len(names) == 0 || slices.Contains(names, toolname.Now(use.Name))) {
 						open = append(open, asked{use, m.UUID})
 					}
 				}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/understudy-run/understudy/session/toolname"
 )
 
 // auditView is the browser of the audit log: a page of it, the newest first.
@@ -218,7 +220,7 @@ func (q AuditQuery) fits(raw json.RawMessage) bool {
 	kind := slices.ContainsFunc(q.Kinds, func(name string) bool {
 		return name == r.Kind || strings.HasSuffix(name, ".") && strings.HasPrefix(r.Kind, name)
 	})
-	return (len(q.Kinds) == 0 || kind) && one(q.Sessions, r.Session) && one(q.Tools, r.Tool) && one(q.Outcomes, outcome) &&
+	return (len(q.Kinds) == 0 || kind) && one(q.Sessions, r.Session) && one(toolname.Of(q.Tools), toolname.Now(r.Tool)) && one(q.Outcomes, outcome) &&
 		(q.Turn == 0 || q.Turn == r.Turn) && (q.ToolUse == "" || q.ToolUse == r.ToolUseID || q.ToolUse == r.ParentToolUseID) &&
 		!r.Time.Before(q.Since) && (q.Until.IsZero() || r.Time.Before(q.Until)) && strings.Contains(string(raw), q.Text) &&
 		r.Seq > q.After && (q.Before == 0 || r.Seq < q.Before)

@@ -30,7 +30,7 @@ soak:
 ## chaos: the random tests, longer; a crash by each signal, and by lack of memory, in every phase of the real CLI; a thousand stops;
 ## what the CLI does after half a minute
 chaos:
-	UNDERSTUDY_CHAOS=20s UNDERSTUDY_SOAK=20 UNDERSTUDY_STOPS=125 UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 30m -run 'Chaos|Soak|NestedBudgets|Model|CrashInEveryPhase|StopInEveryState|ProgressSummaries' . ./supervisor
+	UNDERSTUDY_CHAOS=20s UNDERSTUDY_SOAK=20 UNDERSTUDY_STOPS=125 UNDERSTUDY_SEQUENCES=10000 $(GO) test -race -count=1 -timeout 30m -run 'Chaos|Soak|NestedBudgets|ManyTurns|Model|CrashInEveryPhase|StopInEveryState|ProgressSummaries' . ./supervisor
 
 ## check: formatting, vet, staticcheck, pending modernizations, closed message sets
 check:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,6 +117,43 @@ func TestASessionOfABudgetThatIsNotThere(t *testing.T) {
 	assert.ErrorContains(t, err, `session a: budgets: there is no budget "taem"`)
 	assert.ErrorContains(t, err, "budget team: a budget of that name is there already")
 	assert.ErrorContains(t, err, "limit_usd -1")
+}
+
+// Fault: many sessions have long turns running at the same time that spend from one budget, none of which would spend it alone; ten sessions, and
+// fifty in the long run
+// Outcome: each turn is interrupted; all together they pass four fifths of what the limit allows for by two model calls each at most
+// On: simulated
+func TestManyTurnsPassASharedBudgetByAStepEach(t *testing.T) {
+	t.Parallel()
+	const call = 0.005 // what the simulation takes for one
+	sessions := 10
+	if os.Getenv(lengthVariable) != "" {
+		sessions = 50
+	}
+	limit := 4 * call * float64(sessions)
+	rt := runtimeWith(t, func(o *understudy.Options, s session.Options) {
+		o.Budgets = []session.BudgetSpec{{Name: "team", LimitUSD: limit}}
+		s.Budgets = []string{"team"}
+		for i := range sessions {
+			o.Sessions = append(o.Sessions, understudy.SessionSpec{Name: fmt.Sprint("s", i), Options: s})
+		}
+	})
+	var all sync.WaitGroup
+	for _, s := range rt.Sessions() {
+		all.Go(func() {
+			_, err := s.Ask(t.Context(), strings.Repeat(bash("true"), 5*sessions)) // more than all of it
+			figures, ok := errors.AsType[*session.BudgetError](err)
+			if assert.True(t, ok, "%s: %v", s.Name(), err) {
+				assert.Equal(t, "team", figures.Budget)
+			}
+		})
+	}
+	all.Wait()
+	spent := rt.Budgets()[0].SpentUSD
+	t.Logf("%d turns: a limit of %.3f USD, passed by %.3f, which is %.1f model calls each", sessions, limit, spent-limit, (spent-limit)/call/float64(sessions))
+	assert.GreaterOrEqual(t, spent, limit)
+	// The call that passes the limit is known of when it has been made; then each turn may have one that is not known of yet, and make another.
+	assert.LessOrEqual(t, spent, (limit/call/0.8+1+2*float64(sessions))*call+1e-9)
 }
 
 // Fault: sessions of several groups spend from a budget of their group and from one of all at the same time, every third is killed in a turn, and

@@ -111,6 +111,14 @@ func (d *desk) withdraw(q *query) (actor.Ref[message], bool) {
 	return d.actor, true
 }
 
+// count counts an attempt to deliver a query, before it is made; it is on disk by then if it is to be made again. A negative n takes
+// one back that came to nothing.
+func (d *desk) count(q *query, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q.attempts += n
+}
+
 // close refuses queries from now on, and returns those that wait, which the caller ends with that error.
 func (d *desk) close(err error) []*query {
 	d.mu.Lock()

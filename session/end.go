@@ -146,7 +146,7 @@ func (l *loop) failRequests(c *actor.Context[message]) {
 	}
 }
 
-// maxAttempts is how many processes may die with a prompt before it is held against it.
+// maxAttempts is how many processes may die with a prompt, by themselves or with their runtime, before it is held against it.
 const maxAttempts = 2
 
 // release ends the query whose prompt the process had, or puts it back. A process that died before it said
@@ -156,7 +156,9 @@ func (l *loop) release(q *query, crash *CrashError) {
 	switch {
 	case crash == nil:
 		l.session.ended(q, fmt.Errorf("session %s: %w", l.session.name, ErrStopped))
-	case q.taken && !l.options.Redeliver, q.cause != nil, q.attempts >= maxAttempts, crash.Permanent(), q.gone.Load():
+	case q.sent && q.attempts >= maxAttempts && q.cause == nil && !crash.Permanent():
+		l.session.ended(q, fmt.Errorf("%w; its prompt was given to %d processes, which is as often as it is", crash, q.attempts))
+	case q.taken && !l.options.Redeliver, q.cause != nil, crash.Permanent(), q.gone.Load():
 		l.session.ended(q, crash)
 	default:
 		if q.taken {

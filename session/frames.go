@@ -422,8 +422,10 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 			q.begins = !r.Begun
 			r.Begun, info.State = true, Busy
 		})
+		l.desk.count(q, 1)
 		if l.options.Redeliver {
-			// Before the prompt is out: a runtime that dies knows what is to be delivered once more.
+			// Before the prompt is out: a runtime that dies knows what is to be delivered once more, and how often it was already, or a
+			// prompt that takes the runtime down would do so for ever. A disk that cannot be written does not hold it up.
 			l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
 			return
 		}
@@ -477,17 +479,20 @@ func (l *loop) onPromptKept(c *actor.Context[message], m promptKept) {
 		return
 	}
 	q.sent = true
-	q.attempts++
 	l.heard = time.Now()
 	l.after(c, stallDeadline, l.options.StallTimeout)
 	l.after(c, turnDeadline, l.options.TurnTimeout)
 	l.write(c, q.line)
 }
 
-// unbegun takes back that there is a conversation, if the prompt that was to begin it has not been sent: the next process would look for
-// it in vain, and say that it is lost.
+// unbegun takes back what was noted for a prompt that has not been sent: the attempt, and that there is a conversation if it was to begin
+// it. The next process would look for it in vain, and say that it is lost.
 func (l *loop) unbegun(c *actor.Context[message], q *query) {
-	if !q.begins || q.sent {
+	if q.sent {
+		return
+	}
+	l.desk.count(q, -1)
+	if !q.begins {
 		return
 	}
 	l.desk.update(func(r *record, _ *Info) { r.Begun = false })

@@ -230,8 +230,8 @@ type Options struct {
 	ControlTimeout time.Duration `json:"control_timeout,omitzero"`
 	// MaxLineBytes bounds one line of the CLI's stdout; a longer one is a crash. Zero: 16777216 (16 MiB).
 	MaxLineBytes int `json:"max_line_bytes,omitzero"`
-	// Redeliver sends a prompt once more to the next process when its turn was cut by a crash, instead of ending
-	// the query. A prompt that the model had begun to answer is not run again: the CLI tells it by its uuid,
+	// Redeliver sends a prompt once more to the next process when its turn was cut by a crash, or the end of the runtime, instead of ending
+	// the query: twice in all, which is counted on disk before it is sent. A prompt that the model had begun to answer is not run again: the CLI tells it by its uuid,
 	// and the query ends with the *CrashError then. It is at-least-once all the same: what a cut model call
 	// has cost is paid again, and hooks may see the prompt twice. The query sees the frames of both turns.
 	Redeliver bool `json:"redeliver,omitzero"`

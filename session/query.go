@@ -29,7 +29,7 @@ type query struct {
 	begins     bool  // there was no conversation before it
 	sent       bool  // it was written to the CLI
 	taken      bool  // the CLI has said that it has it
-	attempts   int   // processes it was written to
+	attempts   int   // processes it was given to, by all runtimes; guarded by the desk
 	overflowed bool  // its consumer was too slow: nothing is delivered any more
 	cause      error // why this program interrupted it
 	crash      error // the crash after which it was sent once more

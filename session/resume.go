@@ -114,7 +114,12 @@ func (s *Session) requeue(queue []queued) {
 			lost++
 			continue
 		}
-		q := &query{uuid: k.UUID, digest: k.Digest, line: append([]byte(k.Line), '\n'), requeued: true, stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
+		if k.Attempts >= maxAttempts {
+			s.notice(NoticeQueueLost, fmt.Sprintf("a prompt was given to %d processes, each of which ended with it, or the runtime did: it is not delivered again (redeliver)", k.Attempts),
+				map[string]any{"lost": 1, "kept": 0, "prompt": k.UUID, "attempts": k.Attempts})
+			continue
+		}
+		q := &query{uuid: k.UUID, digest: k.Digest, line: append([]byte(k.Line), '\n'), attempts: max(k.Attempts, 0), requeued: true, stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
 		q.stream.abandon()
 		if _, err := s.desk.enqueue(q); err != nil {
 			lost++
@@ -141,18 +146,20 @@ type queued struct {
 	UUID   string         `json:"uuid"`
 	Digest map[string]any `json:"digest"`
 	Line   string         `json:"line,omitempty"` // as the CLI reads it, only if it is to be delivered again
+	// Attempts is how many processes it was given to, the one that it is about to be given to included.
+	Attempts int `json:"attempts,omitempty"`
 }
 
 // filed is what of a record changes while there is no actor.
 type filed struct {
-	prompts  []string // that wait, or run
+	prompts  []string // that wait, or run, with their attempts
 	restarts int
 }
 
 func (r record) filed() filed {
 	f := filed{restarts: r.Restarts}
 	for _, q := range r.Queue {
-		f.prompts = append(f.prompts, q.UUID)
+		f.prompts = append(f.prompts, fmt.Sprint(q.UUID, " ", q.Attempts))
 	}
 	return f
 }
@@ -168,13 +175,17 @@ func (d *desk) queued(redeliver bool) []queued {
 		all = append(all, d.inflight)
 	}
 	all = append(append(all, d.queue...), d.left...)
+	attempts := make([]int, len(all))
+	for i, q := range all {
+		attempts[i] = q.attempts
+	}
 	d.mu.Unlock()
 	var kept []queued
-	for _, q := range all {
+	for i, q := range all {
 		if q.gone.Load() {
 			continue
 		}
-		k := queued{UUID: q.uuid, Digest: q.digest}
+		k := queued{UUID: q.uuid, Digest: q.digest, Attempts: attempts[i]}
 		if redeliver && len(q.line) <= maxKept {
 			k.Line = strings.TrimSuffix(string(q.line), "\n")
 		}

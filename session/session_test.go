@@ -528,3 +528,26 @@ func TestRedeliverSendsACutPromptOnceMore(t *testing.T) {
 	assert.Equal(t, 2, crash.Generation)
 	assert.Equal(t, "echo: on", b.mustAsk("on").Text)
 }
+
+// TestRedeliverGivesUp: a prompt with which each process dies is not sent for ever, and the error says how often it was.
+func TestRedeliverGivesUp(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.Redeliver = true
+	moments := listen(&sp)
+	b := start(t, sp)
+	_, end := b.background("[[sleep:60]] the killer")
+	for generation := range 2 {
+		for m := range moments {
+			if m.Kind == session.TurnStarted && m.Generation == generation+1 {
+				break
+			}
+		}
+		b.kill()
+	}
+	err := <-end
+	var crash *session.CrashError
+	require.ErrorAs(t, err, &crash)
+	assert.Equal(t, 2, crash.Generation)
+	assert.ErrorContains(t, err, "its prompt was given to 2 processes")
+	assert.Equal(t, "echo: on", b.mustAsk("on").Text)
+}

@@ -8,6 +8,7 @@ type facts struct {
 	recorded tri    // of ends: what they say of their intent
 	outcome  Outcome
 	decided  Outcome // of decisions
+	again    bool    // of what costs: it may have been said before
 	begins   bool    // of a session's start: it is the first of a session, which has spent nothing
 	id       string  // the conversation's, of that and of what costs
 	// cost and total are those of a turn, or of what was cut.
@@ -79,6 +80,7 @@ func (f *factReader) facts(payload []byte, head format.Head) facts {
 		said.id, said.begins = stringOf(v[fieldSessionID]), string(v[fieldGeneration]) == "1"
 	case TurnResult, SessionStopped, SessionCrashed:
 		said.id = stringOf(v[fieldSessionID])
+		said.again = Kind(head.Kind) == SessionCrashed && saysRecovered(v[fieldDetail])
 		v.amount(fieldCostUSD, &said.cost, &ok)
 		v.amount(fieldTotalCostUSD, &said.total, &ok)
 	}
@@ -91,6 +93,7 @@ func factsOf(r *Record) facts {
 		toolUse: []byte(r.ToolUseID), outcome: r.Outcome, cost: r.CostUSD, total: r.TotalCostUSD,
 		id: r.SessionID, begins: r.Kind == SessionStarted && r.Generation == 1,
 	}
+	said.again = r.Kind == SessionCrashed && r.Detail["recovered"] == true
 	if r.Decision != nil {
 		said.decided = r.Decision.Outcome
 	}
@@ -101,6 +104,16 @@ func factsOf(r *Record) facts {
 		said.recorded = no
 	}
 	return said
+}
+
+// saysRecovered reports whether a detail is that of an end which the next runtime has recorded: it does so again if it is killed meanwhile.
+func saysRecovered(detail []byte) bool {
+	for name, value := range members(detail) {
+		if string(name) == "recovered" {
+			return value[0] == 't'
+		}
+	}
+	return false
 }
 
 func outcomeOf(raw []byte) Outcome {

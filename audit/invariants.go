@@ -94,6 +94,9 @@ func (v *invariants) cost(kind Kind, head *format.Head, said *facts) {
 	}
 	s, known := v.spent[head.Session]
 	before, same := s.of(said.id)
+	if said.again && known && same && math.Abs(before-said.total) <= 1e-6 {
+		return
+	}
 	differs := func(before float64) bool { return math.Abs(before+said.cost-said.total) > 1e-6 }
 	// One of another conversation may be another session, whose first start did not come as far as the log.
 	if known && differs(before) && (same || differs(0)) {

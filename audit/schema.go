@@ -50,7 +50,7 @@ var schema = []KindSchema{
 		ofSession+" detail.argv detail.env detail.cwd detail.pid detail.resumed detail.cli detail.cli_version detail.cli_sha256 detail.containment",
 		"detail.sandbox detail.waited_as"),
 	kind(SessionReady, "It answered the handshake, and the hooks are in place.", ofSession+" detail.cli_version detail.resumed", ""),
-	kind(SessionCrashed, "It ended without being asked to; with what a cut turn has cost.", ofSession+" exit", "turn outcome cost_usd"),
+	kind(SessionCrashed, "It ended without being asked to; with what a cut turn has cost. If the runtime was killed in that turn the next one says so (detail.recovered).", ofSession+" exit", "turn outcome cost_usd detail.recovered"),
 	kind(SessionRestarted, "The supervisor starts it again after a delay; or it was started once more with another conversation.",
 		"session session_seq detail", "session_id generation policy exit detail.restarts detail.delay_ms detail.conversation detail.next_session_id"),
 	kind(SessionParked, "It is not started again until somebody says so.", "session session_seq", "exit detail detail.restarts"),

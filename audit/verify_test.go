@@ -376,6 +376,12 @@ func TestInvariants(t *testing.T) {
 		{Kind: ToolResult, Session: "a", ToolUseID: "t8", IsError: &yes, Detail: map[string]any{"intent_recorded": true, "late": true}},
 		{Kind: ToolOrphan, Session: "a", ToolUseID: "t9", Detail: map[string]any{"intent_recorded": false}},
 		{Kind: ToolResult, Session: "a", ToolUseID: "t9", IsError: &yes, Detail: map[string]any{"intent_recorded": false, "late": true}},
+		{Kind: TurnResult, Session: "d", SessionID: "1", CostUSD: 0.25, TotalCostUSD: 0.25},
+		{Kind: SessionCrashed, Session: "d", SessionID: "1", CostUSD: 0.125, TotalCostUSD: 0.375, Detail: map[string]any{"recovered": true}},
+		{Kind: SessionCrashed, Session: "d", SessionID: "1", CostUSD: 0.125, TotalCostUSD: 0.375, Detail: map[string]any{"recovered": true}}, // said again
+		{Kind: SessionCrashed, Session: "d", SessionID: "1", CostUSD: 0.125, TotalCostUSD: 0.5},
+		{Kind: SessionCrashed, Session: "d", SessionID: "1", CostUSD: 0.125, TotalCostUSD: 0.5},
+		{Kind: SessionCrashed, Session: "d", SessionID: "1", CostUSD: 0.125, TotalCostUSD: 0.75, Detail: map[string]any{"recovered": true}},
 	} {
 		require.NoError(t, trail.Append(deadline(t), r))
 	}
@@ -394,6 +400,8 @@ func TestInvariants(t *testing.T) {
 		"gap at record 20: session b: it had spent 0.000000 USD, this has cost 0.250000, and the record says that it has spent 0.500000",
 		"gap at record 29: session c: it had spent 0.125000 USD, this has cost 0.125000, and the record says that it has spent 0.750000",
 		"gap at record 34: tool use t9: it ran without an intent",
+		"gap at record 39: session d: it had spent 0.500000 USD, this has cost 0.125000, and the record says that it has spent 0.500000",
+		"gap at record 40: session d: it had spent 0.500000 USD, this has cost 0.125000, and the record says that it has spent 0.750000",
 		"gap at record 4: tool use t2: its intent has no result, denial or orphan",
 	}, texts)
 	assert.Equal(t, 0, verify(t, trail.options.Dir).Code())

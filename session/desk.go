@@ -33,6 +33,7 @@ type desk struct {
 	actor    actor.Ref[message]
 	stderr   func() []string
 	watchers map[*watcher]struct{}
+	attended presence // actors of which something may be left to do when they have ended
 	board    board
 	servers  map[string]MCPServer         // set at run time; nil if none were
 	started  *protocol.InitializeResponse // of the running process

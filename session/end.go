@@ -32,7 +32,7 @@ func (l *loop) onEnded(c *actor.Context[message], m ended) {
 	clean := m.exit.Signal == 0 && slices.Contains([]int{0, 1, 129, 143}, m.exit.Code) // SIGHUP and SIGTERM among them
 	l.record.Ledger.end(clean)
 	before := l.record.Ledger.Spent
-	l.cutCost = l.record.Ledger.charge(l.tally) // no result will have it
+	l.cutCost = l.record.Ledger.charge(l.record.Ledger.used(&l.tally)) // no result will have it
 	l.tally = tally{}
 	l.desk.update(func(r *record, info *Info) { r.Ledger, info.CostUSD = l.record.Ledger, l.record.Ledger.Spent })
 	l.session.spent(before, l.record.Ledger.Spent)

@@ -123,6 +123,7 @@ func (l *loop) note(c *actor.Context[message], m protocol.Message) {
 		l.tally.see(m)
 		for _, block := range m.Message.Content {
 			if use, ok := block.(*protocol.ToolUseBlock); ok {
+				l.keeper.soon(c, l) // what this call has cost, since the turn goes on, and the runtime may not
 				l.beginTool(use.ID, use.Name, use.Input, deref(m.ParentToolUseID), m.AgentID)
 			}
 		}

@@ -45,7 +45,7 @@ func (k *keeper) start(c *actor.Context[message], l *loop) {
 	todo := k.next
 	k.next = nil
 	kept, _ := l.desk.snapshot()
-	kept.Queue = l.desk.queued(l.options.Redeliver)
+	kept.Queue, kept.Running = l.desk.queued(l.options.Redeliver), l.record.Ledger.used(&l.tally)
 	file := l.session.file
 	c.Go("save state", func(context.Context) message {
 		err := file(kept)

@@ -118,15 +118,26 @@ func (l *ledger) end(clean bool) {
 	}
 }
 
-// charge adds what a cut turn has cost, by its frames, and returns it.
-func (l *ledger) charge(cut tally) float64 {
-	sum := 0.0
+// used is what a turn has cost so far, by its frames.
+func (l *ledger) used(t *tally) map[string]Cost {
+	if len(t.calls) == 0 {
+		return nil
+	}
 	used := make(map[string]Cost)
-	for _, call := range cut.calls {
+	for _, call := range t.calls {
 		cost := call.cost
 		cost.USD = l.price(call.model, cost)
+		model := cut(call.model, 100)
+		used[model] = used[model].plus(cost)
+	}
+	return used
+}
+
+// charge adds what a cut turn has cost and returns it.
+func (l *ledger) charge(used map[string]Cost) float64 {
+	sum := 0.0
+	for _, cost := range used {
 		sum += cost.USD
-		used[call.model] = used[call.model].plus(cost)
 	}
 	if !believable(sum) || sum == 0 {
 		return 0

@@ -119,14 +119,14 @@ func TestTallyChargesWhatTheFramesShow(t *testing.T) {
 	seen.see(frame("3", protocol.SyntheticModel, "API Error", 0, 0))
 	var l ledger
 	l.begin(false)
-	charged := l.charge(seen)
+	charged := l.charge(l.used(&seen))
 	assert.InDelta(t, 2*1000e-6+(200+18)*5e-6, charged, 50e-6)
 	assert.InDelta(t, charged, l.Spent, 1e-12)
 	assert.InDelta(t, charged, l.Estimated, 1e-12)
 
 	// A session that pays half of the list is charged half.
 	half := ledger{Models: map[string]Cost{"claude-haiku-5-5": {InputTokens: 1000, USD: 0.0005}}}
-	assert.InDelta(t, charged/2, half.charge(seen), 1e-9)
-	assert.Zero(t, (&ledger{}).charge(tally{}))
+	assert.InDelta(t, charged/2, half.charge(half.used(&seen)), 1e-9)
+	assert.Zero(t, (&ledger{}).charge(nil))
 	assert.Greater(t, listPrice("claude-of-tomorrow", Cost{InputTokens: 1000}), listPrice("claude-haiku-5-5", Cost{InputTokens: 1000}))
 }

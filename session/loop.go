@@ -35,7 +35,7 @@ type loop struct {
 	renamed bool   // neither worked, and another session id was taken
 	proven  bool   // the process had a good result
 
-	unattend func() bool                   // takes back what is done for the session when the actor ends
+	unattend func()                        // takes back what is done for the session when the actor ends
 	ear      *atomic.Pointer[func(string)] // hears what the process writes to stderr
 	owner    *atomic.Pointer[Session]      // session, for who is not the actor
 	waitedAs string                        // the name under which the process waited for the session; empty if it did not

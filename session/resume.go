@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session/process"
 )
 
@@ -81,6 +82,9 @@ func (s *Session) recovered(kept record, damaged error) {
 		s.notice(NoticeStateDamaged, damaged.Error(), nil)
 	}
 	digest, cwd := s.spec.Options.digest(), s.spec.Options.CWD
+	if len(kept.Running) > 0 {
+		kept.Ledger = s.settleRunning(kept)
+	}
 	if kept.Generation > 0 {
 		s.notice(NoticeRecovered, fmt.Sprintf("the session goes on: %d processes, %d turns, %.4f USD so far; conversation %s",
 			kept.Generation, kept.Turns, kept.Ledger.Spent, kept.SessionID),
@@ -103,6 +107,22 @@ func (s *Session) recovered(kept record, damaged error) {
 	})
 	s.desk.filed = kept.filed()
 	s.requeue(kept.Queue)
+}
+
+// settleRunning counts what the turn had cost that ran when the runtime was killed. Its process went with it, and nobody has told
+// of that. If this runtime is killed before the record is on disk the next one counts the same, and says the same once more.
+func (s *Session) settleRunning(kept record) ledger {
+	before := kept.Ledger.Spent
+	cost := kept.Ledger.charge(kept.Running)
+	s.desk.update(func(r *record, info *Info) {
+		r.Ledger, r.Running, info.CostUSD = kept.Ledger, nil, kept.Ledger.Spent
+	})
+	s.record(audit.Record{
+		Kind: audit.SessionCrashed, Outcome: audit.Killed, CostUSD: cost, Turn: kept.Turns + 1, Detail: map[string]any{"recovered": true},
+		Exit: &audit.Exit{Reason: "the runtime was killed during a turn", Code: -1},
+	})
+	s.spent(before, kept.Ledger.Spent)
+	return kept.Ledger
 }
 
 // requeue has the prompts run again that were to be delivered in any case. Nobody waits for their answers any more: who
@@ -154,10 +174,11 @@ type queued struct {
 type filed struct {
 	prompts  []string // that wait, or run, with their attempts
 	restarts int
+	spent    float64
 }
 
 func (r record) filed() filed {
-	f := filed{restarts: r.Restarts}
+	f := filed{restarts: r.Restarts, spent: r.Ledger.Spent}
 	for _, q := range r.Queue {
 		f.prompts = append(f.prompts, fmt.Sprint(q.UUID, " ", q.Attempts))
 	}

@@ -114,6 +114,7 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 	}
 	s := newSession(system, spec, kept)
 	s.recovered(kept, err)
+	kept, _ = s.desk.snapshot()
 	for _, b := range spec.Budgets {
 		b.count(spec.Name, kept.Ledger.Spent)
 	}
@@ -141,6 +142,11 @@ func (s *Session) Start(ctx context.Context) (actor.PID, error) {
 	// The last one's process may outlive its actor, if that was killed.
 	if err := s.awaitGone(ctx); err != nil {
 		return actor.PID{}, fmt.Errorf("start session %s: the process of the last generation is still there: %w", s.name, err)
+	}
+	select {
+	case <-s.desk.attended.absent():
+	case <-ctx.Done():
+		return actor.PID{}, fmt.Errorf("start session %s: the last generation's end is not accounted for: %w", s.name, context.Cause(ctx))
 	}
 	if s.takeWarm(ctx) {
 		if pid, err := s.started(ctx, s.desk.current()); err == nil || ctx.Err() != nil {
@@ -408,7 +414,7 @@ func (s *Session) aside() {
 	}()
 }
 
-// Settle has on disk what is queued of a session that is not running, and how often it was restarted: nothing that somebody was told to have
+// Settle has on disk what is queued of a session that is not running, how often it was restarted, and what it has spent: nothing that somebody was told to have
 // ended, or the next runtime would run it. While it runs, its actor does that.
 func (s *Session) Settle() error {
 	<-s.settling.absent()
@@ -423,7 +429,7 @@ func (s *Session) settle() error {
 	s.desk.mu.Lock()
 	there := s.desk.filed
 	s.desk.mu.Unlock()
-	if now := kept.filed(); now.restarts == there.restarts && slices.Equal(now.prompts, there.prompts) {
+	if now := kept.filed(); now.restarts == there.restarts && now.spent == there.spent && slices.Equal(now.prompts, there.prompts) {
 		return nil
 	}
 	return s.fileLocked(kept)

@@ -25,6 +25,8 @@ type record struct {
 	Joined     bool   `json:"joined,omitempty"` // the conversation that the options name was gone on with; it is the session's now
 	Turns      int    `json:"turns"`
 	Ledger     ledger `json:"ledger"`
+	// Running is what a turn has cost that had no result when the record was written, by its frames. The runtime may end before it has one.
+	Running map[string]Cost `json:"running,omitempty"`
 	// ProxyUSD is what went through key proxies, by their own count.
 	ProxyUSD float64 `json:"proxy_usd,omitempty"`
 	Restarts int     `json:"restarts,omitempty"` // by its supervisor

@@ -436,11 +436,19 @@ func (l *loop) attend() {
 		l.unattend()
 	}
 	session, desk := l.session, l.desk
-	l.unattend = context.AfterFunc(l.over, func() {
+	desk.attended.enter()
+	stop := context.AfterFunc(l.over, func() {
+		defer desk.attended.leave()
+		l.bereaved()
 		desk.orphan(l)
 		session.orphanApprovals(l)
 		session.spec.Governor.stirring(l)
 	})
+	l.unattend = func() {
+		if stop() {
+			desk.attended.leave()
+		}
+	}
 }
 
 // listenTo says who hears what the process writes to stderr from now on.

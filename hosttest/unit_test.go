@@ -75,7 +75,7 @@ func TestUnit(t *testing.T) {
 	left(t)
 	assert.NotContains(t, run(t, "ps", "-e", "-o", "args"), "sleep 3600")
 
-	out, err := exec.Command(program, "audit", "verify", "--dir", data+"/audit").CombinedOutput()
+	out, err := exec.Command(program, "audit", "verify", "--invariants", "--dir", data+"/audit").CombinedOutput()
 	assert.NoError(t, err, "%s", out)
 }
 

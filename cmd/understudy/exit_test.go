@@ -88,7 +88,7 @@ func TestEveryCommandRefusesWhatItDoesNotTake(t *testing.T) {
 		}
 		visited++
 		path := strings.Fields(cmd.CommandPath())[1:]
-		for _, wrong := range [][]string{{"a", "b", "c", "d", "e"}, {"--no-such-flag"}, {"--socket"}} {
+		for _, wrong := range [][]string{{"a", "a", "a", "a", "a"}, {"--no-such-flag"}, {"--socket"}} {
 			var stdout, stderr strings.Builder
 			args := append(append([]string{}, path...), wrong...)
 			assert.Equal(t, exitUsage, run(context.Background(), args, strings.NewReader(""), &stdout, &stderr), "%q: %s", args, &stderr)

@@ -76,6 +76,9 @@ Each of several is removed by itself; the exit code is that of the first that wa
 				} else if err != nil {
 					fmt.Fprintln(cmd.ErrOrStderr(), "understudy:", err) //nolint:errcheck // the first one is what counts
 				}
+				if errors.Is(err, debug.ErrNoDaemon) {
+					break
+				}
 				if err != nil {
 					continue
 				}

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -89,6 +90,8 @@ type soaker struct {
 	*testing.T
 	*turmoil
 	dataDir string
+	disk    int64     // bytes
+	end     time.Time // no life begins after it
 	rt      *understudy.Runtime
 	like    session.Options
 	clock   func(ahead time.Duration)
@@ -96,6 +99,7 @@ type soaker struct {
 	url     string        // of the debug endpoint
 	rarely  time.Duration // how many times as long it is between faults as in a short one
 	browser *http.Client
+	lives   atomic.Int64
 
 	mu      sync.Mutex
 	marker  string          // in the environment of some session's processes
@@ -108,6 +112,9 @@ type soaker struct {
 	slowest time.Duration
 }
 
+// soakTime is how long the lives go on at most, however many there are left. A short soak is over long before.
+const soakTime = 6 * time.Minute
+
 const soakToken = "a token that is long enough to be one"
 
 func soak(t *testing.T, mode string) {
@@ -116,23 +123,27 @@ func soak(t *testing.T, mode string) {
 		var err error
 		lives, err = strconv.Atoi(text)
 		require.NoError(t, err, soakVariable)
-		actors, rarely = 20, 10 // a log that fails again and again is tried less and less often
+		actors, rarely = 20, 10
 	}
 	k := &soaker{T: t, turmoil: newTurmoil(t, 0), rarely: time.Duration(rarely), killed: make(map[string]bool), events: make(map[audit.Kind]int)}
 	k.boot(mode, actors*lives)
 	k.clock = wallClock(t)
 
-	k.live(actors, max(lives/5, 1))
+	k.live(actors, max(lives/20, 1))
 	before := k.measure(soaked{})
+	k.end = time.Now().Add(soakTime)
 	k.live(actors, lives)
 	after := k.measure(before)
-	t.Logf("%s; %d kills, the disk was full %d times, %d looks, the slowest answer %v", k, k.kills, k.fills, k.looks, k.slowest)
+	t.Logf("%d lives: %s; %d kills, the disk was full %d times, %d looks, the slowest answer %v", k.lives.Load(), k, k.kills, k.fills, k.looks, k.slowest)
 	t.Logf("after the first lives: %v; in the end: %v", before, after)
 	assert.Empty(t, after.beyond(before), "%v\n%s", descriptorNames(), stackDump())
 	assert.LessOrEqual(t, after.idle, 16*runtime.GOMAXPROCS(0), "goroutines of the actors that wait for work")
 	assert.Less(t, after.heap, before.heap+before.heap/4+4<<20, "bytes of the heap that are in use")
 	assert.Less(t, after.resident, before.resident+before.resident/4+64<<20, "bytes of memory")
 	assert.Zero(t, k.ends["interrupted"], "nobody does")
+	if rarely > 1 {
+		assert.Greater(t, k.ends["answered"], 9*k.ends["unaudited"], "most queries do something")
+	}
 	last, err := k.rt.Spawn(t.Context(), "last", k.like)
 	require.NoError(t, err)
 	answer, err := last.Ask(t.Context(), "still there?")
@@ -145,8 +156,8 @@ func soak(t *testing.T, mode string) {
 func (k *soaker) boot(mode string, lives int) {
 	k.dataDir = k.TempDir()
 	require.NoError(k, unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""), "what is mounted here is this process's own")
-	size := 16<<20 + 2*lives*64<<10
-	if err := unix.Mount("tmpfs", k.dataDir, "tmpfs", 0, fmt.Sprint("size=", size)); err != nil {
+	k.disk = 16<<20 + 2*int64(lives)*64<<10
+	if err := unix.Mount("tmpfs", k.dataDir, "tmpfs", 0, fmt.Sprint("size=", k.disk)); err != nil {
 		k.Skip("a small disk cannot be mounted here: ", err)
 	}
 	k.Cleanup(func() { assert.NoError(k, unix.Unmount(k.dataDir, unix.MNT_DETACH)) })
@@ -247,6 +258,10 @@ func (k *soaker) live(actors, lives int) {
 		all.Go(func() {
 			random := k.random(i + 1)
 			for range lives {
+				if !k.end.IsZero() && time.Now().After(k.end) {
+					return
+				}
+				k.lives.Add(1)
 				done := make(chan struct{})
 				go func() { // ends with the life, and its thread with it
 					defer close(done)
@@ -361,28 +376,38 @@ func parentOf(pid int) int {
 
 // fill fills the disk for a while.
 func (k *soaker) fill(random *rand.Rand) bool {
-	if !k.pause(time.Duration(200+random.IntN(600))*time.Millisecond*k.rarely, func() {}) {
+	// A log that fails again and again is tried less and less often: what is asked for meanwhile would be refused.
+	if !k.pause(time.Duration(200+random.IntN(600))*time.Millisecond*k.rarely*k.rarely, func() {}) {
 		return false
 	}
-	filler, err := os.OpenFile(filepath.Join(k.dataDir, "filler"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	if err := k.resize(false); err != nil {
 		k.Errorf("fill the disk: %v", err)
 		return false
 	}
-	var end int64
-	for piece := int64(1 << 30); piece >= 4096; {
-		if unix.Fallocate(int(filler.Fd()), 0, end, piece) != nil {
-			piece /= 2
-			continue
-		}
-		end += piece
-	}
 	k.fills++
 	k.pause(time.Duration(20+random.IntN(200))*time.Millisecond, func() {})
-	if err := errors.Join(filler.Close(), os.Remove(filler.Name())); err != nil {
+	if err := k.resize(true); err != nil {
 		k.Errorf("make room on the disk: %v", err)
 	}
 	return true
+}
+
+// resize makes the disk as large as it was made, or as small as it can be, which costs no memory as a file would that fills it.
+func (k *soaker) resize(whole bool) error {
+	for {
+		size := k.disk
+		if !whole {
+			var now unix.Statfs_t
+			if err := unix.Statfs(k.dataDir, &now); err != nil {
+				return err
+			}
+			size = int64(now.Blocks-now.Bfree) * now.Bsize
+		}
+		err := unix.Mount("tmpfs", k.dataDir, "tmpfs", unix.MS_REMOUNT, fmt.Sprint("size=", size))
+		if whole || !errors.Is(err, unix.EINVAL) { // meanwhile there is more on it
+			return err
+		}
+	}
 }
 
 // leap sets the clock.

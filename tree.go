@@ -50,7 +50,11 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 		node.Intensity = &debug.Intensity{MaxRestarts: n.Intensity.MaxRestarts, MaxSeconds: n.Intensity.Within.Seconds(), Used: n.Used}
 	}
 	for _, child := range n.Children {
-		node.Children = append(node.Children, rt.node(child))
+		shown := rt.node(child)
+		if n.Path == rt.sessions.path && child.Kind == supervisor.Worker && shown.SessionFields == nil {
+			continue // removed, since its supervisor was asked
+		}
+		node.Children = append(node.Children, shown)
 	}
 	rt.mu.Lock()
 	m, pool := rt.known[n.Name], rt.pools[n.Name]

@@ -2,6 +2,8 @@ package understudy_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,6 +67,32 @@ func toolLoop(r *rig) {
 	r.killIdle()
 	r.mustAsk("[[loop:4]]") // one is denied, and the model has something else to say
 	assert.Len(r, r.limited(), len(denied)+1)
+}
+
+// toolCycle reads two files in turn. Reading takes no time; where it does nevertheless the count begins anew, of which there is no end here.
+func toolCycle(r *rig) {
+	r.spec.MaxToolCycles = 2
+	r.boot()
+	read := func(name string) string {
+		path := filepath.Join(r.work, name)
+		require.NoError(r, os.WriteFile(path, []byte(name+"\n"), 0o600))
+		return fmt.Sprintf(`[[tool:Read {"file_path":%q}]]`, path)
+	}
+	to, fro := read("to"), read("fro")
+	r.mustAsk(strings.Repeat(bash("echo x >> seen; cat seen")+to, 5))
+	r.mustAsk(strings.Repeat(to+bash("read x < /dev/null; cat seen"), 2)) // a turn of its own
+	assert.Empty(r, r.limited(), "what is seen changes")
+
+	_, err := r.ask(strings.Repeat(to+fro, 100))
+	require.ErrorIs(r, err, session.ErrToolLoop)
+	require.ErrorContains(r, err, "Read and Read are called in turn 5 times in a row, with the same inputs and results (max_tool_cycles: 2)")
+	denied := r.limited()
+	require.NotEmpty(r, denied)
+	assert.Contains(r, denied[0].Decision.Reason, "3 times in a row")
+	notices := r.notices()
+	assert.Equal(r, []string{"tool_loop", "tool_loop_ended"}, []string{notices[0], notices[len(notices)-1]})
+	assert.Equal(r, "echo: hello", r.mustAsk("hello").Text)
+	assert.Equal(r, 1, r.Info().Generation)
 }
 
 // onBoth runs a test on the simulation and on the real CLI, at the same time.

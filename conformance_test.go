@@ -34,6 +34,7 @@ func TestConformance(t *testing.T) {
 		{"another directory", anotherDirectory},
 		{"max turns", maxTurns},
 		{"the same tool call again and again", toolLoop},
+		{"the same few tool calls in turn", toolCycle},
 		{"a process that answers no control request any more", deaf},
 		{"max budget", maxBudget},
 		{"max budget over a kill", maxBudgetOverAKill},

@@ -93,6 +93,7 @@ var optionRows = map[string]struct {
 	"max_budget_usd":               {"1.50", 1.5},
 	"max_subagents":                {"4", 4},
 	"max_identical_tool_calls":     {"10", 10},
+	"max_tool_cycles":              {"10", 10},
 	"no_session_persistence":       {"true", true},
 	"sandbox": {
 		"{enabled: true, network: {allowedDomains: [go.dev], strictAllowlist: true, httpProxyPort: 80}, filesystem: {denyRead: [~/.ssh]}, " +

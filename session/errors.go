@@ -35,7 +35,7 @@ var (
 	// ErrTurnTimeout says that a turn took longer than Options.TurnTimeout and was interrupted.
 	ErrTurnTimeout = errors.New("turn took too long")
 	// ErrToolLoop says that the model made the same tool call again and again, went on when it was denied, and was interrupted. See
-	// Options.MaxIdenticalToolCalls. The session is as usable as after any interrupt.
+	// Options.MaxIdenticalToolCalls and MaxToolCycles. The session is as usable as after any interrupt.
 	ErrToolLoop = errors.New("the same tool call again and again")
 	// ErrConsumed says that a query was iterated a second time: a prompt is sent once.
 	ErrConsumed = errors.New("query was iterated already")

@@ -49,7 +49,7 @@ const (
 	// NoticeSubagentsLimited says that a subagent was refused, since so many are at work (max_subagents); once a turn.
 	NoticeSubagentsLimited NoticeKind = "subagents_limited"
 	// NoticeToolLoop says that the same tool call is denied from now on, since it was made so often in a row
-	// (max_identical_tool_calls), NoticeToolLoopEnded that the turn is interrupted, or the subagent stopped, which goes on with it.
+	// (max_identical_tool_calls), or the same few in turn (max_tool_cycles), NoticeToolLoopEnded that the turn is interrupted, or the subagent stopped, which goes on with it.
 	NoticeToolLoop      NoticeKind = "tool_loop"
 	NoticeToolLoopEnded NoticeKind = "tool_loop_ended"
 )

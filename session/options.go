@@ -130,6 +130,10 @@ type Options struct {
 	// are denied, with a reason for the model; if it makes as many again the turn is interrupted and ends with ErrToolLoop, or the
 	// subagent whose calls they are is stopped. Another call in between begins anew, so that something may be waited for. 0: no limit.
 	MaxIdenticalToolCalls int `json:"max_identical_tool_calls,omitzero"`
+	// MaxToolCycles is how often in a row an agent may make the same two to four tool calls in the same order, with the same inputs
+	// and the same results, in one turn: what goes to and fro and changes nothing. More are denied, and ended as with MaxIdenticalToolCalls.
+	// A call that takes more than two seconds is part of no cycle, so that something may be looked at and waited for. At least 2; 0: no limit.
+	MaxToolCycles int `json:"max_tool_cycles,omitzero"`
 	// TaskBudget is how many tokens the model is told it may use, so that it paces itself; nothing enforces it. 0: it is
 	// told nothing.
 	TaskBudget int `json:"task_budget,omitzero"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/understudy-run/understudy/actor"
 	"github.com/understudy-run/understudy/session/protocol"
@@ -34,10 +35,11 @@ type subagent struct {
 	background bool   // that call has its result already
 }
 
-// row is the same tool call, again and again.
+// row is the same tool call, again and again, or the same few.
 type row struct {
-	call [sha256.Size]byte
-	n    int
+	call   [sha256.Size]byte
+	n      int
+	cycles *cycles // nil if nobody wants to know
 }
 
 // maxRows bounds the agents whose calls are followed: their ids are the CLI's.
@@ -187,10 +189,10 @@ func (w *runaway) turnEnds() {
 
 // repeated takes a tool call, and says how many of its kind an agent has made in a row.
 func (w *runaway) repeated(agent, tool string, input json.RawMessage) int {
-	call := sha256.Sum256(append([]byte(tool+"\x00"), canonical(tool, input)...))
+	call := digest(tool, input)
 	r := w.rows[agent]
 	if r.call != call {
-		r = row{call: call}
+		r.call, r.n = call, 0
 	}
 	r.n++
 	if _, known := w.rows[agent]; w.rows == nil || !known && len(w.rows) >= maxRows {
@@ -198,6 +200,28 @@ func (w *runaway) repeated(agent, tool string, input json.RawMessage) int {
 	}
 	w.rows[agent] = r
 	return r.n
+}
+
+// cycle takes a tool call that repeated has taken, and says what round of which cycle it is part of.
+func (w *runaway) cycle(agent, use, tool string, input json.RawMessage) (c *cycles, round int, tools []string) {
+	r := w.rows[agent]
+	if r.cycles == nil {
+		r.cycles = new(cycles)
+		w.rows[agent] = r
+	}
+	round, tools = r.cycles.begins(use, tool, digest(tool, input))
+	return r.cycles, round, tools
+}
+
+// result takes the result of a call that ran.
+func (w *runaway) result(agent, use, text string, isError bool, took time.Duration) {
+	if c := w.rows[agent].cycles; c != nil {
+		c.ends(use, resultDigest(text, isError), took)
+	}
+}
+
+func digest(tool string, input json.RawMessage) [sha256.Size]byte {
+	return sha256.Sum256(append([]byte(tool+"\x00"), canonical(tool, input)...))
 }
 
 // canonical is an input as it is compared: the order of its keys does not count, nor the sentence about a command, which the model
@@ -222,15 +246,15 @@ func canonical(tool string, input json.RawMessage) []byte {
 // subagentTool reports whether a tool starts a subagent.
 func subagentTool(name string) bool { return toolname.Now(name) == "Agent" }
 
-// byLimit is who denies what goes beyond max_subagents and max_identical_tool_calls: audit.Decision.By.
+// byLimit is who denies what goes beyond max_subagents, max_identical_tool_calls and max_tool_cycles: audit.Decision.By.
 const byLimit = "limit"
 
 // overLimit says what the model is told of a tool call that goes beyond a limit of the options; empty if it does not.
 func (l *loop) overLimit(c *actor.Context[message], in *protocol.HookInput) string {
-	if l.options.MaxIdenticalToolCalls > 0 {
+	if l.options.MaxIdenticalToolCalls > 0 || l.options.MaxToolCycles > 0 {
 		if use := l.beginTool(in.ToolUseID, in.ToolName, in.ToolInput, "", in.AgentID); !use.counted {
 			use.counted = true
-			if reason := l.countCall(c, in.AgentID, use.name, in.ToolInput); reason != "" {
+			if reason := l.countCall(c, in.AgentID, in.ToolUseID, use.name, in.ToolInput); reason != "" {
 				return reason
 			}
 		}
@@ -249,33 +273,58 @@ func (l *loop) overLimit(c *actor.Context[message], in *protocol.HookInput) stri
 
 // countCall counts a tool call, and says what the model is told if it is one too many. A model that does not listen is stopped:
 // the main conversation by an interrupt, a subagent alone.
-func (l *loop) countCall(c *actor.Context[message], agent, tool string, input json.RawMessage) string {
+func (l *loop) countCall(c *actor.Context[message], agent, use, tool string, input json.RawMessage) string {
 	most := l.options.MaxIdenticalToolCalls
 	n := l.runaway.repeated(agent, tool, input)
-	if n <= most {
+	round := l.countCycle(c, agent, use, tool, input)
+	if most == 0 || n <= most {
+		return round
+	}
+	times := fmt.Sprintf("%s was called %d times in a row with the same input (max_identical_tool_calls: %d)", tool, n, most)
+	l.endLoop(c, agent, times, map[string]any{"limit": most, "tool": tool, "calls": n}, n == most+1, n == 2*most+1, n > 2*most)
+	return times + ": it is not run again. Its result is above. Do something else, or say why you cannot go on."
+}
+
+// countCycle is countCall for calls that go round.
+func (l *loop) countCycle(c *actor.Context[message], agent, use, tool string, input json.RawMessage) string {
+	most := l.options.MaxToolCycles
+	if most == 0 {
 		return ""
 	}
-	detail := map[string]any{"limit": most, "tool": tool, "calls": n}
+	cycles, round, tools := l.runaway.cycle(agent, use, tool, input)
+	if round <= most {
+		cycles.told, cycles.ended = false, false
+		return ""
+	}
+	times := fmt.Sprintf("%s are called in turn %d times in a row, with the same inputs and results (max_tool_cycles: %d)", cycleText(tools), round, most)
+	ends := round > 2*most
+	l.endLoop(c, agent, times, map[string]any{"limit": most, "tools": tools, "rounds": round}, !cycles.told, ends && !cycles.ended, ends)
+	cycles.told, cycles.ended = true, cycles.ended || ends
+	return times + ": they are not run again. Their results are above. Do something else, or say why you cannot go on."
+}
+
+// endLoop tells of a loop, where that is to be told, and ends it when the model does not listen.
+func (l *loop) endLoop(c *actor.Context[message], agent, times string, detail map[string]any, begins, tellEnd, ends bool) {
 	if agent != "" {
 		detail["agent_id"] = agent
 	}
-	times := fmt.Sprintf("%s was called %d times in a row with the same input (max_identical_tool_calls: %d)", tool, n, most)
 	cause := fmt.Errorf("session %s: %w: %s", l.session.name, ErrToolLoop, times)
+	if begins {
+		l.session.notice(NoticeToolLoop, times+": denied from now on", detail)
+	}
 	switch {
-	case n == most+1:
-		l.session.notice(NoticeToolLoop, times+": it is denied from now on", detail)
-	case n > 2*most && agent == "":
-		if n == 2*most+1 {
+	case !ends:
+	case agent == "":
+		if tellEnd {
 			l.session.notice(NoticeToolLoopEnded, times+": the turn is interrupted", detail)
 		}
 		l.interruptTurn(c, cause, nil)
-	case n > 2*most:
-		if n == 2*most+1 {
+	default:
+		if tellEnd {
 			l.session.notice(NoticeToolLoopEnded, times+": the subagent is stopped", detail)
 		}
 		l.stopSubagent(c, agent, cause)
 	}
-	return times + ": it is not run again. Its result is above. Do something else, or say why you cannot go on."
 }
 
 // stopSubagent ends a subagent. If that cannot be done, the turn is interrupted that it is part of.

@@ -50,10 +50,11 @@ func TestRepeatedCalls(t *testing.T) {
 }
 
 func TestLimitsOfARunawayAreChecked(t *testing.T) {
-	err := Options{MaxSubagents: -1, MaxIdenticalToolCalls: -2}.Validate()
+	err := Options{MaxSubagents: -1, MaxIdenticalToolCalls: -2, MaxToolCycles: 1}.Validate()
 	assert.ErrorContains(t, err, "max_subagents")
 	assert.ErrorContains(t, err, "max_identical_tool_calls")
-	assert.NoError(t, Options{MaxSubagents: 1, MaxIdenticalToolCalls: 1}.Validate())
+	assert.ErrorContains(t, err, "max_tool_cycles")
+	assert.NoError(t, Options{MaxSubagents: 1, MaxIdenticalToolCalls: 1, MaxToolCycles: 2}.Validate())
 }
 
 // Fault: the CLI names a hundred thousand agents, each of which makes a call

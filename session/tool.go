@@ -39,7 +39,7 @@ type toolUse struct {
 	started time.Time
 	audited bool         // its intent is in the audit log
 	intent  *intentWrite // how it got there, or does; nil if nobody asked
-	counted bool         // for max_identical_tool_calls
+	counted bool         // for max_identical_tool_calls and max_tool_cycles
 	decided bool         // so is whether it may run
 	denied  bool         // by the permission callback
 

@@ -51,8 +51,8 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		delete(l.tools, result.ToolUseID)
 		delete(l.lost, result.ToolUseID)
 		l.runaway.answered(result.ToolUseID)
-		if l.options.MaxIdenticalToolCalls > 0 && !use.counted { // the CLI has refused it without asking us: it cannot be denied, but ended
-			l.countCall(c, use.agent, use.name, use.input)
+		if (l.options.MaxIdenticalToolCalls > 0 || l.options.MaxToolCycles > 0) && !use.counted { // the CLI has refused it without asking us: it cannot be denied, but ended
+			l.countCall(c, use.agent, result.ToolUseID, use.name, use.input)
 		}
 		var decision *audit.Decision
 		denied := use.denied
@@ -74,6 +74,9 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		}
 		text := result.Content.Text()
 		isError := result.IsError
+		if !limited(use.decision) { // the result of a denied call is not that of the call
+			l.runaway.result(use.agent, result.ToolUseID, text, isError, time.Since(use.started))
+		}
 		detail := map[string]any{"duration_ms": time.Since(use.started).Milliseconds(), "intent_recorded": use.audited}
 		if late { // its end was told
 			detail["late"] = true
@@ -99,6 +102,9 @@ func (l *loop) noteResults(c *actor.Context[message], m *protocol.User) {
 		l.desk.update(func(_ *record, info *Info) { info.Tool, info.ToolArg = "", "" })
 	}
 }
+
+// limited reports whether a call was denied since there are too many of its kind.
+func limited(d *audit.Decision) bool { return d != nil && d.Outcome == audit.Deny && d.By == byLimit }
 
 // auditDecision records whether a tool may run, once for each use.
 func (l *loop) auditDecision(id, tool, agent string, d *audit.Decision) {

@@ -85,6 +85,9 @@ func (o Options) checkNumbers(add adder) {
 			add(n.name, n.value, fmt.Sprintf("0 (%s) or more", n.zero))
 		}
 	}
+	if n := o.MaxToolCycles; n < 0 || n == 1 {
+		add("max_tool_cycles", n, "0 (no limit), or 2 or more: once is no cycle")
+	}
 	if o.MaxUnreadBytes < 0 {
 		add("max_unread_bytes", o.MaxUnreadBytes, "0 (for the default) or more")
 	}

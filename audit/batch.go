@@ -30,7 +30,7 @@ type batch struct {
 	sealed   int   // so many of them
 	lost     uint64
 	seq      uint64 // of the last record
-	tools    []int  // the frames that begin or end tool uses
+	tools    []toolMark
 	sessions map[string]uint64
 	leaves   []format.Hash
 	stored   []format.Hash   // of those that are sealed
@@ -70,8 +70,8 @@ func (b *batch) add(e *encoded, lost uint64) {
 		head.SessionSeq = seq + 1
 		b.sessions[e.session] = seq + 1
 	}
-	if ofToolUse(e.kind) {
-		b.tools = append(b.tools, len(b.starts))
+	if e.use != 0 {
+		b.tools = append(b.tools, toolMark{e.use, b.seq, e.kind == ToolIntent})
 	}
 	b.starts = append(b.starts, len(b.frames))
 	b.frames = append(b.frames, 0, 0, 0, 0, 0, 0, 0, 0)

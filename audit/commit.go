@@ -1,13 +1,12 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"time"
-
-	"github.com/understudy-run/understudy/audit/internal/format"
 )
 
 // order is what the actor has its goroutine do.
@@ -230,13 +229,16 @@ func (t *Trail) open() (*log, error) {
 		err = t.addOwn(b, Record{Kind: LogFull})
 	}
 	// What this process has left open it will end itself. Room that a full disk has kept is for those.
-	var left []format.Intent
-	if !t.opened && !l.full {
-		left = l.unended()
+	var left []Record
+	if err == nil && !t.opened && !l.full {
+		var problem error
+		if left, problem = l.orphans(context.Background()); problem != nil {
+			t.options.Logger.Warn().Err(problem).Str("path", t.options.Dir).Msg("tool uses that an earlier runtime has left may have no end in the log")
+		}
 	}
-	for _, intent := range left {
+	for _, end := range left {
 		if err == nil {
-			err = t.addOwn(b, orphan(intent))
+			err = t.addOwn(b, end)
 		}
 	}
 	if err == nil {

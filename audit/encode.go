@@ -29,6 +29,7 @@ var began = time.Now()
 type encoded struct {
 	kind    Kind
 	session string
+	use     uint64 // the tool use that it begins or ends, 0 if none: see useOf
 	rest    []byte // what follows the head, without a newline
 }
 
@@ -76,7 +77,11 @@ func encode(r Record, red *redactor, levels levels, into []byte) (encoded, error
 	w.text("session_id", r.SessionID)
 	w.number("generation", int64(r.Generation))
 	w.number("turn", int64(r.Turn))
+	use, at := uint64(0), len(w.out)
 	w.text("tool_use_id", r.ToolUseID)
+	if r.ToolUseID != "" && ofToolUse(r.Kind) {
+		use = useOf(session, w.out[at+len(fieldNames[fieldToolUseID])+1:]) // behind the comma and the name
+	}
 	w.text("parent_tool_use_id", r.ParentToolUseID)
 	w.text("agent_id", r.AgentID)
 	w.text("tool", r.Tool)
@@ -118,7 +123,7 @@ func encode(r Record, red *redactor, levels levels, into []byte) (encoded, error
 		}
 		w.out = append(w.out, ']')
 	}
-	return encoded{r.Kind, session, append(w.out, '}')}, nil
+	return encoded{r.Kind, session, use, append(w.out, '}')}, nil
 }
 
 func bad(f float64) bool { return math.IsNaN(f) || math.IsInf(f, 0) }

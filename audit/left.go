@@ -2,9 +2,10 @@ package audit
 
 import (
 	"cmp"
+	"context"
+	"hash/fnv"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/understudy-run/understudy/audit/internal/format"
 )
@@ -12,91 +13,107 @@ import (
 // maxLeft bounds how many intents without an end a segment's header carries on: the latest. There are as many as tools run at a time.
 const maxLeft = 4096
 
-// leftover are the intents that have no end so far. While a runtime lives their tools run; what of them is there when another
-// one opens the log has lost whoever would have told of its end.
-type leftover struct {
-	open map[[2]string]format.Intent // by session and tool use
-	view view
-}
+// leftover are the numbers of the intents that have no end so far, by their tool uses. While a runtime lives their tools run; what of
+// them is there when another one opens the log has lost whoever would have told of its end.
+type leftover map[uint64]uint64
 
-// leftBy are those that a segment's header carries on.
-func leftBy(carried []format.Intent) *leftover {
-	o := &leftover{open: make(map[[2]string]format.Intent, len(carried))}
-	for _, i := range carried {
-		o.open[[2]string{i.Session, i.ToolUseID}] = i
-	}
-	return o
+// toolMark is that a record begins or ends a tool use.
+type toolMark struct {
+	use    uint64 // see useOf
+	seq    uint64
+	begins bool
 }
 
 // ofToolUse reports whether a kind of records begins or ends a tool use.
 func ofToolUse(k Kind) bool { return k == ToolIntent || k == ToolResult || k == ToolOrphan }
 
-// record is told of each record that begins or ends a tool use.
-func (o *leftover) record(head *format.Head, payload []byte) {
-	kind, v, last := Kind(head.Kind), &o.view, fieldPolicy
-	if kind != ToolIntent {
-		last = fieldToolUseID
+// useOf stands for a tool use of a session: 64 bits are enough to tell those apart that run at a time. id is as it is in the record, in quotes.
+func useOf(session string, id []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(session)) // it returns no error
+	_, _ = h.Write(id)
+	return h.Sum64()
+}
+
+// markOf is what a record in the log says of a tool use; it reports false if it says nothing.
+func markOf(head *format.Head, payload []byte, v *view) (toolMark, bool) {
+	kind := Kind(head.Kind)
+	if !ofToolUse(kind) || !v.parseTo(payload, fieldToolUseID) && v.fill(payload) != nil || v[fieldToolUseID] == nil {
+		return toolMark{}, false // of what is no record verify says so
 	}
-	if !v.parseTo(payload, last) && v.fill(payload) != nil {
-		return // verify says so
-	}
-	id := stringOf(v[fieldToolUseID])
-	if id == "" {
+	return toolMark{useOf(head.Session, v[fieldToolUseID]), head.Seq, kind == ToolIntent}, true
+}
+
+func (o leftover) note(m toolMark) {
+	if !m.begins {
+		delete(o, m.use)
 		return
 	}
-	key := [2]string{head.Session, id}
-	if kind != ToolIntent {
-		delete(o.open, key)
-		return
-	}
-	number := func(f field) int {
-		n, _ := strconv.Atoi(string(v[f])) // 0 if it is not there
-		return n
-	}
-	o.open[key] = format.Intent{
-		Seq: head.Seq, Session: head.Session, ToolUseID: id, Runtime: stringOf(v[fieldRuntime]), SessionID: stringOf(v[fieldSessionID]),
-		Generation: number(fieldGeneration), Turn: number(fieldTurn), ParentToolUseID: stringOf(v[fieldParentToolUseID]),
-		AgentID: stringOf(v[fieldAgentID]), Tool: stringOf(v[fieldTool]), Policy: stringOf(v[fieldPolicy]),
-	}
-	if len(o.open) > 2*maxLeft {
-		*o = *leftBy(o.intents())
+	o[m.use] = m.seq
+	if len(o) > 2*maxLeft { // far more than run at a time: about the older half has to go, and who comes waits
+		sum := uint64(0)
+		for _, seq := range o {
+			sum += m.seq - seq
+		}
+		mean := m.seq - sum/uint64(len(o))
+		maps.DeleteFunc(o, func(_, seq uint64) bool { return seq < mean })
 	}
 }
 
-// intents are the latest of them, in their order.
-func (o *leftover) intents() []format.Intent {
-	all := slices.SortedFunc(maps.Values(o.open), func(a, b format.Intent) int { return cmp.Compare(a.Seq, b.Seq) })
-	return all[max(0, len(all)-maxLeft):]
+// shorten leaves the latest.
+func (o leftover) shorten() {
+	if len(o) > maxLeft {
+		oldest := smallest(slices.Collect(maps.Values(o)), len(o)-maxLeft)
+		maps.DeleteFunc(o, func(_, seq uint64) bool { return seq < oldest })
+	}
 }
 
 // follow looks at the tool uses of what was written last.
 func (l *log) follow() {
 	if b := l.written; b != nil {
 		l.written = nil
-		var head format.Head
-		for _, i := range b.tools {
-			frame := b.frame(i)
-			payload := frame[format.HeaderSize : len(frame)-1]
-			head, _ = format.ParseHead(payload, head)
-			l.left.record(&head, payload)
+		for _, m := range b.tools {
+			l.left.note(m)
 		}
 	}
 }
 
-// unended are the intents that have no end so far.
-func (l *log) unended() []format.Intent {
+// unended are the intents that have no end so far, as the next segment's header carries them on.
+func (l *log) unended() leftover {
 	l.follow()
-	return l.left.intents()
+	l.left.shorten()
+	return maps.Clone(l.left)
 }
 
-// orphan is the end of a tool use that an earlier runtime has left without one.
-func orphan(i format.Intent) Record {
-	detail := map[string]any{"intent_recorded": true, "reason": "its runtime ended, or lost records, before it told of its end", "intent": i.Seq}
-	if i.Runtime != "" {
-		detail["runtime"] = i.Runtime
+// orphans are the ends of the tool uses that an earlier runtime has left without one. What retention has removed is left out, and what
+// cannot be read, which the error is about.
+func (l *log) orphans(ctx context.Context) (ends []Record, problem error) {
+	left := l.unended()
+	if len(left) == 0 {
+		return nil, nil
+	}
+	wanted := slices.Sorted(maps.Values(left))
+	f := Filter{Kinds: []Kind{ToolIntent}, After: wanted[0] - 1, Before: wanted[len(wanted)-1] + 1}
+	for r, err := range (Log{l.dir}).Records(ctx, f) {
+		if err != nil {
+			problem = cmp.Or(problem, err)
+			continue
+		}
+		if _, found := slices.BinarySearch(wanted, r.Seq); found {
+			ends = append(ends, orphan(r))
+		}
+	}
+	return ends, problem
+}
+
+func orphan(intent Record) Record {
+	detail := map[string]any{"intent_recorded": true, "reason": "its runtime ended, or lost records, before it told of its end", "intent": intent.Seq}
+	if intent.Runtime != "" {
+		detail["runtime"] = intent.Runtime
 	}
 	return Record{
-		Kind: ToolOrphan, Session: i.Session, SessionID: i.SessionID, Generation: i.Generation, Turn: i.Turn, ToolUseID: i.ToolUseID,
-		ParentToolUseID: i.ParentToolUseID, AgentID: i.AgentID, Tool: i.Tool, Policy: i.Policy, Detail: detail,
+		Kind: ToolOrphan, Session: intent.Session, SessionID: intent.SessionID, Generation: intent.Generation, Turn: intent.Turn,
+		ToolUseID: intent.ToolUseID, ParentToolUseID: intent.ParentToolUseID, AgentID: intent.AgentID, Tool: intent.Tool, Policy: intent.Policy,
+		Detail: detail,
 	}
 }

@@ -3,8 +3,10 @@ package audit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -173,7 +175,7 @@ func TestKilledWhileItTellsOfTheEnds(t *testing.T) {
 	}}
 	l, _, err := openLog(d, newTrail(t, Options{Dir: dir}, nil).options, &memory{}, time.Now)
 	require.NoError(t, err)
-	require.Len(t, l.left.intents(), 5)
+	require.Len(t, l.left, 5)
 	l.close()
 	trail := newTrail(t, Options{Dir: dir, Runtime: "r2"}, d)
 	kill(start(t, trail), trail)
@@ -215,15 +217,35 @@ func TestLeftoverAfterAFailedOpening(t *testing.T) {
 
 // A segment's header carries on what is open by its beginning, and no more than there is room for.
 func TestHeaderCarriesIntents(t *testing.T) {
-	o := leftBy(nil)
-	for n := range 3 * maxLeft {
-		r := intent("a", n)
-		e, err := encode(r, newRedactor(nil, nil), levels{}, nil)
-		require.NoError(t, err)
-		head := format.Head{V: Version, Seq: uint64(n + 1), Kind: string(r.Kind), Session: r.Session, SessionSeq: uint64(n + 1)}
-		o.record(&head, append(head.Append(nil), e.rest...))
+	o := leftover{}
+	for n := range uint64(3 * maxLeft) {
+		o.note(toolMark{use: n, seq: n + 1, begins: true})
+		require.LessOrEqual(t, len(o), 2*maxLeft)
 	}
-	kept := o.intents()
-	require.Len(t, kept, maxLeft)
-	assert.EqualValues(t, 3*maxLeft, kept[maxLeft-1].Seq, "the latest")
+	o.note(toolMark{use: 3*maxLeft - 1, seq: 4 * maxLeft})
+	o.shorten()
+	assert.LessOrEqual(t, len(o), maxLeft)
+	assert.EqualValues(t, 3*maxLeft-1, slices.Max(slices.Collect(maps.Values(o))), "the latest but the one that ended")
+}
+
+// What a record is to the log as it is written is what it is when it is read.
+func TestToolUseOfARecord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := Record{
+			Kind:    rapid.SampledFrom([]Kind{ToolIntent, ToolResult, ToolOrphan, ToolDecision}).Draw(t, "kind"),
+			Session: rapid.SampledFrom([]string{"", "a", "reviewer", "\"\u00e9"}).Draw(t, "session"), ToolUseID: rapid.String().Draw(t, "id"),
+			ParentToolUseID: "toolu_0", Input: []byte(`{"tool_use_id":"b"}`),
+		}
+		e, err := encode(r, newRedactor([]string{"a secret of mine"}, []byte("salt")), levels{}, nil)
+		require.NoError(t, err)
+		head := format.Head{V: Version, Seq: 7, Kind: string(e.kind), Session: e.session, SessionSeq: 1}
+		payload := append(head.Append(nil), e.rest...)
+		head, ok := format.ParseHead(payload, format.Head{})
+		require.True(t, ok)
+		m, ok := markOf(&head, payload, new(view))
+		require.Equal(t, e.use != 0, ok)
+		if ok {
+			require.Equal(t, toolMark{e.use, 7, r.Kind == ToolIntent}, m)
+		}
+	})
 }

@@ -48,7 +48,7 @@ type log struct {
 	tree     format.Frontier
 	lost     uint64
 	sessions map[string]counter
-	left     *leftover // of the records so far, but for those of written
+	left     leftover // of the records so far, but for those of written
 
 	signedPath   string
 	signed       file
@@ -76,7 +76,7 @@ func openLog(d disk, o Options, m *memory, now func() time.Time) (*log, *repair,
 	if o.Dir == "" {
 		return nil, nil, errors.New("audit log: no directory given: set audit.dir")
 	}
-	l := &log{disk: d, dir: o.Dir, options: o, memory: m, now: now, left: leftBy(nil)}
+	l := &log{disk: d, dir: o.Dir, options: o, memory: m, now: now, left: leftover{}}
 	r, err := l.open()
 	if full(err) && l.releaseReserve() {
 		l.closeFiles()

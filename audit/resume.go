@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -185,7 +186,9 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 		return survey{}, err
 	}
 	var head format.Head
-	l.left = leftBy(l.header.Open)
+	var v view
+	l.left = leftover{}
+	maps.Copy(l.left, l.header.Open)
 	s := newScanner(l.segment, l.path, begin, end)
 	for {
 		payload, offset, err := s.next()
@@ -220,8 +223,8 @@ func (l *log) survey(begin, end int64, last format.Checkpoint) (survey, error) {
 		if head.Session != "" {
 			l.sessions[head.Session] = counter{head.SessionSeq, head.Seq}
 		}
-		if ofToolUse(Kind(head.Kind)) {
-			l.left.record(&head, payload)
+		if m, ok := markOf(&head, payload, &v); ok {
+			l.left.note(m)
 		}
 		l.offset = offset + int64(format.FrameSize(len(payload)))
 		if err := compare(); err != nil {

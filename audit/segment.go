@@ -27,11 +27,9 @@ func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) 
 	if len(moved) > 0 {
 		// What the header carries on is what was before them, as of any segment.
 		var err error
-		var left *leftover
-		if before, header.Lost, header.Sessions, left, err = l.stateAt(after); err != nil {
+		if before, header.Lost, header.Sessions, header.Open, err = l.stateAt(after); err != nil {
 			return err
 		}
-		header.Open = left.intents()
 	}
 	header.SetFrontier(&before)
 	payload, err := header.Encode()
@@ -78,11 +76,12 @@ func (l *log) newSegment(previous *format.Previous, moved []byte, after uint64) 
 
 // stateAt is the tree of the first records of the segment, after which others follow that are in the tree too, and how many were lost,
 // what numbers sessions had and what intents had no end by then.
-func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions map[string]uint64, left *leftover, err error) {
+func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions map[string]uint64, left leftover, err error) {
 	if tree, err = l.header.Frontier(); err != nil {
 		return tree, 0, nil, nil, err
 	}
-	lost, sessions, left = l.header.Lost, maps.Clone(l.header.Sessions), leftBy(l.header.Open)
+	lost, sessions, left = l.header.Lost, maps.Clone(l.header.Sessions), leftover{}
+	maps.Copy(left, l.header.Open)
 	if sessions == nil {
 		sessions = make(map[string]uint64)
 	}
@@ -94,6 +93,7 @@ func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions 
 	_, begin, err := readSegment(f, l.path, l.header.First)
 	s := newScanner(f, l.path, begin, -1)
 	var head format.Head
+	var v view
 	for err == nil && tree.Size() < size {
 		var payload []byte
 		if payload, _, err = s.next(); err != nil {
@@ -103,8 +103,8 @@ func (l *log) stateAt(size uint64) (tree format.Frontier, lost uint64, sessions 
 		if head, _ = format.ParseHead(payload, head); head.Session != "" {
 			sessions[head.Session] = head.SessionSeq
 		}
-		if ofToolUse(Kind(head.Kind)) {
-			left.record(&head, payload)
+		if m, ok := markOf(&head, payload, &v); ok {
+			left.note(m)
 		}
 		lost = max(lost, head.Lost)
 	}

@@ -28,23 +28,8 @@ type Segment struct {
 	Lost uint64 `json:"lost,omitempty"`
 	// Sessions are the session_seq so far.
 	Sessions map[string]uint64 `json:"sessions,omitempty"`
-	// Open are the intents before the segment that had no end by then, in their order.
-	Open []Intent `json:"open,omitempty"`
-}
-
-// Intent is what a record says of whose tool use it is.
-type Intent struct {
-	Seq             uint64 `json:"seq"`
-	Session         string `json:"session,omitempty"`
-	Runtime         string `json:"runtime,omitempty"`
-	SessionID       string `json:"session_id,omitempty"`
-	Generation      int    `json:"generation,omitempty"`
-	Turn            int    `json:"turn,omitempty"`
-	ToolUseID       string `json:"tool_use_id"`
-	ParentToolUseID string `json:"parent_tool_use_id,omitempty"`
-	AgentID         string `json:"agent_id,omitempty"`
-	Tool            string `json:"tool,omitempty"`
-	Policy          string `json:"policy,omitempty"`
+	// Open are the intents before the segment that had no end by then: their numbers, by a digest of the tool use.
+	Open map[uint64]uint64 `json:"open,omitempty"`
 }
 
 // Previous says where the segment before ends.

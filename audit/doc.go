@@ -59,7 +59,8 @@
 // segment 1"), first (the number of the first record here), began (time), previous (first and end of the
 // segment before, end being its size in bytes, and abandoned if a write to it failed: what follows end is
 // no part of the log), tree (the roots of the complete subtrees of all records before, base64, the largest
-// first), lost and sessions, which carry those counts on, and open (the intents that had no end by then: their numbers, by a digest of their tool uses). Each further payload is a record, a JSON
+// first), lost and sessions, which carry those counts on, and open (the intents
+// that had no end by then: their numbers, by FNV-1a in 64 bits of the session's name and the JSON of tool_use_id). Each further payload is a record, a JSON
 // object, compact, in the order of [Record]'s fields, zero ones left out. This is the intent of a tool:
 //
 //	{"v":1,"seq":2,"kind":"tool.intent","session":"reviewer","session_seq":1,"id":"0192f4a1-7c3e-7d2a-9b1f-3c5d7e9f1a2b","time":"2025-11-05T08:30:00.123456789Z","mono_ns":52000000,"runtime":"r1","actor":"root/sessions/reviewer","session_id":"6f1c2d3e-4b5a-4c6d-8e7f-901234567890","generation":2,"turn":3,"tool_use_id":"toolu_01","tool":"Bash","input":{"command":"go test ./... 2>&1 | tail"}}

@@ -134,8 +134,8 @@ func NewAPI(tb TB, options ...APIOption) *API {
 // URL is the base URL, without a trailing slash: what ANTHROPIC_BASE_URL wants.
 func (a *API) URL() string { return "http://" + a.listener.Addr().String() }
 
-// Env is the environment that points a CLI at the stand-in, with a made-up key (or the required one) and without any
-// other traffic.
+// Env is the environment that points a CLI at the stand-in, with a made-up key (or the required one), without any
+// other traffic, and with the same shell everywhere.
 func (a *API) Env() map[string]string {
 	key := a.key
 	if key == "" {
@@ -146,6 +146,7 @@ func (a *API) Env() map[string]string {
 		"ANTHROPIC_API_KEY":                        key,
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
 		"DISABLE_AUTOUPDATER":                      "1",
+		"SHELL":                                    "/bin/bash", // without it the CLI takes zsh where there is one
 		runVariable:                                runID(),
 	}
 }

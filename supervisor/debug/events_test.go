@@ -32,8 +32,11 @@ func TestEventsSayThatSomethingHasChanged(t *testing.T) {
 			}
 		}
 		assert.Equal(t, "retry: 2000", next())
-		assert.Equal(t, `data: {"seq":0,"all":true,"paths":[]}`, next(), "what it has may be old")
-		assert.Equal(t, `data: {"seq":1,"all":false,"paths":["root","root/audit","root/debug","root/sessions","root/sessions/importer","root/sessions/nightly","root/sessions/reviewer","root/sessions/writer"]}`, next(), "the first look")
+		// What it has may be old. The first look is at the same time: it is told by itself, or the beginning has it already.
+		if first := next(); first != `data: {"seq":1,"all":true,"paths":[]}` {
+			assert.Equal(t, `data: {"seq":0,"all":true,"paths":[]}`, first)
+			assert.Equal(t, `data: {"seq":1,"all":false,"paths":["root","root/audit","root/debug","root/sessions","root/sessions/importer","root/sessions/nightly","root/sessions/reviewer","root/sessions/writer"]}`, next(), "the first look")
+		}
 		begun := time.Now()
 		assert.Equal(t, ": still there", next())
 		assert.Equal(t, 15*time.Second, time.Since(begun), "and nothing else meanwhile")

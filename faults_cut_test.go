@@ -12,6 +12,7 @@ import (
 	"github.com/understudy-run/understudy"
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
+	"github.com/understudy-run/understudy/supervisor"
 )
 
 // inTurn has the session in a turn with a tool that runs, and what that has cost so far on disk.
@@ -99,7 +100,22 @@ func TestTheRuntimeIsKilledInATurn(t *testing.T) {
 // On: simulated, real
 func TestASessionsActorIsKilledInATurn(t *testing.T) {
 	t.Parallel()
-	both(t, map[string]func(*rig){"killed": func(r *rig) {
+	both(t, map[string]func(*rig){"killed, and not started again": func(r *rig) {
+		r.spec.Restart = supervisor.Temporary
+		r.boot()
+		q, _ := r.inTurn()
+		worker, ok := r.rt.System().Lookup("root/sessions/worker")
+		require.True(r, ok)
+		worker.Kill()
+		<-worker.Done()
+		require.NoError(r, r.Settle(), "as at the end of a runtime")
+		state, err := os.ReadFile(filepath.Join(r.options.DataDir, "state", "worker.json"))
+		require.NoError(r, err)
+		assert.Contains(r, string(state), `"estimated_usd":`)
+		assert.NotContains(r, string(state), `"running":`)
+		require.Error(r, q.wait(r.T))
+		accounted(r.T, r.rt, r.options.DataDir)
+	}, "killed": func(r *rig) {
 		r.boot()
 		r.mustAsk("spend")
 		spent := r.Info().CostUSD

@@ -417,6 +417,9 @@ func (s *Session) aside() {
 // Settle has on disk what is queued of a session that is not running, how often it was restarted, and what it has spent: nothing that somebody was told to have
 // ended, or the next runtime would run it. While it runs, its actor does that.
 func (s *Session) Settle() error {
+	if !s.desk.current().Alive() {
+		<-s.desk.attended.absent() // what it left is accounted for first: see bereaved
+	}
 	<-s.settling.absent()
 	return s.settle()
 }

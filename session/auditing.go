@@ -110,20 +110,19 @@ type command struct{ args, env []string }
 
 // auditStarted records what the process was started with. It holds no secret.
 func (l *loop) auditStarted(id process.Identity) {
-	launch := l.session.launch(l.record)
 	cwd, err := filepath.Abs(l.options.CWD)
 	if err != nil {
 		cwd = l.options.CWD
 	}
 	detail := map[string]any{
 		"argv": l.command.args, "env": l.command.env, "cwd": cwd, "pid": l.process.PID(), "resumed": l.resumed,
-		"cli": cmp.Or(id.Path, launch.Path), "cli_version": id.Version, "cli_sha256": id.SHA256, "containment": l.process.Containment(),
+		"cli": cmp.Or(id.Path, l.session.spec.CLI.Path), "cli_version": id.Version, "cli_sha256": id.SHA256, "containment": l.process.Containment(),
 	}
 	if l.waitedAs != "" {
 		detail["waited_as"] = l.waitedAs
 	}
-	if launch.Sandbox != nil {
-		detail["sandbox"] = launch.Sandbox
+	if box := l.options.Sandbox.settings(); box != nil {
+		detail["sandbox"] = box
 	}
 	l.audit(audit.Record{Kind: audit.SessionStarted, Detail: detail})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -120,6 +121,8 @@ const (
 	orderControl = 224
 	orderSignals = 256
 	orderHead    = 512
+
+	usualOrder = 8 << 10 // of the CLI and a small environment: below 5 KiB
 )
 
 // call is a system call of a list.
@@ -138,25 +141,32 @@ func (o *orderBook) put(at int, v uint64) { binary.LittleEndian.PutUint64(o.b[at
 
 // add appends data, and returns where the first process will find it.
 func (o *orderBook) add(data []byte) uint64 {
-	for len(o.b)%8 > 0 {
-		o.b = append(o.b, 0)
-	}
-	at := orderAt + uint64(len(o.b))
+	at := o.align()
 	o.b = append(o.b, data...)
 	return at
 }
 
+// align returns where the first process will find what is appended next.
+func (o *orderBook) align() uint64 {
+	for len(o.b)%8 > 0 {
+		o.b = append(o.b, 0)
+	}
+	return orderAt + uint64(len(o.b))
+}
+
 // text appends a string as C has it.
 func (o *orderBook) text(s string) (uint64, error) {
-	if bytes.IndexByte([]byte(s), 0) >= 0 {
+	if strings.IndexByte(s, 0) >= 0 {
 		return 0, syscall.EINVAL // as package syscall says
 	}
-	return o.add(append([]byte(s), 0)), nil
+	at := o.align()
+	o.b = append(append(o.b, s...), 0)
+	return at, nil
 }
 
 // texts appends strings, and a list of their addresses that a zero ends.
 func (o *orderBook) texts(list []string) (uint64, error) {
-	var at []byte
+	at := make([]byte, 0, 8*(len(list)+1))
 	for _, s := range list {
 		a, err := o.text(s)
 		if err != nil {
@@ -168,23 +178,24 @@ func (o *orderBook) texts(list []string) (uint64, error) {
 }
 
 func (o *orderBook) words(v ...uint64) uint64 {
-	var b []byte
+	at := o.align()
 	for _, w := range v {
-		b = binary.LittleEndian.AppendUint64(b, w)
+		o.b = binary.LittleEndian.AppendUint64(o.b, w)
 	}
-	return o.add(b)
+	return at
 }
 
 func (o *orderBook) calls(list []call) uint64 {
-	var b []byte
+	at := o.align()
 	for _, c := range list {
-		b = binary.LittleEndian.AppendUint64(b, uint64(c.nr))
+		o.b = binary.LittleEndian.AppendUint64(o.b, uint64(c.nr))
 		for _, a := range c.args {
-			b = binary.LittleEndian.AppendUint64(b, a)
+			o.b = binary.LittleEndian.AppendUint64(o.b, a)
 		}
-		b = binary.LittleEndian.AppendUint64(b, uint64(c.step))
+		o.b = binary.LittleEndian.AppendUint64(o.b, uint64(c.step))
 	}
-	return o.add(binary.LittleEndian.AppendUint64(b, ^uint64(0)))
+	o.b = binary.LittleEndian.AppendUint64(o.b, ^uint64(0))
+	return at
 }
 
 // bits is a set of signals as the kernel has it.
@@ -198,7 +209,7 @@ func bits(signals ...unix.Signal) uint64 {
 
 // firstOrder writes what the first process is to do, as bytes for its socket.
 func firstOrder(order initOrder) ([]byte, error) {
-	o := &orderBook{b: make([]byte, orderHead)}
+	o := &orderBook{b: make([]byte, orderHead, usualOrder)}
 	var failed error
 	text := func(s string) uint64 {
 		at, err := o.text(s)

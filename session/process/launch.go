@@ -163,6 +163,8 @@ type Launch struct {
 	// environment of the CLI and of all it starts, and is what Sweep looks for. Required by Start. It must be unique
 	// to this launch: the sweep after the exit would end another process with the same marker.
 	Marker string
+
+	settled bool // Settings is what mergedSettings returned
 }
 
 // Plugin is a plugin of the CLI.

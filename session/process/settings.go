@@ -50,7 +50,7 @@ func (l Launch) Settled() (Launch, error) {
 	if err != nil {
 		return l, err
 	}
-	l.Settings, l.SettingsPath, l.Sandbox = s, "", nil
+	l.Settings, l.SettingsPath, l.Sandbox, l.settled = s, "", nil, true
 	return l, nil
 }
 
@@ -58,22 +58,29 @@ func (l Launch) Settled() (Launch, error) {
 // user of the machine can read arguments; Argv sends the flags that say so, and without that frame the CLI does not start.
 // nil: there are none, or they are in arguments.
 func (l Launch) InHandshake() (settings, managed map[string]any, err error) {
-	if settings, err = l.mergedSettings(); err != nil {
+	if _, settings, err = l.placedSettings(); err != nil {
 		return nil, nil, err
-	}
-	if settings != nil {
-		text, err := encodeSettings(settings)
-		if err != nil {
-			return nil, nil, err
-		}
-		if l.mayBeRead(settings, text) {
-			settings = nil
-		}
 	}
 	if managed, err = plain(l.ManagedSettings); err != nil {
 		return nil, nil, fmt.Errorf("managed_settings: %w", err)
 	}
 	return settings, managed, nil
+}
+
+// placedSettings are the settings where they go: into an argument, or, hidden, into the first frame.
+func (l Launch) placedSettings() (argument string, hidden map[string]any, err error) {
+	all, err := l.mergedSettings()
+	if err != nil || all == nil {
+		return "", nil, err
+	}
+	text, err := encodeSettings(all)
+	if err != nil {
+		return "", nil, err
+	}
+	if l.mayBeRead(all, text) {
+		return text, nil, nil
+	}
+	return "", all, nil
 }
 
 // readable are the settings that hold rules and no secrets. The sandbox is documented to be in --settings.
@@ -91,11 +98,7 @@ func (l Launch) mayBeRead(settings map[string]any, text string) bool {
 
 // settingsFlags are the flags of the settings: themselves, or the announcement that they are in the first frame.
 func (l Launch) settingsFlags() ([]string, error) {
-	all, err := l.mergedSettings()
-	if err != nil {
-		return nil, err
-	}
-	hidden, managed, err := l.InHandshake()
+	argument, hidden, err := l.placedSettings()
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +106,12 @@ func (l Launch) settingsFlags() ([]string, error) {
 	switch {
 	case hidden != nil:
 		flags = append(flags, "--initialize-fields=settings")
-	case all != nil:
-		text, err := encodeSettings(all)
-		if err != nil {
-			return nil, err
-		}
-		flags = append(flags, "--settings="+text)
+	case argument != "":
+		flags = append(flags, "--settings="+argument)
+	}
+	managed, err := plain(l.ManagedSettings)
+	if err != nil {
+		return nil, fmt.Errorf("managed_settings: %w", err)
 	}
 	if managed != nil {
 		flags = append(flags, "--managed-settings-in-initialize")
@@ -116,7 +119,11 @@ func (l Launch) settingsFlags() ([]string, error) {
 	return flags, nil
 }
 
+// mergedSettings are the three sources in one. Nobody changes what it returns.
 func (l Launch) mergedSettings() (merged map[string]any, err error) {
+	if l.settled {
+		return l.Settings, nil
+	}
 	var file map[string]any
 	if l.SettingsPath != "" {
 		if file, err = l.readSettings(); err != nil {

@@ -201,9 +201,16 @@ func TestRemoveThroughTheEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, <-query(s, "hello"))
 		}
+		spawn(t, "a", nil)
+		tree, err := rt.Tree(ctx)
+		require.NoError(t, err)
+		for _, s := range tree.Sessions() { // the page has no button then
+			assert.Equal(t, s.Name == "fixed" || s.Name == "grouped", s.Configured, s.Name)
+		}
+		require.NoError(t, endpoint.Remove(ctx, "a", false))
 		// A program can: it knows what it has configured.
 		require.NoError(t, rt.RemoveIdle(ctx, "fixed"))
-		_, err := rt.Session("fixed")
+		_, err = rt.Session("fixed")
 		assert.ErrorIs(t, err, understudy.ErrNoSession)
 	})
 	t.Run("of a pool", func(t *testing.T) {

@@ -21,7 +21,23 @@ func (rt *Runtime) Tree(ctx context.Context) (Node, error) {
 	}
 	root := rt.node(tree)
 	root.SharedBudgets = budgetNodes(rt.Budgets())
+	rt.mu.Lock()
+	configured := make(map[string]bool)
+	for _, s := range sessionsOf(rt.options.Sessions, rt.options.Groups) {
+		configured[s.Name] = true
+	}
+	rt.mu.Unlock()
+	markConfigured(&root, configured)
 	return root, nil
+}
+
+func markConfigured(n *Node, configured map[string]bool) {
+	if n.SessionFields != nil {
+		n.Configured = configured[n.Name]
+	}
+	for i := range n.Children {
+		markConfigured(&n.Children[i], configured)
+	}
 }
 
 // Supervision is the tree as its supervisors see it: what Tree shows, without what sessions know of themselves.

@@ -36,6 +36,26 @@ func TestPageHasNoButtonsWhereNothingCanBeDone(t *testing.T) {
 	}
 }
 
+// TestPageRemovesWhatCanBeRemoved: one of the configuration has no button for it, and says why.
+func TestPageRemovesWhatCanBeRemoved(t *testing.T) {
+	const button, why = `popovertarget="remove"`, "in the configuration and cannot be removed"
+	look := func(b Backend, name string) string {
+		return ask(newHandler(b, Options{Socket: true, Actions: true}), "GET", Path+"sessions/"+name, "", html).Body.String()
+	}
+	fixed, spawned := look(newFake(), "reviewer"), look(newFake(), "importer")
+	assert.NotContains(t, fixed, button)
+	assert.NotContains(t, fixed, "/remove")
+	assert.Contains(t, fixed, why)
+	assert.Contains(t, spawned, button)
+	assert.Contains(t, spawned, `action="../sessions/importer/remove?force=true"`)
+	assert.NotContains(t, spawned, why)
+	for _, name := range []string{"reviewer", "importer"} {
+		body := look(struct{ Backend }{newFake()}, name) // it cannot remove any
+		assert.NotContains(t, body, button, name)
+		assert.NotContains(t, body, why, name)
+	}
+}
+
 // TestPageUnderAForeignPrefix follows every address of the pages, as a browser would resolve it.
 func TestPageUnderAForeignPrefix(t *testing.T) {
 	f := newFake()

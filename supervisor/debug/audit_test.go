@@ -144,11 +144,28 @@ func TestAuditOfABackendWithoutPages(t *testing.T) {
 	h := fixed(f, Options{})
 	for query, want := range map[string][]string{
 		"": {"6", "5", "4", "3", "2", "1"}, "limit=2": {"6", "5"}, "before=3": {"2", "1"}, "after=4": {"6", "5"}, "session=reviewer": {"3", "2", "1"},
-		"kind=tool.": {"4", "3", "2"}, "kind=tool.intent&tool=Bash": {"2"}, "outcome=deny": {"3"}, "turn=3": {"4"}, "text=rm+-rf": {"2"},
+		"kind=tool.": {"4", "3", "2"}, "kind=tool.intent&tool=Bash": {"2"}, "tool=Read&tool=Bash": {"4", "3", "2"}, "outcome=deny": {"3"}, "turn=3": {"4"}, "text=rm+-rf": {"2"},
 		"since=2026-11-23T11:59:55Z": {"6"}, "until=30m": {"1"}, "kind=nothing": nil,
 	} {
 		assert.Equal(t, want, numbers(ask(h, "GET", Path+"audit?"+query, "", html).Body.String()), query)
 	}
+
+	// A tool that has two names is one, by whichever it was recorded and is asked for.
+	f.records = []step{
+		{frame: `{"seq":1,"kind":"tool.intent","tool":"Agent","tool_use_id":"t1"}`},
+		{frame: `{"seq":2,"kind":"tool.intent","tool":"Task","tool_use_id":"t2"}`},
+		{frame: `{"seq":3,"kind":"tool.intent","tool":"Read","tool_use_id":"t3","parent_tool_use_id":"t1"}`},
+		{frame: `{"seq":4,"kind":"turn.result","outcome":"success"}`},
+		{frame: `no JSON`},
+	}
+	for query, want := range map[string][]string{
+		"tool=Task": {"2", "1"}, "tool=Agent": {"2", "1"}, "tool=Agent&tool=Read": {"3", "2", "1"}, "tool=Agents": nil, "tool_use=t1": {"3", "1"},
+		"outcome=success": {"4"}, "tool=Task&before=2": {"1"}, "tool=Task&after=1": {"2"},
+	} {
+		assert.Equal(t, want, numbers(ask(h, "GET", Path+"audit?"+query, "", html).Body.String()), query)
+	}
+	assert.Contains(t, ask(h, "GET", Path+"audit", "", html).Body.String(), "no JSON", "that there is something is to be seen")
+	assert.NotContains(t, ask(h, "GET", Path+"audit?tool=Task", "", html).Body.String(), "no JSON")
 }
 
 func TestOneRecord(t *testing.T) {

@@ -63,7 +63,7 @@ func sample() Node {
 						Name: "reviewer", Kind: "session", State: "busy", Since: ago(12 * time.Second), Restart: "permanent", Intensity: own(1), Restarts: 4,
 						LastExit: &Exit{At: ago(41 * time.Minute), Reason: "signal: killed"},
 						SessionFields: &SessionFields{
-							SessionID: id(1), PID: 4711, Generation: 5, Queue: 2, Turns: 37, CostUSD: 1.914, BudgetUSD: 2, Budgets: []string{"team", "trial"}, Model: "sonnet", Mode: "plan",
+							SessionID: id(1), PID: 4711, Generation: 5, Queue: 2, Turns: 37, CostUSD: 1.914, BudgetUSD: 2, Budgets: []string{"team", "trial"}, Configured: true, Model: "sonnet", Mode: "plan",
 							CWD: "/srv/app", CLIVersion: "2.1.330", StartedAt: &started, Tool: "Bash", ToolArg: "go test -race ./... && echo every test has passed", Turn: 38, TurnSince: &turn,
 							Tokens: Tokens{Input: 4200, Output: 18300, CacheRead: 1_250_000, CacheCreation: 96_000}, ContextTokens: 142_000, ContextWindow: 200_000, APIRetries: 1, Usage: using(4711),
 						},

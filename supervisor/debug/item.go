@@ -37,6 +37,8 @@ type item struct {
 	NextTry   *moment
 	IsSession bool
 	CanAct    bool
+	Removable bool // unless it has something to do
+	Fixed     bool // it is in the configuration, and not removable for that
 }
 
 // meter is a bar: value of max, which is fine up to low and alarming from high on.
@@ -71,6 +73,8 @@ func (h *handler) item(n *Node, path, base string, now time.Time) item {
 		i.LastExit, i.LastExitAt = terse(n.LastExit.Reason, n.Name), since(n.LastExit.At, now)
 	}
 	if s := n.SessionFields; s != nil {
+		_, removes := h.backend.(RemoveBackend)
+		i.Removable, i.Fixed = i.CanAct && removes && !s.Configured, removes && s.Configured
 		h.describe(&i, s, now)
 	}
 	return i

@@ -48,10 +48,12 @@ type SessionFields struct {
 	// Budgets are the shared budgets that it spends from, which the root has.
 	Budgets []string `json:"budgets,omitempty"`
 	// Ephemeral says that the conversation is not kept: a restart begins a new one.
-	Ephemeral bool   `json:"ephemeral,omitempty"`
-	Model     string `json:"model"`
-	Mode      string `json:"permission_mode"`
-	CWD       string `json:"cwd"`
+	Ephemeral bool `json:"ephemeral,omitempty"`
+	// Configured says that it is one of the configuration, which has it back after the next start or reload: it cannot be removed.
+	Configured bool   `json:"configured,omitempty"`
+	Model      string `json:"model"`
+	Mode       string `json:"permission_mode"`
+	CWD        string `json:"cwd"`
 	// Containment are the layers that hold what the process starts, weakest first.
 	Containment []string   `json:"containment,omitempty"`
 	CLIVersion  string     `json:"cli_version"`

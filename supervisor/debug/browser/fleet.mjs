@@ -19,7 +19,7 @@ export async function start(program, sessions) {
     names.push(name);
     members.push(`  ${name}: {model: ${i % 3 ? "sonnet" : "haiku"}${i % 10 ? "" : ", env: {UNDERSTUDY_SIM_WORK_EVERY: 4s}"}}`);
   }
-  await writeFile(file, `version: 1
+  const configuration = (more) => `version: 1
 data_dir: ${dir}/data
 cli: {path: simulated}
 supervisor:
@@ -34,12 +34,13 @@ sessions:
   asking: {model: opus, permission_timeout: 2m}
   crashing: {env: {UNDERSTUDY_SIM_CRASH_EVERY: 6s}}
   parked: {env: {UNDERSTUDY_SIM_STARTUP: "exit:3"}}
-${members.join("\n")}
+${[...members, ...more].join("\n")}
 debug:
   listen: 127.0.0.1:0
   token: ${token}
   open_reads: true
-`);
+`;
+  await writeFile(file, configuration([]));
   const daemon = spawn(program, ["up", "-f", file, "--log-level", "warn"], { stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
   let log = "";
@@ -58,7 +59,12 @@ debug:
     names,
     // command runs one of the daemon's commands and gives what it prints.
     command: async (...args) => (await run(program, [...args, "--data-dir", join(dir, "data")])).stdout,
-    // tool sends a prompt in the background, and gives its end.
+    // reload has the daemon read its configuration with these sessions too.
+    reload: async (...more) => {
+      await writeFile(file, configuration(more.map((name) => `  ${name}: {}`)));
+      await run(program, ["reload", "--data-dir", join(dir, "data")]);
+    },
+    // send sends a prompt in the background, and gives its end.
     send: (name, prompt) => run(program, ["send", name, prompt, "--data-dir", join(dir, "data")]),
     log: () => log,
     stop: async () => {

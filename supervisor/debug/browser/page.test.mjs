@@ -119,6 +119,50 @@ test("a restart from the page raises the generation", async () => {
   await context.close();
 });
 
+test("what was spawned is removed from the page, and what cannot be says why", async () => {
+  await daemon.command("spawn", "helper");
+  const turn = daemon.send("helper", "[[sleep:10m]]").catch(() => {});
+  const { context, page, wrong } = await open({}, "sessions/helper");
+  await page.locator(".title .badge", { hasText: "busy" }).waitFor();
+  const toast = page.locator("#toast");
+  const remove = page.getByRole("button", { name: "Remove…" });
+  await remove.click();
+  await page.getByRole("button", { name: "Remove it", exact: true }).click();
+  await giveToken(page);
+  await toast.getByText(/^session helper: .*: a turn is running$/).waitFor();
+  assert.match(page.url(), /sessions\/helper$/, "it is there still");
+  await remove.click(); // the dialog for the token has closed the sheet
+  await page.getByRole("button", { name: "Interrupt and remove it" }).click();
+  await page.getByRole("heading", { name: "Tree", exact: true }).waitFor();
+  await turn;
+  assert.equal((await page.goto(daemon.page + "sessions/helper")).status(), 404);
+
+  // One of the configuration has no such button, and the page says what there is instead.
+  await page.goto(daemon.page + "sessions/worker-005");
+  await page.getByRole("button", { name: "Stop…" }).click();
+  await page.getByText("It is in the configuration and cannot be removed").waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await remove.count(), 0);
+
+  // A page may be old: what it offers then is refused, and it says why.
+  await daemon.command("spawn", "helper");
+  await page.goto(daemon.page + "sessions/helper");
+  await page.getByText("live", { exact: true }).waitFor();
+  await page.keyboard.press("p");
+  await page.getByText("paused", { exact: true }).waitFor();
+  await daemon.reload("helper");
+  await remove.click();
+  await page.getByRole("button", { name: "Remove it", exact: true }).click();
+  await toast.getByText("session helper: it is in the configuration, and would come back").waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("p");
+  await remove.waitFor({ state: "detached" });
+  await daemon.reload();
+  await page.getByText("gone from the tree").waitFor();
+  assert.deepEqual(wrong.filter((text) => !/status of 40[49]/.test(text)), [], "beside what was refused, and what is gone");
+  await context.close();
+});
+
 test("without the script it shows the same", async () => {
   const { context, page } = await open({ javaScriptEnabled: false }, "?faults=1");
   await page.locator('#trouble li[id$="%2Fparked"]').waitFor();

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -146,4 +147,38 @@ func TestASessionsActorIsKilledInATurn(t *testing.T) {
 		require.NoError(r, err)
 		assert.InDelta(r, after.USD-spent, s.Spending().EstimatedUSD, 1e-9)
 	}})
+}
+
+// Fault: a session's actor is killed while it handles a message, and that takes its time
+// Outcome: its query ends at once; its tools and its process have their ends in the log, and the next one comes up, when it has returned
+// On: simulated
+func TestASessionsActorIsKilledInTheMiddleOfAMessage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	killed, returns := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(returns) })
+	t.Cleanup(release)
+	var once sync.Once
+	r.options.OnMoment = func(m session.Moment) {
+		if m.Kind == session.ToolStarted {
+			once.Do(func() {
+				close(killed)
+				<-returns
+			})
+		}
+	}
+	r.boot()
+	q := r.background(bash("sleep 600"))
+	<-killed
+	worker, ok := r.rt.System().Lookup("root/sessions/worker")
+	require.True(t, ok)
+	worker.Kill()
+	require.ErrorIs(t, q.wait(t), session.ErrStopped)
+	r.until("all that was handed to the log is in it", func() bool { return r.rt.Audit().Status().Queue == 0 })
+	assert.Empty(t, r.records(audit.SessionCrashed))
+	assert.Equal(t, 1, r.Info().Generation)
+	release()
+	r.until("the next generation is ready", func() bool { return r.Info().Generation == 2 && r.Info().State == session.Idle })
+	assert.Len(t, r.records(audit.SessionCrashed), 1)
+	accounted(t, r.rt, r.options.DataDir)
 }

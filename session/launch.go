@@ -18,7 +18,7 @@ import (
 // Started begins the incarnation: its number is on disk before the process exists.
 func (l *loop) Started(c *actor.Context[message]) error {
 	l.over = c.Context()
-	l.attend()
+	l.attend(c)
 	l.nextGeneration(c)
 	return nil
 }

@@ -398,7 +398,7 @@ func (l *loop) onAdopt(c *actor.Context[message], m adopt) {
 
 	l.session, l.options, l.desk, l.account = s, s.spec.Options, s.desk, account(s.spec.Options)
 	l.owner.Store(s)
-	l.attend()
+	l.attend(c)
 	s.alive.enter()
 	go func() { // ends with the process
 		<-p.Done()
@@ -430,19 +430,23 @@ func (l *loop) onAdopt(c *actor.Context[message], m adopt) {
 }
 
 // attend has what waits for the actor's present session ended with it: an actor that is killed, or panics, ends without
-// having answered.
-func (l *loop) attend() {
+// having answered. One that is killed in the middle of a message goes on with that, although its context has ended: what
+// is the actor's own is looked at when it has returned.
+func (l *loop) attend(c *actor.Context[message]) {
 	if l.unattend != nil {
 		l.unattend()
 	}
-	session, desk := l.session, l.desk
+	session, desk, ended := l.session, l.desk, c.Self().Done()
 	desk.attended.enter()
 	stop := context.AfterFunc(l.over, func() {
 		defer desk.attended.leave()
-		l.bereaved()
 		desk.orphan(l)
 		session.orphanApprovals(l)
 		session.spec.Governor.stirring(l)
+		<-ended
+		if l.session == session { // else it was killed while it went over to another, which has this too
+			l.bereaved()
+		}
 	})
 	l.unattend = func() {
 		if stop() {

@@ -376,7 +376,7 @@ func parentOf(pid int) int {
 
 // fill fills the disk for a while.
 func (k *soaker) fill(random *rand.Rand) bool {
-	// A log that fails again and again is tried less and less often: what is asked for meanwhile would be refused.
+	// While it is full, and for up to a second after that, what is asked for is refused where the log is required.
 	if !k.pause(time.Duration(200+random.IntN(600))*time.Millisecond*k.rarely*k.rarely, func() {}) {
 		return false
 	}

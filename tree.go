@@ -56,6 +56,11 @@ func (rt *Runtime) node(n supervisor.Node) Node {
 	if n.Reason != nil {
 		node.Reason = n.Reason.Error()
 	}
+	if rt.trail != nil && n.Path == "root/"+auditChild && n.State == supervisor.Running {
+		if err := rt.trail.Health(); err != nil { // its actor is not restarted for that
+			node.Reason = err.Error()
+		}
+	}
 	for _, exit := range n.LastExits {
 		node.LastExits = append(node.LastExits, exitNode(exit.At, exit.Reason))
 	}

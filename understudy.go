@@ -163,8 +163,8 @@ func (rt *Runtime) build(ctx context.Context) error {
 		})
 		root.Children = append(root.Children, supervisor.ChildSpec{
 			ID: auditChild, Start: rt.trail.Start, Shutdown: supervisor.Within(10 * time.Second),
-			// A log that cannot be written is tried again for as long as it takes: tools are denied
-			// meanwhile, and the sessions live.
+			// A log that cannot be written is tried again by its actor, for as long as it takes: tools are denied
+			// meanwhile, and the sessions live. This is for an actor that panics, or is killed.
 			Intensity: &supervisor.Intensity{MaxRestarts: 1000, Within: time.Minute},
 			Backoff:   &supervisor.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2},
 		})

@@ -18,8 +18,7 @@ type order struct {
 	final bool   // then close the log
 }
 
-// write makes a batch durable and settles it. It is the goroutine's part: it blocks. In BestEffort mode an
-// error says that the log is not open.
+// write makes a batch durable and settles it. It is the goroutine's part: it blocks. An error says that the log is not open.
 func (in *incarnation) write(o order) (result wrote) {
 	in.file.Lock()
 	defer in.file.Unlock()
@@ -33,8 +32,12 @@ func (in *incarnation) write(o order) (result wrote) {
 			in.settle(o.batch, result.err)
 		}
 	}()
+	begun, reopens := time.Now(), in.log == nil && o.again
 	refused, err := in.commit(&o)
 	settled = true
+	if reopens {
+		result.opening = time.Since(begun)
+	}
 	in.settle(refused, ErrFull)
 	if result.many = len(o.batch) >= bundle && err == nil && !o.final; result.many {
 		result.spare = nil
@@ -313,19 +316,29 @@ func (t *Trail) addGap(b *batch, g *gap) error {
 	return t.addOwn(b, g.record())
 }
 
+// sayAgain is how often the same failure is put into the daemon's log, while the audit log is tried again and again.
+const sayAgain = time.Minute
+
 // fail notes that the file has failed.
 func (t *Trail) fail(err error) {
 	t.failed(err)
 	t.mu.Lock()
 	t.broken = true
+	text, now := err.Error(), time.Now()
+	say := text != t.said || now.Sub(t.saidAt) >= sayAgain
+	if say {
+		t.said, t.saidAt = text, now
+	}
 	t.mu.Unlock()
-	t.options.Logger.Error().Err(err).Str("path", t.options.Dir).Msg("audit log failed")
+	if say {
+		t.options.Logger.Error().Err(err).Str("path", t.options.Dir).Msg("audit log failed")
+	}
 }
 
 func (t *Trail) mended() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.broken = false
+	t.broken, t.said = false, ""
 }
 
 func (t *Trail) lastFailure() error {

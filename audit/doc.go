@@ -12,11 +12,14 @@
 //
 // # Lifetime
 //
-// [Trail.Start] opens the log and spawns the audit actor. In [Required] mode the actor ends when a write or
-// an fsync fails: every Append that waits gets the error, and the next Start opens the log anew. In
-// [BestEffort] mode the actor stays, fails what it is given, and tries to open the log again once a
-// second. In neither mode is anything tried again on a file that has failed: the kernel may have dropped
-// what an fsync could not write, and the next fsync would not say so. The log goes on in a new segment.
+// [Trail.Start] opens the log and spawns the audit actor. When a write or an fsync fails every Append that
+// waits gets the error. The actor stays, and tries to open the log again: a tenth of a second later if it had
+// worked for a second, then once a second, or less often if an opening takes longer than a quarter of that. So it is open soon
+// after the disk has room, or the directory is back, however long that took. A panic ends the actor, and so
+// does whoever kills it: then its supervisor decides. Until the log is open, [Required] mode has each Append wait as
+// long as its context lets it, and [BestEffort] fails it. Nothing is tried again on a file that has failed: the
+// kernel may have dropped what an fsync could not write, and the next fsync would not say so. The log
+// goes on in a new segment.
 //
 // Asked to stop, the actor writes what is queued and log.closed, and signs a last checkpoint. The handle
 // goes on counting what is lost while no actor runs.

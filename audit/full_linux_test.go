@@ -102,12 +102,6 @@ func fullFileSystem(dir string) error {
 	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, ErrFull) {
 		return fmt.Errorf("append to a full file system: %w", err)
 	}
-	if mode == Required { // its supervisor starts it again
-		<-pid.Done()
-		if pid, err = trail.Start(ctx); err != nil {
-			return fmt.Errorf("start on a full file system: %w", err)
-		}
-	}
 	for ctx.Err() == nil {
 		if err = trail.Append(ctx, Record{Kind: ToolIntent, Tool: "Bash"}); errors.Is(err, ErrFull) {
 			break

@@ -144,8 +144,11 @@ func (t *Trail) spawn(l *log) (actor.PID, error) {
 		trail: t, log: l, begun: make(chan struct{}), released: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	l.ahead = &in.ahead
+	t.mu.Lock()
+	t.broken = l.full
+	t.mu.Unlock()
 	// There are no more than queueSize records on their way, whether or not each is told of; beside them one flush may wait.
-	ref, err := actor.Spawn(t.system, actor.Spec{Name: t.options.Name, Mailbox: queueSize + 1}, &writer{in: in})
+	ref, err := actor.Spawn(t.system, actor.Spec{Name: t.options.Name, Mailbox: queueSize + 1}, &writer{in: in, full: l.full})
 	if err != nil {
 		l.close()
 		return actor.PID{}, fmt.Errorf("start audit log %s: %w", t.options.Dir, err)
@@ -166,7 +169,7 @@ func (t *Trail) spawn(l *log) (actor.PID, error) {
 	go in.bury() // ends when the actor has ended and its last write has returned
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.up, t.last, t.broken = in, in, l.full
+	t.up, t.last = in, in
 	close(t.changed)
 	return ref.PID, nil
 }

@@ -86,6 +86,12 @@ func stop(t *testing.T, pid actor.PID) {
 	}
 }
 
+// works waits until a log takes records that did not.
+func works(t *testing.T, trail *Trail) {
+	t.Helper()
+	require.Eventually(t, func() bool { return trail.Health() == nil }, time.Minute, time.Millisecond)
+}
+
 // read returns all records and checks what holds for every log.
 func read(t *testing.T, dir string) []Record {
 	t.Helper()

@@ -86,7 +86,7 @@ func TestBatchMadeAhead(t *testing.T) {
 				require.Eventually(t, func() bool { return trail.Health() != nil && pid.Info().Depth == 0 }, time.Minute, time.Millisecond)
 			}
 			gates[1].open()
-			if c.kill || c.err != nil && !c.stop {
+			if c.kill {
 				released(trail)
 				pid = start(t, trail)
 			}
@@ -152,6 +152,7 @@ func TestManyProducersAndFaults(t *testing.T) {
 		return fine, nil
 	}
 	trail := newTrail(t, Options{SegmentBytes: 50 << 10, Reserve: -1}, d)
+	trail.retry = 50 * time.Microsecond
 	acknowledged := make(map[string]bool)
 	var wg sync.WaitGroup
 	for p := range producers {
@@ -168,30 +169,24 @@ func TestManyProducersAndFaults(t *testing.T) {
 	}
 	finished := make(chan struct{})
 	go func() { wg.Wait(); close(finished) }()
-	for lives, over := 0, false; !over; lives++ {
+	for over := false; !over; {
 		pid, err := trail.Start(deadline(t))
 		if err != nil {
 			var file *FileError
 			require.ErrorAs(t, err, &file) // the faults are at openings too
 			continue
 		}
-		if lives%2 == 0 {
-			for target := trail.Status().DurableSeq + uint64(pick(400)); !over && pid.Alive() && trail.Status().DurableSeq < target; {
-				select {
-				case <-finished:
-					over = true
-				case <-time.After(50 * time.Microsecond):
-				}
+		for target := trail.Status().DurableSeq + uint64(pick(400)); !over && trail.Status().DurableSeq < target; {
+			select {
+			case <-finished:
+				over = true
+			case <-pid.Done():
+				t.Fatalf("the audit actor has ended by itself: %v", pid.Reason())
+			case <-time.After(50 * time.Microsecond):
 			}
-			pid.Kill()
 		}
-		select {
-		case <-pid.Done():
-		case <-finished:
-			over = true
-			pid.Kill()
-			<-pid.Done()
-		}
+		pid.Kill()
+		<-pid.Done()
 	}
 	released(trail)
 	d.mu.Lock()

@@ -7,8 +7,8 @@ type Mode int
 
 // The modes.
 const (
-	// Required is the default: an Append that cannot be made durable fails, and the audit actor ends, so
-	// that its supervisor decides. Its caller must not do what the record announces.
+	// Required is the default: an Append that cannot be made durable fails, and its caller must not do what the
+	// record announces. Those that follow wait until the log can be written again, or until their context ends.
 	Required Mode = iota
 	// BestEffort goes on: each loss is counted, and recorded as a gap when writing works again.
 	BestEffort

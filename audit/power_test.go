@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -241,41 +242,23 @@ func TestPowerCut(t *testing.T) {
 func livedThrough(t *testing.T, fail int) *journalDisk {
 	d := &journalDisk{names: make(map[string]int), fail: fail}
 	trail := newTrail(t, Options{SegmentBytes: 900, CheckpointRecords: 2, Reserve: -1}, d)
+	trail.retry = 10 * time.Microsecond
 	pid, err := trail.Start(deadline(t))
-	again := func() {
-		<-pid.Done()
-		if pid, err = trail.Start(deadline(t)); err != nil {
-			require.ErrorIs(t, err, errBoom)
-			pid, err = trail.Start(deadline(t)) // it fails once
-		}
-		require.NoError(t, err)
-	}
 	if err != nil {
-		again()
+		require.ErrorIs(t, err, errBoom)
+		pid = start(t, trail) // it fails once
 	}
 	for i := range 8 {
-		for acknowledged := false; !acknowledged; {
-			outcome := make(chan error, 1)
-			go func() { outcome <- trail.Append(deadline(t), turn(i+1)) }()
-			select {
-			case err = <-outcome:
-				if err != nil {
-					failed := err
-					again()
-					err = failed
-				}
-			case <-pid.Done(): // this write has failed, or what came after the one before, such as its checkpoint
-				again()
-				err = <-outcome
-			}
-			if acknowledged = err == nil; !acknowledged {
+		for err = errBoom; err != nil; {
+			// This write fails, or what came after the one before, such as its checkpoint.
+			if err = trail.Append(deadline(t), turn(i+1)); err != nil {
 				require.ErrorIs(t, err, errBoom)
 			}
 		}
 		d.note(diskOp{op: "acknowledge"})
 		if i == 4 {
 			kill(pid, trail)
-			again()
+			pid = start(t, trail)
 		}
 	}
 	stop(t, pid)

@@ -153,8 +153,7 @@ func TestFollowOverAnAbandonedWrite(t *testing.T) {
 	expect(t, found, TurnStarted, 1)
 	g.open()
 	require.ErrorIs(t, <-returned, errBoom)
-	<-pid.Done()
-	stop(t, start(t, trail))
+	stop(t, pid)
 	for _, kind := range []Kind{LogRotated, LogOpened, LogRecovered, LogClosed} {
 		expect(t, found, kind, 0)
 	}

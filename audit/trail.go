@@ -99,7 +99,7 @@ type Trail struct {
 	system   *actor.System
 	options  Options
 	disk     disk
-	retry    time.Duration // how long a BestEffort log waits before it opens a failed file again
+	retry    time.Duration // between two tries to open a log that has failed, or to find room on a full disk
 	now      func() time.Time
 	redactor atomic.Pointer[redactor]
 	levels   leveler
@@ -108,6 +108,9 @@ type Trail struct {
 	losses   ledger
 	slots    chan struct{} // one for each record on its way
 	starting chan struct{} // a lock that can be waited for with a context
+	// entries are kept for the next record, with their channel and the buffer of what was encoded: only those whose Append
+	// has had its outcome, so that nobody else has them.
+	entries sync.Pool
 
 	mu       sync.Mutex
 	up       *incarnation  // takes records; nil if none does
@@ -118,7 +121,9 @@ type Trail struct {
 	grown    chan struct{} // closed when durable or signed grows; nil if nobody waits for it
 	note     []byte        // the last checkpoint
 	origin   string
-	broken   bool // the file failed and was not opened again, or is full
+	broken   bool      // the file failed and was not opened again, or is full
+	said     string    // the failure that was logged last, since the log worked
+	saidAt   time.Time // when
 	sinks    []*sinkRun
 	anchors  []*anchorRun
 	failure  error
@@ -177,7 +182,8 @@ func (o *Options) check() error {
 // spawns the audit actor, which ends as its supervisor wants it to. It fits supervisor.ChildSpec.Start, and
 // may be called again when the actor has ended. While another process has the log it fails with a
 // *LockedError; when a file operation fails, with a *FileError; and when the log is not what its last
-// checkpoint says, with a *ChangedError.
+// checkpoint says, with a *ChangedError. A log that this Trail has had open before is tried again, once a second,
+// for as long as file operations fail and ctx lasts.
 //
 // The actor traps exits: asked to stop, it writes what is queued, then log.closed, and closes the file.
 func (t *Trail) Start(ctx context.Context) (actor.PID, error) {
@@ -205,7 +211,7 @@ func (t *Trail) Start(ctx context.Context) (actor.PID, error) {
 				t.options.Dir, context.Cause(ctx))
 		}
 	}
-	log, err := t.open()
+	log, err := t.openAgain(ctx)
 	if err != nil {
 		return actor.PID{}, err
 	}
@@ -214,6 +220,23 @@ func (t *Trail) Start(ctx context.Context) (actor.PID, error) {
 		return actor.PID{}, fmt.Errorf("start audit log %s: %w", t.options.Dir, context.Cause(ctx))
 	}
 	return t.spawn(log)
+}
+
+// openAgain opens the log. One that has been open is tried until it can be opened or ctx ends if it is a file operation that
+// fails, as the actor itself would: a supervisor's delays grow, and would have the log shut for longer than there is a reason to.
+func (t *Trail) openAgain(ctx context.Context) (*log, error) {
+	for {
+		begun := time.Now()
+		log, err := t.open()
+		if _, file := errors.AsType[*FileError](err); !file || !t.opened {
+			return log, err
+		}
+		select {
+		case <-time.After(max(t.retry, 4*time.Since(begun))):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("start audit log %s: %w: %w", t.options.Dir, context.Cause(ctx), err)
+		}
+	}
 }
 
 // Settle waits, when the audit actor has ended, until the sinks have too, and the anchors have the last checkpoint or have failed
@@ -238,9 +261,9 @@ func (t *Trail) Settle(ctx context.Context) error {
 // not return nil for must not be relied on; it may be in the log nevertheless if ctx ended while it was
 // being written.
 //
-// While the audit actor is down Append waits for its return, until ctx ends. When writing fails it returns
-// a *FileError; the record is then not in the log, and not tried again. In BestEffort mode it waits in the
-// same way, and a record that does not get into the log is counted as lost as well.
+// While the audit actor is down, or its log in Required mode, Append waits for its return, until ctx ends. When writing
+// fails it returns a *FileError; the record is then not in the log, and not tried again. In BestEffort mode it waits for the
+// actor only, and a record that does not get into the log is counted as lost as well.
 //
 // The records of one goroutine keep their order. The record is encoded before Append returns; it may be
 // changed afterwards.
@@ -311,7 +334,7 @@ func (t *Trail) append(ctx context.Context, r Record) error {
 			if err != nil {
 				return &settledError{err}
 			}
-			e.recycle()
+			t.recycle(e)
 			return nil
 		}
 	}
@@ -407,16 +430,12 @@ func (t *Trail) Status() Status {
 	return s
 }
 
-// entries are kept for the next record, with their channel and the buffer of what was encoded: only those whose Append
-// has had its outcome, so that nobody else has them.
-var entries = sync.Pool{New: func() any { return &entry{done: make(chan error, 1)} }}
-
 // maxEntry bounds the memory that is kept for the next record.
 const maxEntry = 16 << 10
 
-func (e *entry) recycle() {
+func (t *Trail) recycle(e *entry) {
 	if cap(e.rest) <= maxEntry {
-		entries.Put(e)
+		t.entries.Put(e)
 	}
 }
 
@@ -430,7 +449,10 @@ func (t *Trail) entry(r *Record, post bool) (*entry, error) {
 	if r.Time.IsZero() {
 		r.Time = now
 	}
-	e, _ := entries.Get().(*entry)
+	e, _ := t.entries.Get().(*entry)
+	if e == nil {
+		e = &entry{done: make(chan error, 1)}
+	}
 	encoded, err := encode(*r, t.redactor.Load(), t.levels.levels(r), e.rest)
 	if err != nil {
 		return nil, err
@@ -472,6 +494,16 @@ func (t *Trail) hand(in *incarnation, e *entry) bool {
 	}
 	t.down(in)
 	return false
+}
+
+// serve takes an incarnation into use again.
+func (t *Trail) serve(in *incarnation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.up == nil && t.last == in {
+		t.up = in
+		close(t.changed)
+	}
 }
 
 // down takes an incarnation out of use.

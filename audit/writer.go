@@ -40,7 +40,7 @@ const (
 type (
 	arrived struct{} // there are entries in the incarnation's queue
 	flush   struct{} // there are losses to record
-	retry   struct{} // it is time to open a failed file again, or to see whether a full disk has room
+	retry   struct{} // it is time to open the log anew, or to see whether a full disk has room
 	due     struct{} // it is time for a checkpoint
 	drained struct{} // what was in the mailbox at the stop has been received
 	wrote   struct { // a batch is done
@@ -49,8 +49,9 @@ type (
 		full     bool // the disk is
 		unsigned bool // there are records that no checkpoint covers
 		panicked bool
-		many     bool     // it had a bundle or more
-		spare    []*entry // room for the next batch
+		many     bool          // it had a bundle or more
+		opening  time.Duration // how long it took to try to open the log anew, if that was tried
+		spare    []*entry      // room for the next batch
 	}
 )
 
@@ -69,14 +70,16 @@ type writer struct {
 	ahead   *batch   // of the first of them
 	spare   []*entry // room for pending
 	writing bool
-	timer   *actor.Timer // until a failed file, or a full disk, is tried again
+	timer   *actor.Timer // until a failed log, or a full disk, is tried again
 	signing *actor.Timer // until a checkpoint is due
 	probe   bool         // write also if there is nothing to write
 	room    bool         // see whether a full disk has room again
-	broken  bool         // the file failed
+	broken  bool         // the file failed, and no other is open
 	full    bool
+	well    time.Time // since when it has not been broken
 
-	drained bool // asked to stop, and all that was queued then is in pending
+	leaving bool // asked to stop
+	drained bool // and all that was queued then is in pending
 	reason  error
 }
 
@@ -86,7 +89,11 @@ var (
 )
 
 // Started lets Start return.
-func (w *writer) Started(*actor.Context[message]) error {
+func (w *writer) Started(c *actor.Context[message]) error {
+	w.well = time.Now()
+	if w.full { // nobody may ask for anything as long as it is
+		w.timer = c.After(w.in.trail.retry, retry{})
+	}
 	close(w.in.begun)
 	return nil
 }
@@ -98,7 +105,7 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 	case flush:
 		w.in.flushing.Store(false)
 	case retry:
-		w.timer, w.probe, w.room = nil, w.full, w.full
+		w.timer, w.probe, w.room = nil, w.full || w.broken, w.full
 	case due:
 		w.signing, w.probe = nil, true
 	case drained:
@@ -108,19 +115,18 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 			w.giveWay()
 		}
 		w.writing, w.spare = false, m.spare
-		w.broken, w.full = m.err != nil, m.full
 		switch {
-		case m.panicked:
+		case m.panicked, m.final && m.err != nil:
 			c.Exit(m.err)
 			return
-		case m.final && m.err == nil:
+		case m.final:
 			c.Exit(w.reason)
 			return
-		case m.err != nil && (m.final || w.in.trail.options.Mode == Required):
-			c.Exit(m.err)
-			return
-		case (m.err != nil || m.full) && w.timer == nil:
-			w.timer = c.After(w.in.trail.retry, retry{})
+		}
+		pause := w.pause(m)
+		w.become(m)
+		if (w.broken || w.full) && w.timer == nil {
+			w.timer = c.After(pause, retry{})
 		}
 		if m.err == nil && m.unsigned && w.signing == nil {
 			w.signing = c.After(w.in.trail.options.CheckpointEvery, due{})
@@ -132,6 +138,38 @@ func (w *writer) Receive(c *actor.Context[message], m message) {
 		return
 	}
 	w.next(c)
+}
+
+// become notes what came of a write. While a log that is required is broken it has no incarnation that takes records, as while
+// its actor is down.
+func (w *writer) become(m wrote) {
+	before := w.broken
+	w.broken, w.full = m.err != nil, m.full
+	if w.broken == before {
+		return
+	}
+	if before {
+		w.well = time.Now()
+	}
+	switch {
+	case w.in.trail.options.Mode != Required || w.leaving:
+	case w.broken:
+		w.in.trail.down(w.in)
+	default:
+		w.in.trail.serve(w.in)
+	}
+}
+
+// pause is how long to wait before the log is opened again, or a full disk is asked for room. It does not grow: what is wrong is
+// outside of the process, may be put right at any moment, and queries are refused until it is found out. A file that has worked
+// for a while may have failed by chance, and the next one may work at once. An opening reads the last segment: one that takes long
+// has a fifth of a processor at most.
+func (w *writer) pause(m wrote) time.Duration {
+	usual := w.in.trail.retry
+	if m.err != nil && !w.broken && time.Since(w.well) >= usual {
+		return usual / 10
+	}
+	return max(usual, 4*m.opening)
 }
 
 // enough is how many records are worth a write of their own.
@@ -165,14 +203,14 @@ func (w *writer) prepare() {
 
 // Exiting lets what is queued be written first. What comes later waits for the next incarnation.
 func (w *writer) Exiting(c *actor.Context[message], reason error) {
-	w.reason = reason
+	w.reason, w.leaving = reason, true
 	c.Post(drained{})
 	w.in.trail.down(w.in)
 }
 
 // next starts the next batch if there is reason to and none is at work.
 func (w *writer) next(c *actor.Context[message]) {
-	// While a failed file waits for its next try, entries are let through to fail at once; losses alone
+	// While a failed log waits for its next try, entries are let through to fail at once; losses alone
 	// are no reason to try.
 	waiting := w.timer != nil && w.broken
 	lossesToRecord := !waiting && !w.full && w.in.trail.losses.pending()

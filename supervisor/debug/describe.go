@@ -155,11 +155,14 @@ func restarts(n Node) string {
 	}
 }
 
-// doing is the tool that a session is using, or why it begins no turn, and how much of a pool is in use.
+// doing is the tool that a session is using, or why it begins no turn, and how much of a pool is in use; and that the audit log
+// does not work.
 func doing(n Node) string {
 	switch {
 	case n.Pool != nil:
 		return fmt.Sprintf("%d of %d busy, up to %d", n.Pool.Busy, n.Pool.Sessions, n.Pool.Max)
+	case n.SessionFields == nil && n.State == "running" && n.Reason != "":
+		return "cannot be written"
 	case n.SessionFields == nil:
 		return ""
 	case n.Tool == "" && n.Refusing != "":

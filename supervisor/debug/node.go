@@ -15,7 +15,7 @@ type Node struct {
 
 	Restart  string     `json:"restart,omitempty"` // permanent, transient, temporary
 	NextTry  *time.Time `json:"next_try,omitempty"`
-	Reason   string     `json:"reason,omitempty"` // why it failed for good
+	Reason   string     `json:"reason,omitempty"` // why it failed for good; of an audit log that runs, why it cannot be written
 	LastExit *Exit      `json:"last_exit,omitempty"`
 	// LastExits are the last five, newest first.
 	LastExits []Exit `json:"last_exits,omitempty"`

@@ -173,6 +173,45 @@ func loopInASubagent(r *rig) {
 	assert.Equal(r, 1, r.Info().Generation)
 }
 
+// Fault: a subagent makes the same few tool calls in turn for ever
+// Outcome: it is stopped alone; the turn goes on, and the main conversation's calls, which are the same, do not count with it
+// On: simulated, real
+func TestACycleInASubagent(t *testing.T) { onBoth(t, cycleInASubagent) }
+
+func cycleInASubagent(r *rig) {
+	r.spec.MaxToolCycles = 2
+	r.boot()
+	read := func(name string) string {
+		path := filepath.Join(r.work, name)
+		require.NoError(r, os.WriteFile(path, []byte(name+"\n"), 0o600))
+		return fmt.Sprintf(`[[tool:Read {"file_path":%q}]]`, path)
+	}
+	round := read("to") + read("fro")
+	answer := r.mustAsk(round + sessiontest.Delegate(strings.Repeat(round, 100), false) + round)
+	assert.Empty(r, answer.Denied, "nothing of the main conversation's")
+	notices := r.notices() // the count begins anew where reading takes long
+	require.NotEmpty(r, notices)
+	assert.Equal(r, []string{"tool_loop", "tool_loop_ended"}, []string{notices[0], notices[len(notices)-1]})
+	denied := r.limited()
+	require.NotEmpty(r, denied)
+	agent := denied[0].AgentID
+	require.NotEmpty(r, agent)
+	assert.Contains(r, denied[0].Decision.Reason, "Read and Read are called in turn 3 times in a row, with the same inputs and results (max_tool_cycles: 2)")
+	for _, d := range denied {
+		assert.Equal(r, agent, d.AgentID)
+	}
+	for _, notice := range r.records(audit.SessionNotice) {
+		if notice.Detail["notice"] == string(session.NoticeToolLoopEnded) {
+			assert.Equal(r, agent, notice.Detail["agent_id"])
+			assert.Contains(r, notice.Detail["text"], "5 times in a row, with the same inputs and results (max_tool_cycles: 2): the subagent is stopped")
+		}
+	}
+	r.until("the subagent is stopped", func() bool { return r.Info().Subagents == 0 })
+	assert.Less(r, len(r.records(audit.ToolIntent)), 150, "before its end")
+	assert.Equal(r, "echo: hello", r.mustAsk("hello").Text)
+	assert.Equal(r, 1, r.Info().Generation)
+}
+
 // Fault: the budget is spent by a subagent that the turn waits for; the CLI ends the turn, and lets the subagent go on
 // Outcome: it is stopped
 // On: simulated, real

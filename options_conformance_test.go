@@ -58,7 +58,7 @@ var stays = map[string]string{
 	"restart": "package supervisor", "shutdown": "package session", "start_timeout": "package session", "stall_timeout": "package session",
 	"turn_timeout": "package session", "control_timeout": "package session", "permission_timeout": "TestApprovals", "interrupt_grace": "package session",
 	"max_line_bytes": "package session", "redeliver": "package session", "max_queue": "package session", "max_unread_bytes": "package session",
-	"exclusive_cwd": "TestADirectoryOfOneSession", "max_subagents": "TestSubagentsAreLimited", "max_identical_tool_calls": "toolLoop in TestConformance", "max_tool_cycles": "toolCycle in TestConformance",
+	"exclusive_cwd": "TestADirectoryOfOneSession", "max_subagents": "TestSubagentsAreLimited", "max_identical_tool_calls": "toolLoop in TestConformance", "max_tool_cycles": "toolCycle in TestConformance, TestACycleInASubagent",
 	"idle_timeout": "hibernation in TestConformance", "resume_attempts": "poisoned in TestConformance",
 	"on_resume_failure": "poisoned in TestConformance", "budgets": "package session", "api_key_delivery": "TestKeyHunt",
 	"api_proxy": "TestTheProxyIsASecondMeter", "roots": "package session", "sensitive": "the checklist of package config",

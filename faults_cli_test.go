@@ -2,10 +2,8 @@ package understudy_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -154,15 +152,7 @@ func TestAFullDiskForState(t *testing.T) {
 	r.boot()
 	r.mustAsk("one")
 	r.until("the record is on disk", func() bool { return r.Info().Unsaved == "" && exists(filepath.Join(state, "worker.json")) })
-	var filler []string
-	for i := 0; ; i++ { // a page each: a file may end half written
-		path := filepath.Join(state, fmt.Sprint("filler", i))
-		filler = append(filler, path)
-		if err := os.WriteFile(path, make([]byte, 4096), 0o600); err != nil {
-			require.ErrorIs(t, err, syscall.ENOSPC)
-			break
-		}
-	}
+	room := fillUp(t, state)
 	before, err := os.ReadFile(filepath.Join(state, "worker.json"))
 	require.NoError(t, err)
 	r.mustAsk("two")
@@ -171,9 +161,7 @@ func TestAFullDiskForState(t *testing.T) {
 	after, err := os.ReadFile(filepath.Join(state, "worker.json"))
 	require.NoError(t, err)
 	assert.Equal(t, string(before), string(after), "the old record is whole")
-	for _, path := range filler {
-		require.NoError(t, os.Remove(path))
-	}
+	room()
 	r.until("it is written", func() bool { return r.Info().Unsaved == "" })
 	left, err := filepath.Glob(filepath.Join(state, "*.new-*"))
 	require.NoError(t, err)

@@ -1,11 +1,14 @@
 package understudy_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,6 +160,86 @@ func TestAPromptThatKillsTheRuntimeIsGivenUp(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, lost)
+}
+
+// Fault: as before, and the disk is full where the state is kept by the time of the second delivery; later it has room
+// Outcome: what the earlier runtime has left is not delivered as long as that cannot be counted, through any number of runtimes, and they say
+// so; new prompts are answered meanwhile; when the state is written it is delivered, in its order
+// On: simulated
+func TestAPromptThatKillsTheRuntimeWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	r.spec.Redeliver = true
+	waiting := func() {
+		r.configured(r.spec)
+		r.until("it waits", func() bool {
+			info := r.Info()
+			return info.State == session.Idle && strings.Contains(info.Waits, "for 2 prompts of an earlier runtime")
+		})
+	}
+	deliveries := func() (n int) {
+		for _, turn := range r.records(audit.TurnStarted) {
+			if turn.Detail["prompt_sha256"] == fmt.Sprintf("%x", sha256.Sum256([]byte("the killer"))) {
+				n++
+			}
+		}
+		return n
+	}
+	if task, is := r.taskOfVictim(); is {
+		r.options.OnMoment = func(m session.Moment) {
+			if m.Kind == session.TurnStarted && m.Turn > 1 {
+				killYourself()
+			}
+		}
+		if task == "wait" {
+			waiting()
+			killYourself()
+		}
+		r.configured(r.spec)
+		require.NoError(t, syscall.Mkfifo(filepath.Join(r.work, "gate"), 0o600))
+		first := r.background(`[[tool:Bash {"command":"cat gate"}]] remember`)
+		<-first.began
+		for n, prompt := range []string{"the killer", "behind it"} {
+			r.background(prompt)
+			r.until(prompt, func() bool { return r.Info().Queue == n+1 })
+		}
+		r.until("they are on disk", func() bool { return len(r.onDisk().Queue) == 3 })
+		require.NoError(t, os.WriteFile(filepath.Join(r.work, "gate"), nil, 0))
+		<-r.within().Done() // it is killed before
+		t.Fatal("it lives")
+	}
+	state := filepath.Join(r.options.DataDir, "state")
+	require.NoError(t, os.Mkdir(state, 0o700))
+	smallDisk(t, state)
+	r.kills("ask")
+	require.Equal(t, 1, r.onDisk().Queue[0].Attempts)
+	halves, err := filepath.Glob(filepath.Join(state, "*.new-*"))
+	require.NoError(t, err)
+	for _, path := range halves { // what a killed runtime was writing would be room for the next one
+		require.NoError(t, os.Remove(path))
+	}
+	room := fillUp(t, state)
+	r.kills("wait")
+
+	waiting()
+	assert.Equal(t, 2, r.Info().Queue)
+	assert.NotEmpty(t, r.Info().Unsaved)
+	assert.Equal(t, "echo: a new one", r.mustAsk("a new one").Text)
+	_, err = r.Vacate(r.within())
+	require.ErrorIs(t, err, session.ErrAtWork)
+	r.until("it is said", func() bool {
+		return slices.ContainsFunc(r.records(audit.SessionNotice), func(n audit.Record) bool {
+			return n.Detail["notice"] == string(session.NoticePromptsWait)
+		})
+	})
+	assert.Equal(t, 1, r.onDisk().Queue[0].Attempts)
+	assert.Equal(t, 1, deliveries())
+	room()
+	r.until("they are delivered", func() bool { return r.Info().Queue == 0 && r.Info().State == session.Idle })
+	assert.Empty(t, r.Info().Waits)
+	assert.Equal(t, 2, deliveries())
+	// The killer is in the conversation from its first delivery if that process had read it before it was ended.
+	assert.Regexp(t, `\| a new one( \| the killer)? \| behind it$`, r.history())
 }
 
 // Fault: the CLI crashes on each resume of a conversation, and the runtime is killed after each of these crashes and started again

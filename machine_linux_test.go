@@ -1,7 +1,9 @@
 package understudy_test
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,4 +44,22 @@ func smallDisk(t *testing.T, path string) {
 		t.Skip("a small disk cannot be mounted here: ", err)
 	}
 	t.Cleanup(func() { assert.NoError(t, unix.Unmount(path, unix.MNT_DETACH)) })
+}
+
+// fillUp fills a disk; room empties it again.
+func fillUp(t *testing.T, dir string) (room func()) {
+	var filler []string
+	for i := 0; ; i++ { // a page each: a file may end half written
+		path := filepath.Join(dir, fmt.Sprint("filler", i))
+		filler = append(filler, path)
+		if err := os.WriteFile(path, make([]byte, 4096), 0o600); err != nil {
+			require.ErrorIs(t, err, unix.ENOSPC)
+			break
+		}
+	}
+	return func() {
+		for _, path := range filler {
+			require.NoError(t, os.Remove(path))
+		}
+	}
 }

@@ -74,17 +74,30 @@ func (d *desk) empty() bool {
 	return len(d.queue) == 0
 }
 
-// next takes the first query off the queue.
-func (d *desk) next() *query {
+// waits reports whether a query waits that next would take.
+func (d *desk) waits(unsaved bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.queue) == 0 {
+	return d.first(unsaved) >= 0
+}
+
+// next takes the first query off the queue. As long as the record cannot be written those of an earlier runtime are left there.
+func (d *desk) next(unsaved bool) *query {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := d.first(unsaved)
+	if i < 0 {
 		return nil
 	}
-	q := d.queue[0]
-	d.queue = slices.Delete(d.queue, 0, 1)
+	q := d.queue[i]
+	d.queue = slices.Delete(d.queue, i, i+1)
 	d.info.Queue = len(d.queue)
 	return q
+}
+
+// first is called with d.mu held.
+func (d *desk) first(unsaved bool) int {
+	return slices.IndexFunc(d.queue, func(q *query) bool { return !unsaved || !q.requeued })
 }
 
 // putBack puts a query that was taken off in front of the others, unless no query is taken any more.
@@ -206,6 +219,19 @@ func (d *desk) snapshot() (record, Info) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.record, d.info
+}
+
+// postponed is how many prompts of an earlier runtime wait for the record to be written.
+func (d *desk) postponed() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, q := range d.queue {
+		if q.requeued && d.info.Unsaved != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // current is the actor of the moment; it may have ended.

@@ -388,12 +388,12 @@ func (l *loop) pump(c *actor.Context[message]) {
 }
 
 func (l *loop) sendNext(c *actor.Context[message]) {
-	if l.asleep && !l.desk.empty() {
+	if l.asleep && l.desk.waits(l.unsaved()) {
 		l.rouse(c)
 		return
 	}
 	for l.ready && !l.stopping && l.cause == nil && l.process != nil && l.current == nil && !l.turns.open && !l.atWork {
-		if l.desk.empty() {
+		if !l.desk.waits(l.unsaved()) {
 			return
 		}
 		err := l.session.allowance(0)
@@ -401,7 +401,7 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 			err = l.session.unaudited()
 		}
 		if err != nil {
-			if q := l.desk.next(); q != nil {
+			if q := l.desk.next(l.unsaved()); q != nil {
 				l.session.ended(q, err)
 			}
 			continue
@@ -409,7 +409,7 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		if !l.mayTurn(c) {
 			return
 		}
-		q := l.desk.next()
+		q := l.desk.next(l.unsaved())
 		if q == nil {
 			return
 		}
@@ -426,14 +426,46 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		l.desk.count(q, 1)
 		if l.options.Redeliver {
 			// Before the prompt is out: a runtime that dies knows what is to be delivered once more, and how often it was already, or a
-			// prompt that takes the runtime down would do so for ever. A disk that cannot be written does not hold it up.
-			l.keeper.save(c, l, func(c *actor.Context[message]) { l.prompt(c, q) })
+			// prompt that takes the runtime down would do so for ever. So one of an earlier runtime waits if that cannot be written. A
+			// new one does not: it may be lost with this runtime, but will not be delivered by the next one on and on.
+			l.keeper.save(c, l, func(c *actor.Context[message]) {
+				if q.requeued && l.unsaved() && l.mayPrompt(c, q) {
+					l.postpone(c, q)
+					return
+				}
+				l.prompt(c, q)
+			})
 			return
 		}
 		// A runtime that dies before that is told by the CLI that there is a conversation: see otherLaunch.
 		l.keeper.soon(c, l)
 		l.prompt(c, q)
 		return
+	}
+}
+
+// unsaved reports whether the last record could not be written. Until one can, prompts of an earlier runtime stay in the queue, and
+// those behind them pass.
+func (l *loop) unsaved() bool { return l.keeper.failing }
+
+// postpone puts a prompt of an earlier runtime back into the queue, since the attempt to deliver it could not be counted on disk.
+func (l *loop) postpone(c *actor.Context[message], q *query) {
+	l.unbegun(c, q)
+	l.setCurrent(nil)
+	if err := l.desk.putBack(q); err != nil {
+		l.session.ended(q, err)
+	}
+	if !l.turns.open {
+		l.rest(c) // those behind it run
+	}
+}
+
+// tellPostponed says that there are such prompts, once until the record is written.
+func (l *loop) tellPostponed() {
+	if n := l.desk.postponed(); n > 0 && !l.postponed {
+		l.postponed = true
+		l.session.notice(NoticePromptsWait, fmt.Sprintf("%d prompts of an earlier runtime are not delivered before it is on disk that they are (redeliver)", n),
+			map[string]any{"prompts": n})
 	}
 }
 

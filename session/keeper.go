@@ -21,7 +21,8 @@ const saveAgain = 5 * time.Second
 const saveSoon = 50 * time.Millisecond
 
 // save has the record of the moment written, and then does what needs it on disk. A write that fails is
-// logged and does not hold the session up: what is lost if the runtime dies too is how far it had come.
+// logged and does not hold the session up: what is lost if the runtime dies too is how far it had come. Only
+// prompts of an earlier runtime wait for one that does not.
 func (k *keeper) save(c *actor.Context[message], l *loop, then func(*actor.Context[message])) {
 	if then == nil {
 		then = func(*actor.Context[message]) {}
@@ -58,6 +59,7 @@ func (k *keeper) start(c *actor.Context[message], l *loop) {
 }
 
 func (k *keeper) done(c *actor.Context[message], m saved, l *loop) {
+	again := k.failing && m.err == nil
 	switch {
 	case m.err != nil:
 		if !k.failing {
@@ -82,5 +84,13 @@ func (k *keeper) done(c *actor.Context[message], m saved, l *loop) {
 	m.then(c)
 	if len(k.next) > 0 && !k.busy {
 		k.start(c, l)
+	}
+	switch {
+	case l.finished:
+	case k.failing:
+		l.tellPostponed()
+	case again:
+		l.postponed = false
+		l.pump(c) // what has waited for it
 	}
 }

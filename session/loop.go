@@ -45,6 +45,7 @@ type loop struct {
 	unadmit   context.CancelFunc // gives up the wait for admission; nil if there is none
 	permit    *permit            // to have a turn running; nil if there is none
 	queuing   bool               // for a permit
+	postponed bool               // it was said that prompts wait for the record to be written
 	dozing    bool               // the process is being ended since there is nothing to do
 	asleep    bool               // and has ended
 	waking    bool               // a process after that is there or coming up

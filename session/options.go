@@ -237,7 +237,9 @@ type Options struct {
 	// Redeliver sends a prompt once more to the next process when its turn was cut by a crash, or the end of the runtime, instead of ending
 	// the query: twice in all, which is counted on disk before it is sent. A prompt that the model had begun to answer is not run again: the CLI tells it by its uuid,
 	// and the query ends with the *CrashError then. It is at-least-once all the same: what a cut model call
-	// has cost is paid again, and hooks may see the prompt twice. The query sees the frames of both turns.
+	// has cost is paid again, and hooks may see the prompt twice. The query sees the frames of both turns. As long as the session's
+	// record cannot be written (Info.Unsaved) prompts of an earlier runtime wait, and later ones pass them: one that takes the runtime down
+	// would do so for ever. A new prompt does not wait for that.
 	Redeliver bool `json:"redeliver,omitzero"`
 	// MaxQueue is how many queries may wait for their turn. Zero: 64.
 	MaxQueue int `json:"max_queue,omitzero"`

@@ -167,6 +167,8 @@ func doing(n Node) string {
 		return ""
 	case n.Tool == "" && n.Refusing != "":
 		return "refuses turns: the audit log is down"
+	case n.Tool == "" && n.Waits != "":
+		return "waits for " + n.Waits
 	case n.Tool == "":
 		return ""
 	}

@@ -195,10 +195,17 @@ func (b *backend) Stop(ctx context.Context, name string) error {
 	return coded(b.Runtime.Stop(ctx, name))
 }
 
-// Remove removes a session that was spawned, or one of a pool.
+// Remove removes a session that was spawned, or one of a pool, or what one has left that is not there.
 func (b *backend) Remove(ctx context.Context, name string, force bool) error {
 	if _, err := b.Session(name); err != nil {
-		return coded(err)
+		if has, _ := session.HasRecord(b.stateDir(), name); !has {
+			return coded(err)
+		}
+		if !b.configured(name) { // or the reload that has it away is about to bring it back
+			if err := b.removeKept(ctx, name, force); !errors.Is(err, errReturned) {
+				return coded(err)
+			}
+		}
 	}
 	if b.configured(name) {
 		return &debug.Error{Code: debug.Conflict, Message: fmt.Sprintf("session %s: it is in the configuration, and would come back: take it out of there and reload; stop ends it until then", name)}

@@ -107,12 +107,11 @@ func (rt *Runtime) applyBegins(ctx context.Context, spec ReloadSpec, p *plan, by
 		case at.home != outside:
 			rt.want(c.Session, nil) // it may have been outside
 		default:
+			rt.want(c.Session, &at.options) // first: as soon as it is there nobody removes what is in the configuration
 			err := rt.add(ctx, c.Session, at.options, origin{})
 			fail(c, err)
 			if err != nil {
 				rt.want(c.Session, nil) // it is not there
-			} else {
-				rt.want(c.Session, &at.options)
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func (rt *Runtime) respawn(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			rt.log.Error().Err(err).Str("session", s.Name).Msg("a session that was spawned is not started again: spawn it, or remove its state")
+			rt.log.Error().Err(err).Str("session", s.Name).Msg("a session that was spawned is not started again: spawn it, or remove it (understudy rm)")
 		}
 	}
 	return nil

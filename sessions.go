@@ -104,18 +104,19 @@ func (rt *Runtime) homeOf(m *member) (*supervisor.Supervisor, error) {
 }
 
 // Remove stops a session and forgets it, its state on disk included. A pool that it is one of starts another in its place when it has
-// fewer than its minimum, or needs more.
+// fewer than its minimum, or needs more. Of one that is not there, and has left its state, that is removed (see Kept); a Reload that is at work
+// is waited for, since it may bring the session back.
 //
 // A turn that is running is interrupted, and prompts that wait end with session.ErrStopped. The conversation is the CLI's, and stays where
 // the CLI keeps it: Options.Resume goes on with it. With IsolateHome that is a directory of the session's own, and goes with it.
 func (rt *Runtime) Remove(ctx context.Context, name string) error {
-	return rt.removeBy(ctx, name, rt.remove)
+	return rt.removeBy(ctx, name, true, rt.remove)
 }
 
 // RemoveIdle is Remove for a session that has nothing to do. With a turn that runs, prompts that wait, or tasks in the background it is
 // session.ErrAtWork, and the session stays as it is. A prompt that comes meanwhile is refused.
 func (rt *Runtime) RemoveIdle(ctx context.Context, name string) error {
-	return rt.removeBy(ctx, name, func(ctx context.Context, s *session.Session) error {
+	return rt.removeBy(ctx, name, false, func(ctx context.Context, s *session.Session) error {
 		back, err := s.Vacate(ctx)
 		if err != nil {
 			return err
@@ -128,10 +129,15 @@ func (rt *Runtime) RemoveIdle(ctx context.Context, name string) error {
 	})
 }
 
-func (rt *Runtime) removeBy(ctx context.Context, name string, remove func(context.Context, *session.Session) error) error {
+func (rt *Runtime) removeBy(ctx context.Context, name string, force bool, remove func(context.Context, *session.Session) error) error {
 	m, err := rt.member(name)
 	if err != nil {
-		return err
+		if err := rt.removeKept(ctx, name, force); !errors.Is(err, errReturned) {
+			return err
+		}
+		if m, err = rt.member(name); err != nil {
+			return err
+		}
 	}
 	err = remove(ctx, m.Session)
 	now, gone := rt.member(name)

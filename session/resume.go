@@ -100,7 +100,7 @@ func (s *Session) recovered(kept record, damaged error) {
 		}
 	}
 	s.desk.update(func(r *record, _ *Info) {
-		r.Options, r.CWD, r.Queue = digest, cwd, nil
+		r.Options, r.CWD, r.Ephemeral, r.Queue = digest, cwd, s.spec.Options.NoSessionPersistence, nil
 		if r.Spawned = nil; s.spec.Spawned {
 			r.Spawned = s.spec.Options.spawned()
 		}

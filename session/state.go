@@ -34,7 +34,8 @@ type record struct {
 	ResumeFailures int      `json:"resume_failures,omitempty"` // processes in a row that crashed on the conversation
 	Options        string   `json:"options_sha256,omitempty"`  // that it was last started with
 	CWD            string   `json:"cwd,omitempty"`
-	Queue          []queued `json:"queue,omitempty"` // what waits, and runs
+	Ephemeral      bool     `json:"ephemeral,omitempty"` // its conversation is not kept
+	Queue          []queued `json:"queue,omitempty"`     // what waits, and runs
 
 	Spawned *spawned `json:"spawned,omitempty"` // nil: it is in somebody's configuration
 

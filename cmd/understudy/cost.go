@@ -15,7 +15,8 @@ func newCost(at *place) *cobra.Command {
 of the daemon included, in US dollars and tokens; the same by model; and how far
 the shared budgets are spent. ESTIMATED is the part of turns that were cut before
 their result: it is counted by the tokens that were seen. A session that was
-removed is no longer listed; a budget goes on counting what it has spent.`,
+removed is no longer listed; a budget goes on counting what it has spent. Of those
+that are not there and have left their state understudy ps --all shows the cost.`,
 		Args:       takes(),
 		SuggestFor: []string{"costs", "budget", "budgets", "money", "usage", "spent"},
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -27,7 +27,7 @@ func newRemove(at *place) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "rm NAME…",
 		Aliases: []string{"remove"},
-		Short:   "Remove sessions that were spawned",
+		Short:   "Remove sessions that are not in the configuration",
 		Long: `Ends a session, with every process that it has started, and forgets it: its name is
 free, and its record on disk is gone, with its turns and what it has spent. No daemon
 starts it again. What it did stays in the audit log, and what it has spent of a
@@ -41,6 +41,9 @@ goes with it.
 A session with something to do (a turn that runs, prompts that wait, tasks in the
 background) stays as it is, unless with --force: then its turn is interrupted, and
 whoever waits gets an error, as with stop.
+
+Of a session that is not there any more, since a reload or another configuration has
+taken it away, what it has left is removed (understudy ps --all shows it).
 
 A session of the configuration would be back after the next start: take it out of
 the file and run understudy reload; stop ends it until then. If a pool needs the
@@ -61,9 +64,15 @@ Each of several is removed by itself; the exit code is that of the first that wa
 			return nil
 		},
 		SuggestFor: []string{"delete", "del", "forget", "destroy", "purge"},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
-			names, directive := sessionNames(at)(cmd, args, text)
-			return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) }), directive
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			sessions, err := at.client().AllSessions(cmd.Context())
+			var names []string
+			for _, s := range sessions {
+				if err == nil && s.SessionFields != nil && !s.Configured && !slices.Contains(args, s.Name) {
+					names = append(names, s.Name)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := at.client()
@@ -103,9 +112,15 @@ Each of several is removed by itself; the exit code is that of the first that wa
 }
 
 func removeOne(cmd *cobra.Command, client *debug.Client, name string, force bool) (removed, error) {
-	node, _ := client.Session(cmd.Context(), name) // only for what is said; whether it is there, its removal tells
+	node, err := client.Session(cmd.Context(), name) // only for what is said; whether it is there, its removal tells
 	setup, _ := client.Setup(cmd.Context(), name)
-	err := waiting(cmd.Context(), cmd.ErrOrStderr(), client, name, "removing", func(ctx context.Context) error { return client.Remove(ctx, name, force) })
+	if err != nil {
+		all, _ := client.AllSessions(cmd.Context())
+		if i := slices.IndexFunc(all, func(n debug.Node) bool { return n.Name == name }); i >= 0 {
+			node = all[i]
+		}
+	}
+	err = waiting(cmd.Context(), cmd.ErrOrStderr(), client, name, "removing", func(ctx context.Context) error { return client.Remove(ctx, name, force) })
 	if e, refused := errors.AsType[*debug.Error](err); refused && e.Code == debug.AtWork {
 		return removed{}, &adviceError{err, "interrupt it first, or remove it by force (--force)"}
 	}
@@ -115,7 +130,7 @@ func removeOne(cmd *cobra.Command, client *debug.Client, name string, force bool
 	r := removed{Name: name}
 	if node.SessionFields != nil {
 		r.SessionID, r.CWD, r.Turns, r.CostUSD = node.SessionID, node.CWD, node.Turns, node.CostUSD
-		r.Kept = (node.Turns > 0 || node.Turn > 0) && !node.Ephemeral && setup.Options["isolate_home"] != true
+		r.Kept = (node.Turns > 0 || node.Turn > 0) && !node.Ephemeral && !node.IsolatedHome && setup.Options["isolate_home"] != true
 	}
 	return r, nil
 }

@@ -51,19 +51,23 @@ and in parentheses those so far; QUEUE is the prompts that wait.`,
 }
 
 func newPs(at *place) *cobra.Command {
-	var asJSON bool
+	var asJSON, all bool
 	cmd := &cobra.Command{
-		Use:        "ps",
-		Short:      "Show one line per session",
+		Use:   "ps",
+		Short: "Show one line per session",
+		Long: `Shows one line for each session. With --all also for those that are not there and have
+left their state in the data directory, as "kept", and since when: a session that is not
+in the configuration any more, or one that was spawned and stopped before the daemon was
+started again. One that is spawned or configured under the same name goes on with the
+conversation and the money of that; understudy rm NAME removes it.`,
 		Args:       takes(),
 		SuggestFor: []string{"ls", "list", "sessions"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tree, err := at.client().Tree(cmd.Context())
+			sessions, err := sessionsOf(cmd.Context(), at.client(), all)
 			if err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			sessions := tree.Sessions()
 			if asJSON {
 				if sessions == nil {
 					sessions = []debug.Node{} // [] and not null
@@ -74,7 +78,17 @@ func newPs(at *place) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of sessions")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those whose state is all that there is")
 	return cmd
+}
+
+// sessionsOf are the sessions of the tree, and those that are not there.
+func sessionsOf(ctx context.Context, client *debug.Client, all bool) ([]debug.Node, error) {
+	if all {
+		return client.AllSessions(ctx)
+	}
+	tree, err := client.Tree(ctx)
+	return tree.Sessions(), err
 }
 
 // rendering is how tables are drawn on the stream.

@@ -1,12 +1,16 @@
 package debug
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestActions(t *testing.T) {
@@ -59,6 +63,47 @@ func TestRemove(t *testing.T) {
 
 	old := struct{ Backend }{f} // of an embedder, from before there was that
 	refused(t, ask(newHandler(old, Options{Socket: true, Actions: true}), "DELETE", Path+"sessions/a", ""), Unavailable, "cannot be removed here")
+}
+
+// keeper is a fake with a session that has left its state.
+type keeper struct {
+	*fake
+	err error
+}
+
+func (k *keeper) Kept(context.Context) ([]Node, error) {
+	return []Node{{Name: "old", Kind: KindSession, State: StateKept, Since: ago(time.Hour), SessionFields: &SessionFields{SessionID: "x", Turns: 3}}}, k.err
+}
+
+func TestAllSessions(t *testing.T) {
+	k := &keeper{fake: newFake()}
+	names := func(b Backend, address string) (all []string) {
+		t.Helper()
+		w := ask(fixed(b, Options{}), "GET", Path+address, "")
+		require.Equal(t, http.StatusOK, w.Code)
+		var sessions []Node
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &sessions))
+		_, compiler := openAPI(t)
+		for _, n := range sessions {
+			all = append(all, n.Name)
+			data, err := json.Marshal(n)
+			require.NoError(t, err)
+			valid(t, compiler, "openapi.json#/components/schemas/Node", data, n.Name)
+		}
+		return all
+	}
+	there := []string{"reviewer", "writer", "nightly", "importer"}
+	assert.Equal(t, there, names(k, "sessions"))
+	assert.Equal(t, append(there, "old"), names(k, "sessions?all=true"))
+	assert.Equal(t, there, names(k.fake, "sessions?all=true"), "a backend that knows of none")
+	refused(t, ask(fixed(k, Options{}), "GET", Path+"sessions?all=perhaps", ""), BadRequest, `all="perhaps"`)
+	k.err = errBoom
+	refused(t, ask(fixed(k, Options{}), "GET", Path+"sessions?all=true", ""), Internal, "boom")
+
+	var text strings.Builder
+	nodes, _ := k.Kept(t.Context())
+	require.NoError(t, RenderSessions(&text, nodes, RenderOptions{Now: noon}))
+	assert.Contains(t, text.String(), "□ kept 1h00m")
 }
 
 func TestPrincipal(t *testing.T) {

@@ -88,9 +88,19 @@ func CodeOf(err error) Code {
 type RemoveBackend interface {
 	Backend
 	// Remove ends a session and forgets it, and waits until its processes are gone. Without force one that has something to do is left as it
-	// is, with AtWork. One of the configuration is Conflict.
+	// is, with AtWork. One of the configuration is Conflict. Of one that is not there it removes what is kept (see KeptBackend).
 	Remove(ctx context.Context, name string, force bool) error
 }
+
+// KeptBackend is a Backend that knows sessions which are not there, and have left their state.
+type KeptBackend interface {
+	Backend
+	// Kept are those, by name, in StateKept. What can be read is given beside an error.
+	Kept(ctx context.Context) ([]Node, error)
+}
+
+// StateKept is the state of a session that is in no tree: what there is of it is its state on disk, which one of the same name goes on with.
+const StateKept = "kept"
 
 // ContentBackend is a Backend whose sessions take more than text.
 type ContentBackend interface {

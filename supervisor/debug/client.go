@@ -87,6 +87,13 @@ func (c *Client) Tree(ctx context.Context) (Node, error) {
 	return root, err
 }
 
+// AllSessions describes the sessions in the order of the tree, and behind them those that have left their state and are not there (StateKept).
+func (c *Client) AllSessions(ctx context.Context) ([]Node, error) {
+	var sessions []Node
+	err := c.read(ctx, "sessions?all=true", &sessions)
+	return sessions, err
+}
+
 // Session describes one session.
 func (c *Client) Session(ctx context.Context, name string) (Node, error) {
 	var node Node

@@ -22,6 +22,7 @@ var looks = map[string]look{
 	"waiting":    {"◆", "warn"},
 	"restarting": {"↻", "warn"},
 	"hibernated": {"☾", "calm"},
+	StateKept:    {"□", "calm"},
 	"warm":       {"◎", "calm"},
 	"draining":   {"◑", "calm"},
 	"stopping":   {"◓", "calm"},

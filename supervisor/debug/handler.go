@@ -109,7 +109,7 @@ type handler struct {
 // nothing that outlives its requests.
 //
 //	GET  tree                        the document of the tree, a Node
-//	GET  sessions                    its sessions, a list of Nodes
+//	GET  sessions?all=true           its sessions, a list of Nodes; with all=true also those whose state is all there is (see KeptBackend)
 //	GET  sessions/{name}             one of them; a page for a browser
 //	GET  sessions/{name}/stderr      text, or a list of lines if application/json is asked for
 //	GET  audit?n=100&follow=true     records as application/x-ndjson
@@ -327,12 +327,25 @@ func (h *handler) tree(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) sessions(w http.ResponseWriter, r *http.Request) {
+	all, err := yes(r, "all")
+	if err != nil {
+		refuse(w, err)
+		return
+	}
 	root, ok := h.look(w, r)
 	if !ok {
 		return
 	}
 	h.measure(sessionsIn(&root))
 	sessions := root.Sessions()
+	if b, ok := h.backend.(KeptBackend); ok && all {
+		kept, err := b.Kept(r.Context())
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		sessions = append(sessions, kept...)
+	}
 	if sessions == nil {
 		sessions = []Node{}
 	}

@@ -50,10 +50,12 @@ type SessionFields struct {
 	// Ephemeral says that the conversation is not kept: a restart begins a new one.
 	Ephemeral bool `json:"ephemeral,omitempty"`
 	// Configured says that it is one of the configuration, which has it back after the next start or reload: it cannot be removed.
-	Configured bool   `json:"configured,omitempty"`
-	Model      string `json:"model"`
-	Mode       string `json:"permission_mode"`
-	CWD        string `json:"cwd"`
+	Configured bool `json:"configured,omitempty"`
+	// IsolatedHome says, in StateKept, that its conversation is in a directory of its own, which is removed with it.
+	IsolatedHome bool   `json:"isolated_home,omitempty"`
+	Model        string `json:"model"`
+	Mode         string `json:"permission_mode"`
+	CWD          string `json:"cwd"`
 	// Containment are the layers that hold what the process starts, weakest first.
 	Containment []string   `json:"containment,omitempty"`
 	CLIVersion  string     `json:"cli_version"`

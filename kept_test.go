@@ -219,6 +219,9 @@ func TestFaultRemovedWhileItComesBack(t *testing.T) {
 
 	_, err = r.rt.Reload(t.Context(), with)
 	require.NoError(t, err)
+	s, err := r.rt.Session("a")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.Info().State == session.Idle }, patience, patience/10000) // one that was never started has left nothing
 	_, err = r.rt.Reload(t.Context(), without)
 	require.NoError(t, err)
 	require.Contains(t, r.kept(), "a")

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -51,19 +49,12 @@ func (r record) deliverable() (n int) {
 
 // ListKept returns all of which a StateDir has a record, by name.
 func ListKept(dir string) ([]Kept, error) {
-	entries, err := os.ReadDir(dir) // by name
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	names, err := store{dir}.names()
 	if err != nil {
-		return nil, fmt.Errorf("list the sessions of %s: %w", dir, err)
+		return nil, err
 	}
 	var all []Kept
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok || !ValidName(name) || !e.Type().IsRegular() {
-			continue
-		}
+	for _, name := range names {
 		r, err := store{dir}.read(name)
 		if errors.Is(err, fs.ErrNotExist) { // removed in this moment
 			continue
@@ -73,14 +64,13 @@ func ListKept(dir string) ([]Kept, error) {
 			k = Kept{Err: fmt.Errorf("its record cannot be read: %w", err)}
 		}
 		k.Name = name
-		if info, err := e.Info(); err == nil {
+		if info, err := os.Stat(store{dir}.path(name)); err == nil {
 			k.WrittenAt = info.ModTime()
 		}
 		_, err = os.Stat(filepath.Join(filepath.Dir(dir), "home", name))
 		k.IsolatedHome = err == nil
 		all = append(all, k)
 	}
-	slices.SortFunc(all, func(a, b Kept) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -60,6 +61,26 @@ func newRecord(name string) record {
 type store struct{ dir string }
 
 func (s store) path(name string) string { return filepath.Join(s.dir, name+".json") }
+
+// names are those of the sessions that there is a record of, in order.
+func (s store) names() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions of %s: %w", s.dir, err)
+	}
+	var names []string
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if ok && ValidName(name) && e.Type().IsRegular() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names) // that of the files is another: "a-b.json" comes before "a.json"
+	return names, nil
+}
 
 // load reads a session's record. A session without one gets a new one. A record that cannot be read is
 // set aside under another name, and the error says so: the session begins anew.

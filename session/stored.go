@@ -1,15 +1,12 @@
 package session
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/understudy-run/understudy/session/process"
 )
@@ -80,20 +77,13 @@ type Stored struct {
 // ListStored returns the sessions in a StateDir that were spawned, by name. Records that cannot be read are left for New to set
 // aside; the error joins what is wrong with them.
 func ListStored(dir string) ([]Stored, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	names, err := store{dir}.names()
 	if err != nil {
-		return nil, fmt.Errorf("list the sessions of %s: %w", dir, err)
+		return nil, err
 	}
 	var all []Stored
 	var problems []error
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok || !ValidName(name) || !e.Type().IsRegular() {
-			continue
-		}
+	for _, name := range names {
 		r, err := store{dir}.read(name)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("state of session %s: %w", name, err))
@@ -103,7 +93,6 @@ func ListStored(dir string) ([]Stored, error) {
 			all = append(all, Stored{name, r.Spawned.Options, r.Spawned.Partial, r.Spawned.Retired})
 		}
 	}
-	slices.SortFunc(all, func(a, b Stored) int { return cmp.Compare(a.Name, b.Name) })
 	return all, errors.Join(problems...)
 }
 

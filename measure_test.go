@@ -29,7 +29,7 @@ import (
 )
 
 // TestMeasureStarts measures what docs/performance.md says of processes, on the real CLI, all in one run: each round starts the CLI by
-// a plain exec with the same arguments and environment and the same first frame, then as a session, and then kills that one.
+// a plain exec with the same arguments and environment and the same first frame, kills such a one and starts it again, then both as a session.
 // UNDERSTUDY_MEASURE is the number of rounds; without it nothing is measured. It asserts nothing about time.
 func TestMeasureStarts(t *testing.T) {
 	rounds, err := strconv.Atoi(os.Getenv("UNDERSTUDY_MEASURE"))
@@ -42,7 +42,7 @@ func TestMeasureStarts(t *testing.T) {
 	r.options.Warm = []understudy.WarmSpec{{Template: "worker", Options: r.spec, Count: 1}}
 	r.boot()
 	r.mustAsk("first") // so that there is a conversation to be resumed
-	var bare, resumed, ready, crash, warm []time.Duration
+	var bare, resumed, restarted, ready, crash, warm []time.Duration
 	plain := r.spec
 	plain.Title = "no process waits for this one"
 	var helper string
@@ -65,6 +65,7 @@ func TestMeasureStarts(t *testing.T) {
 		r.warmedUp(1) // what comes up in its place must not meet what is measured next
 
 		resumed = append(resumed, bareStart(t, r, true))
+		restarted = append(restarted, bareRestart(t, r))
 		generation := r.Info().Generation
 		began = time.Now()
 		signal(t, r.Session, syscall.SIGKILL)
@@ -77,7 +78,8 @@ func TestMeasureStarts(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		d    []time.Duration
-	}{{"bare start to answered initialize", bare}, {"the same with a conversation to resume", resumed}, {"start to ready", ready}, {"crash to ready (resumed)", crash}, {"warm start to ready", warm}} {
+	}{{"bare start to answered initialize", bare}, {"the same with a conversation to resume", resumed},
+		{"a plain kill, wait and such a start", restarted}, {"start to ready", ready}, {"crash to ready (resumed)", crash}, {"warm start to ready", warm}} {
 		slices.Sort(row.d)
 		ms := func(d time.Duration) string { return strconv.FormatFloat(float64(d.Microseconds())/1000, 'g', 3, 64) }
 		over := row.d[len(row.d)/2] - bare[len(bare)/2]
@@ -238,8 +240,31 @@ func bareTurn(t *testing.T, r *rig) {
 	require.NoError(t, cmd.Wait())
 }
 
-// bareStart starts the CLI as a session would, without any of ours around it.
+// bareStart starts the CLI as a session would, without any of ours around it, and ends it.
 func bareStart(t *testing.T, r *rig, resume bool) time.Duration {
+	t.Helper()
+	cmd, in, took := bareCLI(t, r, resume)
+	require.NoError(t, in.Close())
+	require.NoError(t, cmd.Wait())
+	return took
+}
+
+// bareRestart kills such a CLI, waits for it, and starts it again, as a loop would that does nothing else.
+func bareRestart(t *testing.T, r *rig) time.Duration {
+	t.Helper()
+	cmd, _, _ := bareCLI(t, r, true)
+	began := time.Now()
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	cmd, in, _ := bareCLI(t, r, true)
+	took := time.Since(began)
+	require.NoError(t, in.Close())
+	require.NoError(t, cmd.Wait())
+	return took
+}
+
+// bareCLI is one that has answered its first frame, and how long that took.
+func bareCLI(t *testing.T, r *rig, resume bool) (*exec.Cmd, io.Closer, time.Duration) {
 	t.Helper()
 	launch := r.Launch()
 	launch.SessionID, launch.Resume, launch.Marker = "", resume, ""
@@ -272,10 +297,7 @@ func bareStart(t *testing.T, r *rig, resume bool) time.Duration {
 			break
 		}
 	}
-	took := time.Since(began)
-	require.NoError(t, in.Close())
-	require.NoError(t, cmd.Wait())
-	return took
+	return cmd, in, time.Since(began)
 }
 
 // firstProcess says how much memory the CLI's parent has for itself.

@@ -1,6 +1,7 @@
 package tool_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,7 +27,11 @@ func ExampleAdd() {
 
 	// What the CLI does when the agent uses the tool:
 	said := make(chan json.RawMessage, 2)
-	cli, err := options.MCPServers["calc"].Host.ConnectMCP(context.Background(), func(m json.RawMessage) { said <- m })
+	cli, err := options.MCPServers["calc"].Host.ConnectMCP(context.Background(), func(m json.RawMessage) {
+		if bytes.Contains(m, []byte(`"result"`)) { // it also says by itself that a tool was added
+			said <- m
+		}
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

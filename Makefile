@@ -20,7 +20,7 @@ build:
 test:
 	@# Says whether the real CLI is there: what the long run skips, it skips in silence.
 	@$(GO) test -count=1 -v -run '^TestRealCLISaysItsVersion$$' ./session/sessiontest | grep -v '^==='
-	$(GO) test -race -timeout 14m ./...
+	$(GO) test -race -timeout 25m ./...
 
 ## soak: sessions begin, answer and end: twenty of them at a time, SOAK (500) times each or for six minutes, on one processor, while processes
 ## are killed, the disk is full now and then, and the clock is set

@@ -3,6 +3,7 @@ package understudy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -98,4 +99,52 @@ func TestAPoolHasNoConversationInCommon(t *testing.T) {
 	assert.ErrorContains(t, start(2, session.Options{Continue: true, ForkSession: true, SessionID: id}), "session_id")
 	assert.NoError(t, start(2, session.Options{Continue: true, ForkSession: true}))
 	assert.NoError(t, start(1, session.Options{SessionID: id}), "one session may")
+}
+
+// Fault: the sessions of a pool have nothing to do for their idle_timeout, and later a usage limit is reached and who waits for its end goes away
+// Outcome: the next prompt wakes one; the one after that waits for the end of the limit, and is answered
+// On: simulated
+func TestAPoolOfSessionsThatHibernateOrAreHeld(t *testing.T) {
+	t.Parallel()
+	path, args, env := sessiontest.CLI(t)
+	rt, err := understudy.Start(t.Context(), understudy.Options{
+		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args},
+		Pools: []understudy.PoolSpec{{
+			Name: "workers", MaxQueue: 1, Options: session.Options{CWD: t.TempDir(), Env: env, IdleTimeout: time.Millisecond},
+		}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { shutdown(t, rt) })
+	pool, err := rt.Pool("workers")
+	require.NoError(t, err)
+	worker, err := rt.Session("workers-1")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	becomes := func(state session.State) {
+		t.Helper()
+		require.Eventually(t, func() bool { return worker.Info().State == state }, patience, time.Millisecond)
+	}
+
+	becomes(session.Hibernated)
+	answer, err := session.Collect(pool.Query(ctx, "hello"))
+	require.NoError(t, err)
+	assert.Equal(t, "echo: hello", answer.Text)
+
+	over := time.Now().Add(2 * time.Second)
+	_, err = session.Collect(pool.Query(ctx, fmt.Sprintf(`[[frame:{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":%d,"rateLimitType":"five_hour"}}]][[status:400]]`, over.Unix())))
+	require.Error(t, err)
+	impatient, leave := context.WithCancel(ctx)
+	gone := make(chan error, 1)
+	go func() { // ends with impatient
+		_, err := session.Collect(pool.Query(impatient, "not answered"))
+		gone <- err
+	}()
+	becomes(session.Held)
+	leave()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	answer, err = session.Collect(pool.Query(ctx, "[[history]]"))
+	require.NoError(t, err)
+	assert.NotContains(t, answer.Text, "not answered")
+	assert.False(t, time.Now().Before(over.Truncate(time.Second)))
 }

@@ -91,9 +91,10 @@ func (p *Pool) leave(place *waiter) {
 	}
 }
 
-// idle is a session that can take a prompt at once, or as soon as it is back; nil if there is none.
+// idle is a session that can take a prompt at once, or as soon as it is up: one that hibernates is that soonest, and one that is held will
+// be so for any other. nil if there is none.
 func (p *Pool) idle() *worker {
-	var coming *worker
+	var asleep, coming *worker
 	for _, w := range p.workers {
 		if w.busy {
 			continue
@@ -102,13 +103,13 @@ func (p *Pool) idle() *worker {
 		case session.Idle:
 			w.rouse()
 			return w
-		case session.Starting, session.Restarting:
-			if coming == nil {
-				coming = w
-			}
+		case session.Hibernated:
+			asleep = cmp.Or(asleep, w)
+		case session.Starting, session.Restarting, session.Held:
+			coming = cmp.Or(coming, w)
 		}
 	}
-	return coming
+	return cmp.Or(asleep, coming)
 }
 
 // asked is a session that somebody has asked by its name, past the pool, which would not learn when it is done:

@@ -96,6 +96,22 @@ func (r *rig) configured(spec session.Options) {
 	require.NoError(r, err)
 }
 
+// queues starts the runtime, with prompts behind a turn that waits until all of them are on disk.
+func (r *rig) queues(prompts ...string) {
+	r.Helper()
+	r.configured(r.spec)
+	gate := filepath.Join(r.work, "gate")
+	require.NoError(r, syscall.Mkfifo(gate, 0o600))
+	first := r.background(`[[tool:Bash {"command":"cat gate"}]] remember`)
+	<-first.began
+	for n, prompt := range prompts {
+		r.background(prompt)
+		r.until(prompt, func() bool { return r.Info().Queue == n+1 })
+	}
+	r.until("they are on disk", func() bool { return len(r.onDisk().Queue) == 1+len(prompts) })
+	require.NoError(r, os.WriteFile(gate, nil, 0))
+}
+
 // Fault: a prompt that is to be delivered again takes the whole runtime down, each time it is delivered
 // Outcome: its deliveries are counted on disk before they are made: after two the next runtime gives it up, says so with the count, and
 // delivers what waited behind it
@@ -124,17 +140,10 @@ func TestAPromptThatKillsTheRuntimeIsGivenUp(t *testing.T) {
 				killYourself()
 			}
 		}
-		r.configured(r.spec)
 		if task == "ask" {
-			require.NoError(t, syscall.Mkfifo(filepath.Join(r.work, "gate"), 0o600))
-			first := r.background(`[[tool:Bash {"command":"cat gate"}]] remember`)
-			<-first.began
-			for n, prompt := range []string{"[[sleep:600]] the killer", "behind it"} {
-				r.background(prompt)
-				r.until(prompt, func() bool { return r.Info().Queue == n+1 })
-			}
-			r.until("they are on disk", func() bool { return len(r.onDisk().Queue) == 3 })
-			require.NoError(t, os.WriteFile(filepath.Join(r.work, "gate"), nil, 0))
+			r.queues("[[sleep:600]] the killer", "behind it")
+		} else {
+			r.configured(r.spec)
 		}
 		<-r.within().Done() // it is killed before
 		t.Fatal("it lives")
@@ -162,29 +171,20 @@ func TestAPromptThatKillsTheRuntimeIsGivenUp(t *testing.T) {
 	assert.Equal(t, 1, lost)
 }
 
-// Fault: as before, and the disk is full where the state is kept by the time of the second delivery; later it has room
-// Outcome: what the earlier runtime has left is not delivered as long as that cannot be counted, through any number of runtimes, and they say
-// so; new prompts are answered meanwhile; when the state is written it is delivered, in its order
-// On: simulated
-func TestAPromptThatKillsTheRuntimeWaitsForTheDisk(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, false)
+// waitForTheDisk starts the runtime on what leftOnAFullDisk has left, in a session that comes to rest in that state.
+func (r *rig) waitForTheDisk(state session.State) {
+	r.Helper()
+	r.configured(r.spec)
+	r.until("it waits", func() bool {
+		info := r.Info()
+		return info.State == state && strings.Contains(info.Waits, "its state to be on disk, for 2 prompts of an earlier runtime")
+	})
+}
+
+// leftOnAFullDisk has a runtime killed by "the killer", with "behind it" behind that. The disk where the state is kept is full by now.
+func (r *rig) leftOnAFullDisk() (state string, room func()) {
+	r.Helper()
 	r.spec.Redeliver = true
-	waiting := func() {
-		r.configured(r.spec)
-		r.until("it waits", func() bool {
-			info := r.Info()
-			return info.State == session.Idle && strings.Contains(info.Waits, "for 2 prompts of an earlier runtime")
-		})
-	}
-	deliveries := func() (n int) {
-		for _, turn := range r.records(audit.TurnStarted) {
-			if turn.Detail["prompt_sha256"] == fmt.Sprintf("%x", sha256.Sum256([]byte("the killer"))) {
-				n++
-			}
-		}
-		return n
-	}
 	if task, is := r.taskOfVictim(); is {
 		r.options.OnMoment = func(m session.Moment) {
 			if m.Kind == session.TurnStarted && m.Turn > 1 {
@@ -192,40 +192,52 @@ func TestAPromptThatKillsTheRuntimeWaitsForTheDisk(t *testing.T) {
 			}
 		}
 		if task == "wait" {
-			waiting()
+			r.waitForTheDisk(session.Idle)
 			killYourself()
 		}
-		r.configured(r.spec)
-		require.NoError(t, syscall.Mkfifo(filepath.Join(r.work, "gate"), 0o600))
-		first := r.background(`[[tool:Bash {"command":"cat gate"}]] remember`)
-		<-first.began
-		for n, prompt := range []string{"the killer", "behind it"} {
-			r.background(prompt)
-			r.until(prompt, func() bool { return r.Info().Queue == n+1 })
-		}
-		r.until("they are on disk", func() bool { return len(r.onDisk().Queue) == 3 })
-		require.NoError(t, os.WriteFile(filepath.Join(r.work, "gate"), nil, 0))
+		r.queues("the killer", "behind it")
 		<-r.within().Done() // it is killed before
-		t.Fatal("it lives")
+		require.FailNow(r, "it lives")
 	}
-	state := filepath.Join(r.options.DataDir, "state")
-	require.NoError(t, os.Mkdir(state, 0o700))
-	smallDisk(t, state)
+	state = filepath.Join(r.options.DataDir, "state")
+	require.NoError(r, os.Mkdir(state, 0o700))
+	smallDisk(r.T, state)
 	r.kills("ask")
-	require.Equal(t, 1, r.onDisk().Queue[0].Attempts)
+	require.Equal(r, 1, r.onDisk().Queue[0].Attempts)
 	halves, err := filepath.Glob(filepath.Join(state, "*.new-*"))
-	require.NoError(t, err)
+	require.NoError(r, err)
 	for _, path := range halves { // what a killed runtime was writing would be room for the next one
-		require.NoError(t, os.Remove(path))
+		require.NoError(r, os.Remove(path))
 	}
-	room := fillUp(t, state)
+	return state, fillUp(r.T, state)
+}
+
+// deliveries is how often a prompt was given to a process.
+func (r *rig) deliveries(prompt string) (n int) {
+	r.Helper()
+	for _, turn := range r.records(audit.TurnStarted) {
+		if turn.Detail["prompt_sha256"] == fmt.Sprintf("%x", sha256.Sum256([]byte(prompt))) {
+			n++
+		}
+	}
+	return n
+}
+
+// Fault: as before, and the disk is full where the state is kept by the time of the second delivery; later it has room
+// Outcome: what the earlier runtime has left is not delivered as long as that cannot be counted, through any number of runtimes, and they say
+// so; new prompts are answered meanwhile; when the state is written it is delivered, in its order
+// On: simulated
+func TestAPromptThatKillsTheRuntimeWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	_, room := r.leftOnAFullDisk()
 	r.kills("wait")
 
-	waiting()
+	r.waitForTheDisk(session.Idle)
 	assert.Equal(t, 2, r.Info().Queue)
 	assert.NotEmpty(t, r.Info().Unsaved)
 	assert.Equal(t, "echo: a new one", r.mustAsk("a new one").Text)
-	_, err = r.Vacate(r.within())
+	_, err := r.Vacate(r.within())
 	require.ErrorIs(t, err, session.ErrAtWork)
 	r.until("it is said", func() bool {
 		return slices.ContainsFunc(r.records(audit.SessionNotice), func(n audit.Record) bool {
@@ -233,13 +245,58 @@ func TestAPromptThatKillsTheRuntimeWaitsForTheDisk(t *testing.T) {
 		})
 	})
 	assert.Equal(t, 1, r.onDisk().Queue[0].Attempts)
-	assert.Equal(t, 1, deliveries())
+	assert.Equal(t, 1, r.deliveries("the killer"))
 	room()
 	r.until("they are delivered", func() bool { return r.Info().Queue == 0 && r.Info().State == session.Idle })
 	assert.Empty(t, r.Info().Waits)
-	assert.Equal(t, 2, deliveries())
+	assert.Equal(t, 2, r.deliveries("the killer"))
 	// The killer is in the conversation from its first delivery if that process had read it before it was ended.
 	assert.Regexp(t, `\| a new one( \| the killer)? \| behind it$`, r.history())
+}
+
+// Fault: prompts of an earlier runtime wait for the disk, as before, in a session whose process is ended when it is idle; the runtime is
+// drained and stopped; the next one finds the disk full as well, and then it has room
+// Outcome: the process is ended all the same, and none is started in vain; the drain does not wait, and what is left stays on disk; when the
+// state is written one process is started, and it is delivered, in its order
+// On: simulated
+func TestPromptsThatWaitForTheDiskKeepNoProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, false)
+	state, room := r.leftOnAFullDisk()
+	r.spec.IdleTimeout = time.Millisecond
+	for range 2 {
+		r.waitForTheDisk(session.Hibernated)
+		generation := r.Info().Generation
+		for range 3 {
+			var before, now os.FileInfo
+			r.until("it is tried to write it", func() (changed bool) {
+				var err error
+				now, err = os.Stat(state)
+				require.NoError(t, err)
+				changed = before != nil && !now.ModTime().Equal(before.ModTime())
+				before = now
+				return changed
+			})
+		}
+		assert.Equal(t, session.Hibernated, r.Info().State)
+		assert.Equal(t, generation, r.Info().Generation)
+		require.NoError(t, r.rt.Drain(r.within()))
+		_, err := r.ask("too late")
+		require.ErrorIs(t, err, session.ErrStopped)
+		shutdown(t, r.rt)
+		left := r.onDisk().Queue
+		require.Len(t, left, 2)
+		assert.Equal(t, []int{1, 0}, []int{left[0].Attempts, left[1].Attempts})
+	}
+	assert.NotContains(t, notices(t, r.options.DataDir), string(session.NoticeQueueLost))
+	r.waitForTheDisk(session.Hibernated)
+	generation := r.Info().Generation
+	room()
+	r.until("they are delivered", func() bool { return r.Info().Queue == 0 && r.Info().State == session.Hibernated })
+	assert.Equal(t, generation+1, r.Info().Generation)
+	assert.Equal(t, 2, r.deliveries("the killer"))
+	assert.Equal(t, 1, r.deliveries("behind it"))
+	assert.Regexp(t, `remember( \| the killer)? \| behind it$`, r.history())
 }
 
 // Fault: the CLI crashes on each resume of a conversation, and the runtime is killed after each of these crashes and started again

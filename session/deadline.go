@@ -21,6 +21,7 @@ const (
 	idleDeadline      deadline = "idle"      // having nothing to do, before the process is ended
 	holdDeadline      deadline = "hold"      // the API's limits, before queries go on
 	saveDeadline      deadline = "save"      // a record that could not be written, before it is tried again
+	logDeadline       deadline = "log"       // an audit log that could not be, before what waits for it is tried again
 )
 
 // settleGrace is how long the CLI is believed to be at work while nothing is seen of it. Its word that it is
@@ -75,6 +76,8 @@ func (l *loop) onOverdue(c *actor.Context[message], what deadline) {
 		l.goOn(c)
 	case saveDeadline:
 		l.keeper.save(c, l, nil)
+	case logDeadline:
+		l.pump(c)
 	}
 }
 

@@ -75,17 +75,17 @@ func (d *desk) empty() bool {
 }
 
 // waits reports whether a query waits that next would take.
-func (d *desk) waits(unsaved bool) bool {
+func (d *desk) waits(withheld bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.first(unsaved) >= 0
+	return d.first(withheld) >= 0
 }
 
-// next takes the first query off the queue. As long as the record cannot be written those of an earlier runtime are left there.
-func (d *desk) next(unsaved bool) *query {
+// next takes the first query off the queue. Those of an earlier runtime are left there if they are withheld.
+func (d *desk) next(withheld bool) *query {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	i := d.first(unsaved)
+	i := d.first(withheld)
 	if i < 0 {
 		return nil
 	}
@@ -96,8 +96,8 @@ func (d *desk) next(unsaved bool) *query {
 }
 
 // first is called with d.mu held.
-func (d *desk) first(unsaved bool) int {
-	return slices.IndexFunc(d.queue, func(q *query) bool { return !unsaved || !q.requeued })
+func (d *desk) first(withheld bool) int {
+	return slices.IndexFunc(d.queue, func(q *query) bool { return !withheld || !q.requeued })
 }
 
 // putBack puts a query that was taken off in front of the others, unless no query is taken any more.
@@ -152,11 +152,11 @@ func (d *desk) leave(q *query) bool {
 	if !d.ending || q.taken || q.attempts >= maxAttempts {
 		return false
 	}
-	if q.attempts > 0 { // it had its turn before those that wait
-		d.left = slices.Insert(d.left, 0, q)
-	} else {
-		d.left = append(d.left, q)
+	i := slices.IndexFunc(d.left, func(behind *query) bool { return behind.place > q.place })
+	if i < 0 {
+		i = len(d.left)
 	}
+	d.left = slices.Insert(d.left, i, q)
 	return true
 }
 
@@ -221,13 +221,13 @@ func (d *desk) snapshot() (record, Info) {
 	return d.record, d.info
 }
 
-// postponed is how many prompts of an earlier runtime wait for the record to be written.
-func (d *desk) postponed() int {
+// requeued is how many prompts of an earlier runtime are in the queue.
+func (d *desk) requeued() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := 0
 	for _, q := range d.queue {
-		if q.requeued && d.info.Unsaved != "" {
+		if q.requeued {
 			n++
 		}
 	}

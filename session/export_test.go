@@ -9,6 +9,15 @@ func StoredQueue(dir, name string) int {
 	return len(r.Queue)
 }
 
+// StoredAttempts is how often each of them was given to a process.
+func StoredAttempts(dir, name string) (attempts []int) {
+	r, _ := store{dir}.read(name)
+	for _, q := range r.Queue {
+		attempts = append(attempts, q.Attempts)
+	}
+	return attempts
+}
+
 // Owed is what a session's running turn has told a budget.
 func Owed(b *Budget, session string) float64 {
 	b.mu.Lock()

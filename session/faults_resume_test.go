@@ -119,24 +119,8 @@ func TestWhatWasQueuedIsSaidToBeLost(t *testing.T) {
 func TestWhatWasLeftIsLeftAgainByAnOrderlyEnd(t *testing.T) {
 	sp := spec(t, "a")
 	sp.Options.Redeliver = true
-	before := start(t, sp)
-	before.mustAsk("first")
-	first, _ := before.background("[[sleep:60]] x")
-	<-first
-	for n, prompt := range []string{"waiting 1", "waiting 2"} {
-		before.background(prompt)
-		require.Eventually(t, func() bool { return before.Info().Queue == n+1 }, time.Minute, time.Millisecond)
-	}
-	next := sp
-	next.StateDir = t.TempDir()
-	require.Eventually(t, func() bool { return session.StoredQueue(sp.StateDir, "a") == 3 }, time.Minute, time.Millisecond)
-	record, err := os.ReadFile(filepath.Join(sp.StateDir, "a.json"))
-	require.NoError(t, err)
-	require.NoError(t, before.sup.TerminateChild(t.Context(), "a"))
-	record = []byte(strings.Replace(string(record), "[[sleep:60]] x", "waiting 0", 1)) // the same prompt, that takes no minute
-	require.NoError(t, os.WriteFile(filepath.Join(next.StateDir, "a.json"), record, 0o600))
-
-	next.Runtime += "-next"
+	before, next := leftBehind(t, sp, "[[sleep:60]] x")
+	shorten(t, next)
 	moments := listen(&next)
 	next.Options.Env = maps.Clone(sp.Options.Env)
 	next.Options.Env["UNDERSTUDY_SIM_STARTUP"] = "silent"
@@ -214,6 +198,15 @@ func cutOff(t *testing.T, redeliver bool, running string) (before, after *bench,
 	t.Helper()
 	sp := spec(t, "a")
 	sp.Options.Redeliver = redeliver
+	before, next := leftBehind(t, sp, running)
+	moments = listen(&next)
+	after = start(t, next)
+	return before, after, moments
+}
+
+// leftBehind is what there is of a session, and the one that goes on with it, when its runtime is killed while a prompt runs and two wait.
+func leftBehind(t *testing.T, sp session.Spec, running string) (before *bench, next session.Spec) {
+	t.Helper()
 	before = start(t, sp)
 	before.mustAsk("first")
 	first, _ := before.background(running)
@@ -231,10 +224,18 @@ func cutOff(t *testing.T, redeliver bool, running string) (before, after *bench,
 	copied := t.TempDir() // what a killed runtime would have left: an end in order changes the record
 	require.NoError(t, os.CopyFS(copied, os.DirFS(stored)))
 	require.NoError(t, before.sup.TerminateChild(t.Context(), "a"))
-	again := sp
-	again.StateDir = copied
-	again.Runtime += "-next"
-	moments = listen(&again)
-	after = start(t, again)
-	return before, after, moments
+	next = sp
+	next.StateDir = copied
+	next.Runtime += "-next"
+	return before, next
+}
+
+// shorten has the prompt that ran take no minute: it is the same one.
+func shorten(t *testing.T, next session.Spec) {
+	t.Helper()
+	path := filepath.Join(next.StateDir, "a.json")
+	record, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(record), "[[sleep:60]] x")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(record), "[[sleep:60]] x", "waiting 0", 1)), 0o600))
 }

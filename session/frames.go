@@ -382,26 +382,29 @@ func (l *loop) unheard() bool {
 // itself as part of that turn. There may be no idle between a result and such a turn.
 func (l *loop) pump(c *actor.Context[message]) {
 	l.sendNext(c)
+	l.awaitLog(c)
 	if l.current == nil && !l.turns.open { // it came to nothing
 		l.endPermit()
 	}
 }
 
 func (l *loop) sendNext(c *actor.Context[message]) {
-	if l.asleep && l.desk.waits(l.unsaved()) {
+	if l.asleep && l.desk.waits(l.withholds(l.session.unaudited())) {
 		l.rouse(c)
 		return
 	}
 	for l.ready && !l.stopping && l.cause == nil && l.process != nil && l.current == nil && !l.turns.open && !l.atWork {
-		if !l.desk.waits(l.unsaved()) {
+		unaudited := l.session.unaudited()
+		withheld := l.withholds(unaudited)
+		if !l.desk.waits(withheld) {
 			return
 		}
 		err := l.session.allowance(0)
 		if err == nil {
-			err = l.session.unaudited()
+			err = unaudited
 		}
 		if err != nil {
-			if q := l.desk.next(l.unsaved()); q != nil {
+			if q := l.desk.next(withheld); q != nil {
 				l.session.ended(q, err)
 			}
 			continue
@@ -409,7 +412,7 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		if !l.mayTurn(c) {
 			return
 		}
-		q := l.desk.next(l.unsaved())
+		q := l.desk.next(withheld)
 		if q == nil {
 			return
 		}
@@ -429,7 +432,7 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 			// prompt that takes the runtime down would do so for ever. So one of an earlier runtime waits if that cannot be written. A
 			// new one does not: it may be lost with this runtime, but will not be delivered by the next one on and on.
 			l.keeper.save(c, l, func(c *actor.Context[message]) {
-				if q.requeued && l.unsaved() && l.mayPrompt(c, q) {
+				if q.requeued && l.keeper.failing && l.mayPrompt(c, q) {
 					l.postpone(c, q)
 					return
 				}
@@ -441,31 +444,6 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		l.keeper.soon(c, l)
 		l.prompt(c, q)
 		return
-	}
-}
-
-// unsaved reports whether the last record could not be written. Until one can, prompts of an earlier runtime stay in the queue, and
-// those behind them pass.
-func (l *loop) unsaved() bool { return l.keeper.failing }
-
-// postpone puts a prompt of an earlier runtime back into the queue, since the attempt to deliver it could not be counted on disk.
-func (l *loop) postpone(c *actor.Context[message], q *query) {
-	l.unbegun(c, q)
-	l.setCurrent(nil)
-	if err := l.desk.putBack(q); err != nil {
-		l.session.ended(q, err)
-	}
-	if !l.turns.open {
-		l.rest(c) // those behind it run
-	}
-}
-
-// tellPostponed says that there are such prompts, once until the record is written.
-func (l *loop) tellPostponed() {
-	if n := l.desk.postponed(); n > 0 && !l.postponed {
-		l.postponed = true
-		l.session.notice(NoticePromptsWait, fmt.Sprintf("%d prompts of an earlier runtime are not delivered before it is on disk that they are (redeliver)", n),
-			map[string]any{"prompts": n})
 	}
 }
 
@@ -508,6 +486,11 @@ func (l *loop) onPromptKept(c *actor.Context[message], m promptKept) {
 	}
 	if m.err != nil {
 		l.log.Error().Err(m.err).Msg("prompt refused: it cannot be audited")
+		if q.requeued && l.logFailed(m.err) {
+			l.after(c, logDeadline, tryAgain) // no sooner, if the log is there again by now
+			l.postpone(c, q)
+			return
+		}
 		l.endQuery(c, fmt.Errorf("session %s: %w: %w", l.session.name, ErrAuditUnavailable, m.err))
 		return
 	}

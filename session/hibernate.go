@@ -12,7 +12,7 @@ import (
 func (l *loop) mayHibernate() bool {
 	return l.options.IdleTimeout > 0 && !l.options.NoSessionPersistence && l.ready && l.process != nil && !l.stopping && !l.laddered &&
 		l.cause == nil && l.current == nil && !l.turns.open && !l.atWork && l.background == 0 && len(l.tools) == 0 &&
-		len(l.questions) == 0 && len(l.approvals) == 0 && len(l.requests) == 0 && !l.desk.waits(l.unsaved())
+		len(l.questions) == 0 && len(l.approvals) == 0 && len(l.requests) == 0 && !l.desk.waits(l.withholds(l.session.unaudited()))
 }
 
 // lieDown begins the wait for hibernation, when there is nothing to do.
@@ -54,9 +54,7 @@ func (l *loop) fallAsleep(c *actor.Context[message]) {
 		l.finish(c, nil)
 		return
 	}
-	if l.desk.waits(l.unsaved()) {
-		l.rouse(c)
-	}
+	l.pump(c) // for what has come meanwhile
 }
 
 // woken reports whether the process is coming up after a hibernation, for somebody who need not know.

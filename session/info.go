@@ -68,7 +68,7 @@ type Info struct {
 	StartedAt  time.Time // when the process was started
 	NextTry    time.Time // when Restarting waits for it
 	HeldUntil  time.Time // when Held queries go on
-	Waits      string    // for what it waits, if not for its CLI: max_processes, max_busy, its state to be on disk, …
+	Waits      string    // for what it waits, if not for its CLI: max_processes, max_busy, its state to be on disk, the audit log, …
 	Retry      *Retry    // the API request that the CLI is about to try again; nil if there is none
 	Restarts   int       // in the session's life
 	Unsaved    string    // why its record could not be written; empty if it is on disk
@@ -89,8 +89,16 @@ func (s *Session) Info() Info {
 	_, info := s.desk.snapshot()
 	info.Mailbox = s.desk.current().Info().Depth
 	info.Refusing = s.unaudited()
-	if n := s.desk.postponed(); n > 0 && info.Waits == "" {
-		info.Waits = fmt.Sprintf("its state to be on disk, for %d prompts of an earlier runtime (redeliver)", n)
+	what := ""
+	switch {
+	case info.Waits != "":
+	case info.Unsaved != "":
+		what = "its state to be on disk"
+	case info.Refusing != nil:
+		what = "the audit log"
+	}
+	if n := s.desk.requeued(); n > 0 && what != "" {
+		info.Waits = fmt.Sprintf("%s, for %d prompts of an earlier runtime (redeliver)", what, n)
 	}
 	return info
 }

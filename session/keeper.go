@@ -14,7 +14,7 @@ type keeper struct {
 	next    []func(*actor.Context[message])
 }
 
-// saveAgain is when a record that could not be written is tried again, if nothing has it written before.
+// saveAgain is when a record that could not be written is tried again, if nothing has it written before, and no prompts wait for that.
 const saveAgain = 5 * time.Second
 
 // saveSoon is how long what can be found out again may wait for what has to be written anyway.
@@ -65,7 +65,11 @@ func (k *keeper) done(c *actor.Context[message], m saved, l *loop) {
 		if !k.failing {
 			l.session.notice(NoticeStateUnsaved, m.err.Error(), nil)
 		}
-		if !l.finished {
+		switch {
+		case l.finished:
+		case l.desk.requeued() > 0:
+			l.after(c, saveDeadline, tryAgain)
+		default:
 			l.after(c, saveDeadline, saveAgain)
 		}
 	case k.failing:
@@ -90,7 +94,6 @@ func (k *keeper) done(c *actor.Context[message], m saved, l *loop) {
 	case k.failing:
 		l.tellPostponed()
 	case again:
-		l.postponed = false
 		l.pump(c) // what has waited for it
 	}
 }

@@ -24,7 +24,7 @@ const (
 	// NoticeStateUnsaved says that the session's record cannot be written, NoticeStateSaved that it can be again.
 	NoticeStateUnsaved NoticeKind = "state_unsaved"
 	NoticeStateSaved   NoticeKind = "state_saved"
-	// NoticePromptsWait says that prompts of an earlier runtime wait until the record can be written: see Options.Redeliver.
+	// NoticePromptsWait says that prompts of an earlier runtime wait until the record, or the audit log, can be written: see Options.Redeliver.
 	NoticePromptsWait NoticeKind = "prompts_wait"
 	// NoticeOptionsChanged says that the session goes on under other options than before.
 	NoticeOptionsChanged NoticeKind = "options_changed"

@@ -239,7 +239,7 @@ type Options struct {
 	// and the query ends with the *CrashError then. It is at-least-once all the same: what a cut model call
 	// has cost is paid again, and hooks may see the prompt twice. The query sees the frames of both turns. As long as the session's
 	// record cannot be written (Info.Unsaved) prompts of an earlier runtime wait, and later ones pass them: one that takes the runtime down
-	// would do so for ever. A new prompt does not wait for that.
+	// would do so for ever. A new prompt does not wait for that. They wait too as long as a required audit log cannot be written (Info.Refusing).
 	Redeliver bool `json:"redeliver,omitzero"`
 	// MaxQueue is how many queries may wait for their turn. Zero: 64.
 	MaxQueue int `json:"max_queue,omitzero"`

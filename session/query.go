@@ -24,6 +24,7 @@ type query struct {
 	gone   atomic.Bool // nobody takes the messages any more
 	// requeued says that an earlier runtime took it: nobody but the log is told what becomes of it.
 	requeued bool
+	place    int // in the queue that it has left
 
 	// The actor's own:
 	begins     bool  // there was no conversation before it

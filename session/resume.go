@@ -129,7 +129,7 @@ func (s *Session) settleRunning(kept record) ledger {
 // watches the session sees them.
 func (s *Session) requeue(queue []queued) {
 	lost := 0
-	for _, k := range queue {
+	for place, k := range queue {
 		if k.Line == "" || !s.spec.Options.Redeliver {
 			lost++
 			continue
@@ -139,7 +139,7 @@ func (s *Session) requeue(queue []queued) {
 				map[string]any{"lost": 1, "kept": 0, "prompt": k.UUID, "attempts": k.Attempts})
 			continue
 		}
-		q := &query{uuid: k.UUID, digest: k.Digest, line: append([]byte(k.Line), '\n'), attempts: max(k.Attempts, 0), requeued: true, stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
+		q := &query{uuid: k.UUID, digest: k.Digest, line: append([]byte(k.Line), '\n'), attempts: max(k.Attempts, 0), requeued: true, place: place, stream: newStream(s.store.dir, s.spec.Options.MaxUnreadBytes)}
 		q.stream.abandon()
 		if _, err := s.desk.enqueue(q); err != nil {
 			lost++

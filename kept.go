@@ -96,7 +96,7 @@ func (rt *Runtime) recall(name string, force bool) (*member, error) {
 	}
 	path := rt.sessions.path + "/" + name
 	spec := session.Spec{Name: name, Path: path, Runtime: rt.id, StateDir: rt.stateDir(), Scratch: rt.scratch, Audit: rt.trail, Logger: rt.log}
-	for b := range maps.Values(rt.budgets) { // which options it had nobody knows any more; the budgets do
+	for b := range maps.Values(rt.budgets) { // which options it had nobody knows any more; the budgets do, and its record
 		if _, counted := b.State().Sessions[name]; counted {
 			spec.Budgets = append(spec.Budgets, b)
 		}

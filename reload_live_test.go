@@ -21,6 +21,7 @@ type liveRig struct {
 	*testing.T
 	rt     *understudy.Runtime
 	dir    string // of its data
+	cli    session.CLI
 	policy understudy.SupervisorOptions
 	like   session.Options
 	spec   understudy.ReloadSpec
@@ -30,18 +31,21 @@ func newLiveRig(t *testing.T, change func(r *liveRig)) *liveRig {
 	path, args, env := sessiontest.CLI(t)
 	r := &liveRig{T: t, dir: t.TempDir(), like: session.Options{CWD: t.TempDir(), Env: env}, spec: understudy.ReloadSpec{Drain: patience}}
 	change(r)
-	var err error
-	r.rt, err = understudy.Start(t.Context(), understudy.Options{
-		DataDir: r.dir, CLI: session.CLI{Path: path, Args: args}, Supervisor: r.policy,
+	r.cli = session.CLI{Path: path, Args: args}
+	r.start()
+	return r
+}
+
+// start starts it, once more if it was shut down.
+func (r *liveRig) start() {
+	r.Helper()
+	rt, err := understudy.Start(r.Context(), understudy.Options{
+		DataDir: r.dir, CLI: r.cli, Supervisor: r.policy,
 		Sessions: r.spec.Sessions, Groups: r.spec.Groups, Pools: r.spec.Pools, Budgets: r.spec.Budgets, Limits: r.spec.Limits,
 	})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		assert.NoError(t, r.rt.Shutdown(ctx))
-	})
-	return r
+	require.NoError(r, err)
+	r.rt = rt
+	r.Cleanup(func() { shutdown(r.T, rt) })
 }
 
 func (r *liveRig) sessions(names ...string) (all []understudy.SessionSpec) {
@@ -313,6 +317,56 @@ func TestRemovedFromAPool(t *testing.T) {
 	_, err = session.Collect(pool.Query(ctx, "hello"))
 	assert.NoError(t, err)
 	assert.ErrorIs(t, r.rt.Remove(ctx, "workers-3"), understudy.ErrNoSession)
+}
+
+// Fault: a session is reloaded to spend from another budget, or from none, and later from the first again, also over a restart of the runtime
+// Outcome: what it has spent meanwhile is not the first one's, what it had spent before still is
+// On: simulated
+func TestASessionThatComesBackToABudget(t *testing.T) {
+	t.Parallel()
+	r := newLiveRig(t, func(r *liveRig) {
+		r.like.Budgets = []string{"team"}
+		r.spec.Sessions = r.sessions("one")
+		r.spec.Budgets = []session.BudgetSpec{{Name: "other", LimitUSD: 1}, {Name: "team", LimitUSD: 1}}
+	})
+	from := func(budgets ...string) {
+		t.Helper()
+		r.like.Budgets = budgets
+		r.spec.Sessions = r.sessions("one")
+		require.Len(t, r.reload(), 1)
+	}
+	turns := func(budget string) int { // what a budget has counted, in turns
+		t.Helper()
+		for _, b := range r.rt.Budgets() {
+			if b.Name == budget {
+				return int(b.SpentUSD/0.005 + 0.5)
+			}
+		}
+		require.FailNow(t, "there is no budget "+budget)
+		return 0
+	}
+	r.ask("one")
+	from("other")
+	r.ask("one")
+	from()
+	r.ask("one")
+	from("team")
+	assert.Equal(t, 1, turns("team"))
+	r.ask("one")
+	assert.Equal(t, 2, turns("team"))
+	assert.Equal(t, 1, turns("other"))
+
+	from("other", "team")
+	r.ask("one")
+	require.NoError(t, r.rt.Shutdown(t.Context()))
+	r.like.Budgets = []string{"other"}
+	r.spec.Sessions = r.sessions("one")
+	r.start()
+	r.ask("one")
+	from("team")
+	r.ask("one")
+	assert.Equal(t, 4, turns("team"))
+	assert.Equal(t, 3, turns("other"))
 }
 
 // TestReloadOfBudgetsAndLimits lets a session go on whose budget was spent, and has one that needs a new budget.

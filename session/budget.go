@@ -189,12 +189,18 @@ func (b *Budget) Set(spec BudgetSpec) error {
 func (b *Budget) Name() string { return b.spec.Name }
 
 // roll begins a new window when it is time. A clock that is set back ends no window and begins no earlier one: what was
-// spent stays spent. b.mu is held.
+// spent stays spent. It also does if the window lies further ahead than one can last, since the clock was wrong before or is now; but
+// it counts in the window of this time then, or nothing might be left until a far day. b.mu is held.
 func (b *Budget) roll() {
 	if b.spec.Per == 0 {
 		return
 	}
 	window := b.now().UTC().Truncate(b.spec.Per)
+	if b.book.Window.Sub(window) > b.spec.Per {
+		b.book.Window = window
+		b.file.changed()
+		return
+	}
 	if !window.After(b.book.Window) {
 		return
 	}
@@ -204,6 +210,18 @@ func (b *Budget) roll() {
 		b.book.Sessions[name] = share{s.Last, s.Last}
 	}
 	b.file.changed()
+}
+
+// join has a session spend from the budget again that has not meanwhile: what it has spent in between is not the budget's. A session
+// that the budget does not know, or that is another one of that name, is count's to take up.
+func (b *Budget) join(session string, lifetime float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roll()
+	if s, known := b.book.Sessions[session]; known && lifetime > s.Last {
+		b.book.Sessions[session] = share{lifetime - (s.Last - s.Base), lifetime}
+		b.file.changed()
+	}
 }
 
 // count notes what a session has spent in its life so far. It is idempotent.

@@ -66,6 +66,37 @@ func TestBudgetWhenTheClockIsSetBack(t *testing.T) {
 	assert.NoError(t, b.allow("a", 0))
 }
 
+// Fault: the clock was far ahead when a budget's window began, or has been set back further than a window lasts; also over a restart
+// Outcome: the budget does not wait for the day on which the window would end: what was spent counts in the window of this time
+// On: memory
+func TestBudgetWhenTheClockWasAhead(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2036, 3, 2, 0, 10, 0, 0, time.UTC)
+	open := func() *Budget {
+		b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10, Per: time.Hour}, dir, nil)
+		require.NoError(t, err)
+		b.now = func() time.Time { return now }
+		return b
+	}
+	b := open()
+	b.count("a", 0)
+	b.count("a", 10)
+	b.Flush()
+	now = now.AddDate(-10, 0, 0)
+	for _, b := range []*Budget{b, open()} {
+		var refused *BudgetError
+		require.ErrorAs(t, b.allow("a", 0), &refused)
+		assert.Equal(t, time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC), refused.ResetsAt)
+	}
+	b.Flush()
+	now = now.Add(time.Hour)
+	for _, b := range []*Budget{b, open()} {
+		require.NoError(t, b.allow("a", 0))
+		assert.Zero(t, b.State().SpentUSD)
+	}
+	b.Flush()
+}
+
 // Fault: ten sessions that share a budget spend at the same time
 // Outcome: the budget is passed by one turn of each at most, and no turn begins after that
 // On: memory

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/understudy-run/understudy/actor"
@@ -75,7 +76,7 @@ func ListKept(dir string) ([]Kept, error) {
 }
 
 // Recall makes a session of nothing but its record, so that it can be forgotten ([Session.Forget]): it is not to be started. What the runtime
-// that was killed could not count any more is counted, and the spec's Budgets have it. Of the spec's Options nothing is needed.
+// that was killed could not count any more is counted, and those of the spec's Budgets have it that the session spent from. Of the spec's Options nothing is needed.
 //
 // Without a record it is fs.ErrNotExist. One that is damaged is set aside, which is a *StateError. With prompts that would be delivered once
 // more, unless they may be lost, it is ErrAtWork.
@@ -93,6 +94,9 @@ func Recall(system *actor.System, spec Spec, lose bool) (*Session, error) {
 	if n := kept.deliverable(); n > 0 && !lose {
 		return nil, fmt.Errorf("session %s: %w: prompts wait: %d", spec.Name, ErrAtWork, n)
 	}
+	spec.Budgets = slices.DeleteFunc(slices.Clone(spec.Budgets), func(b *Budget) bool {
+		return kept.Budgets != nil && !slices.Contains(kept.Budgets, b.Name())
+	})
 	isolated := true // a HOME of the session's goes too, and there is none if it was not
 	spec.Options = Options{IsolateHome: &isolated}
 	s := newSession(system, spec, kept)

@@ -101,6 +101,10 @@ func (s *Session) recovered(kept record, damaged error) {
 	}
 	s.desk.update(func(r *record, _ *Info) {
 		r.Options, r.CWD, r.Ephemeral, r.Queue = digest, cwd, s.spec.Options.NoSessionPersistence, nil
+		r.Budgets = []string{}
+		for _, b := range s.spec.Budgets {
+			r.Budgets = append(r.Budgets, b.Name())
+		}
 		if r.Spawned = nil; s.spec.Spawned {
 			r.Spawned = s.spec.Options.spawned()
 		}

@@ -113,6 +113,11 @@ func New(system *actor.System, spec Spec) (*Session, error) {
 		err = &StateError{Session: spec.Name, Cause: err}
 	}
 	s := newSession(system, spec, kept)
+	for _, b := range spec.Budgets {
+		if kept.Budgets != nil && !slices.Contains(kept.Budgets, b.Name()) {
+			b.join(spec.Name, kept.kept().CostUSD)
+		}
+	}
 	s.recovered(kept, err)
 	kept, _ = s.desk.snapshot()
 	for _, b := range spec.Budgets {

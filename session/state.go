@@ -34,6 +34,7 @@ type record struct {
 
 	ResumeFailures int      `json:"resume_failures,omitempty"` // processes in a row that crashed on the conversation
 	Options        string   `json:"options_sha256,omitempty"`  // that it was last started with
+	Budgets        []string `json:"budgets"`                   // the shared ones that it spends from; nil: in a record of an earlier version, which does not say
 	CWD            string   `json:"cwd,omitempty"`
 	Ephemeral      bool     `json:"ephemeral,omitempty"` // its conversation is not kept
 	Queue          []queued `json:"queue,omitempty"`     // what waits, and runs

@@ -21,6 +21,9 @@ type hashes struct {
 	pending []byte
 }
 
+// manyHashes is how many are written at a time when the file lacks them: as many as there are between two checkpoints.
+const manyHashes = 2048
+
 // openHashes opens the side file for what the segment has, and makes good what it lacks.
 func (l *log) openHashes(found survey) {
 	l.hashes = &hashes{}
@@ -47,8 +50,10 @@ func (l *log) openHashes(found survey) {
 	}
 	if len(found.stored) > 0 && !l.hashes.holds(&l.tree) {
 		l.hashes.offset = storedOffset(before.Size())
-		l.hashes.add(found.stored)
-		l.hashes.flush()
+		for some := range slices.Chunk(found.stored, manyHashes) { // of a whole segment it would be megabytes, kept as long as the log is open
+			l.hashes.add(some)
+			l.hashes.flush()
+		}
 	}
 }
 
@@ -112,7 +117,7 @@ func (l *log) rebuildSegment(f *os.File, path string, first uint64, oldest bool,
 		}
 		stored = tree.Add(l.leaf.Hash(payload), stored[:0])
 		l.hashes.add(stored)
-		if len(l.hashes.pending) > 1<<20 {
+		if len(l.hashes.pending) >= manyHashes*tlog.HashSize {
 			l.hashes.flush()
 		}
 	}

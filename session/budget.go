@@ -63,7 +63,7 @@ type book struct {
 	Version  int              `json:"version"`
 	Name     string           `json:"name"`
 	Window   time.Time        `json:"window"`           // when it began
-	Gone     float64          `json:"gone_usd"`         // spent in the window by sessions that are counted anew
+	Gone     float64          `json:"gone_usd"`         // spent in the window by sessions that were removed, or are counted anew
 	Sessions map[string]share `json:"sessions"`         // by name
 	Warned   float64          `json:"warned,omitempty"` // the highest threshold that was told, as a part of the limit
 }
@@ -92,7 +92,7 @@ type BudgetState struct {
 	Per      time.Duration      `json:"per,omitzero"`
 	Window   time.Time          `json:"window,omitzero"`    // when it began; zero if there are no windows
 	ResetsAt time.Time          `json:"resets_at,omitzero"` // when the next begins
-	Sessions map[string]float64 `json:"sessions"`           // what each has spent in this window
+	Sessions map[string]float64 `json:"sessions"`           // what each has spent in this window, but for those that were removed
 }
 
 // Exhausted reports whether all is spent.
@@ -252,6 +252,20 @@ func (b *Budget) add(session string, lifetime float64) (BudgetState, bool) {
 	}
 	b.book.Sessions[session] = s
 	return b.changed()
+}
+
+// leave is for a session that is removed, and never comes back: what it has spent in this window stays spent, and its name is
+// forgotten. There may be another one for each job that somebody has done.
+func (b *Budget) leave(session string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roll()
+	delete(b.owed, session)
+	if s, known := b.book.Sessions[session]; known {
+		b.book.Gone += s.Last - s.Base
+		delete(b.book.Sessions, session)
+		b.file.changed()
+	}
 }
 
 func (b *Budget) encode() ([]byte, error) {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/understudy-run/understudy/actor"
 )
 
 func TestBudgetWindows(t *testing.T) {
@@ -260,4 +263,66 @@ func TestWhatIsSpentDoesNotDependOnTheOrder(t *testing.T) {
 	for range 1000 {
 		require.InDelta(t, 0.1, b.spent(), 0)
 	}
+}
+
+// TestABudgetForgetsWhoIsRemoved has a session for each job, of a name of its own, that spends and is removed.
+func TestABudgetForgetsWhoIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 1000, Per: time.Hour}, dir, nil)
+	require.NoError(t, err)
+	t.Cleanup(b.Flush)
+	now := time.Now()
+	b.now = func() time.Time { return now }
+	for i := range 50 {
+		s := spender(t, fmt.Sprint("job-", i), b)
+		s.spent(0, 1.5)
+		s.owe(3)
+		require.NoError(t, s.Forget(t.Context()))
+	}
+	assert.Empty(t, b.book.Sessions)
+	assert.Empty(t, b.owed)
+	assert.InDelta(t, 75, b.State().SpentUSD, 1e-9, "it stays spent")
+
+	s := spender(t, "job-7", b)
+	s.spent(0, 2)
+	assert.InDelta(t, 77, b.State().SpentUSD, 1e-9, "another one of that name begins at zero")
+	b.Flush()
+	again, err := NewBudget(b.spec, dir, nil)
+	require.NoError(t, err)
+	again.now = b.now
+	assert.Equal(t, b.State(), again.State())
+
+	now = now.Add(time.Hour)
+	require.NoError(t, s.Forget(t.Context()))
+	assert.Zero(t, b.State().SpentUSD, "it was spent in the window before")
+}
+
+// TestForgetWaitsForWhatAKilledActorHasSpent: what a turn had cost that was cut is known when all is over that the actor has left.
+func TestForgetWaitsForWhatAKilledActorHasSpent(t *testing.T) {
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 10}, "", nil)
+	require.NoError(t, err)
+	s := spender(t, "a", b)
+	synctest.Test(t, func(t *testing.T) {
+		s.desk.attended.enter()
+		impatient, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, s.Forget(impatient), context.DeadlineExceeded)
+
+		forgotten := make(chan error, 1)
+		go func() { forgotten <- s.Forget(t.Context()) }() // ends with it
+		synctest.Wait()
+		s.spent(0, 2)
+		s.desk.attended.leave()
+		require.NoError(t, <-forgotten)
+	})
+	assert.InDelta(t, 2, b.State().SpentUSD, 1e-9)
+	assert.Empty(t, b.State().Sessions)
+}
+
+// spender is a session that was not started.
+func spender(t *testing.T, name string, b *Budget) *Session {
+	t.Helper()
+	s, err := New(actor.NewSystem(actor.Options{}), Spec{Name: name, StateDir: t.TempDir(), Budgets: []*Budget{b}})
+	require.NoError(t, err)
+	return s
 }

@@ -450,8 +450,15 @@ func (s *Session) Forget(ctx context.Context) error {
 	if err := s.awaitGone(ctx); err != nil {
 		return fmt.Errorf("session %s: what it has started has not ended: %w", s.name, err)
 	}
+	select {
+	case <-s.desk.attended.absent(): // what it has spent is known then
+	case <-ctx.Done():
+		return fmt.Errorf("session %s: its end is not accounted for: %w", s.name, context.Cause(ctx))
+	}
 	_ = s.Leaving() // for good
-	s.owe(0)
+	for _, b := range s.spec.Budgets {
+		b.leave(s.name)
+	}
 	<-s.settling.absent()
 	s.desk.mu.Lock()
 	lost := len(s.desk.left)

@@ -21,7 +21,7 @@ type Budget struct {
 	Window     *time.Time         `json:"window,omitempty"`      // when it began
 	ResetsAt   *time.Time         `json:"resets_at,omitempty"`   // when the next begins
 	Exhausted  bool               `json:"exhausted"`             // queries of its sessions are refused
-	Sessions   map[string]float64 `json:"sessions"`              // US dollars that each has spent in this window
+	Sessions   map[string]float64 `json:"sessions"`              // US dollars that each has spent in this window, but for those that were removed
 }
 
 // Costs is what is spent, in US dollars, and of which models, over the whole lives of the sessions.

@@ -110,6 +110,81 @@ func TestBackgroundWorkKeepsASessionAwake(t *testing.T) {
 	b.until(session.Hibernated)
 }
 
+// Fault: a session that hibernates is woken by a control request; one has a query that waits for the end of a usage limit, or for one of the
+// turns that may run, and is taken back
+// Outcome: each hibernates again
+// On: simulated
+func TestWhatCameToNothingKeepsNoSessionAwake(t *testing.T) {
+	t.Run("a request", func(t *testing.T) {
+		t.Parallel()
+		sp := spec(t, "a")
+		sp.Options.IdleTimeout = 50 * time.Millisecond
+		b := start(t, sp)
+		b.until(session.Hibernated)
+		require.NoError(t, b.SetModel(t.Context(), "haiku"))
+		b.until(session.Hibernated)
+		assert.Equal(t, 2, b.Info().Generation)
+	})
+	waits := func(t *testing.T, b *bench, waits func(session.Info) bool) {
+		ctx, leave := context.WithCancel(t.Context())
+		gone := make(chan error, 1)
+		go func() { // ends with ctx
+			_, err := session.Collect(b.Query(ctx, "not answered"))
+			gone <- err
+		}()
+		require.Eventually(t, func() bool { return waits(b.Info()) }, time.Minute, time.Millisecond)
+		leave()
+		require.ErrorIs(t, <-gone, context.Canceled)
+		b.until(session.Hibernated)
+		assert.Zero(t, b.Info().HeldUntil)
+	}
+	t.Run("a query that is held", func(t *testing.T) {
+		t.Parallel()
+		all, _ := crowd(t, 1, session.Limits{}, func(o *session.Options) { o.IdleTimeout = 50 * time.Millisecond })
+		_, err := all[0].ask(rejected(time.Now().Add(time.Hour)) + "[[status:400]]")
+		require.Error(t, err)
+		waits(t, all[0], func(info session.Info) bool { return info.State == session.Held })
+	})
+	t.Run("a query that waits for a turn", func(t *testing.T) {
+		t.Parallel()
+		all, _ := crowd(t, 2, session.Limits{MaxBusy: 1}, func(o *session.Options) { o.IdleTimeout = 50 * time.Millisecond })
+		first, rest := all[0].background("[[say:first]][[nofinish]]")
+		<-first
+		waits(t, all[1], func(info session.Info) bool { return info.Waits == "max_busy" })
+		require.NoError(t, all[0].Interrupt(t.Context()))
+		require.Error(t, <-rest)
+	})
+}
+
+// Fault: a session needs a process and there is no room, and the one that has been idle for longest has a query that waits for the end of a
+// usage limit
+// Outcome: another one makes room
+// On: simulated
+func TestRoomIsMadeByOneThatCan(t *testing.T) {
+	g := governed(t, session.Limits{MaxProcesses: 2})
+	named := func(name, key string) session.Spec {
+		sp := spec(t, name)
+		sp.Governor, sp.Options.IdleTimeout = g, time.Hour
+		sp.Options.APIKey = session.Secret(key)
+		return sp
+	}
+	held, idle := start(t, named("held", "sk-made-up-one")), start(t, named("idle", "sk-made-up-two"))
+	_, err := held.ask(rejected(time.Now().Add(time.Hour)) + "[[status:400]]")
+	require.Error(t, err)
+	idle.mustAsk("hello")
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(gone)
+		_, _ = session.Collect(held.Query(ctx, "waits"))
+	}()
+	held.until(session.Held)
+	start(t, named("third", "sk-made-up-two")).mustAsk("hello")
+	idle.until(session.Hibernated)
+	leave()
+	<-gone
+}
+
 // crowd is sessions under one supervisor and one governor.
 func crowd(t *testing.T, n int, limits session.Limits, change func(*session.Options)) ([]*bench, *session.Governor) {
 	g := governed(t, limits)

@@ -299,7 +299,6 @@ func (l *loop) beginTurn(c *actor.Context[message]) {
 	if !l.stopping { // a frame that was on its way: the session stays draining
 		l.desk.update(func(_ *record, info *Info) { info.State = Busy })
 	}
-	l.getUp()
 	l.runaway.turnBegins()
 	l.overspent = false
 	l.countTurn()
@@ -349,7 +348,6 @@ func (l *loop) rest(c *actor.Context[message]) {
 		l.endPermit()
 		l.drained()
 		l.pump(c)
-		l.lieDown(c)
 	}
 }
 
@@ -365,7 +363,6 @@ func (l *loop) noteState(c *actor.Context[message], state string) {
 			l.after(c, settleDeadline, settleGrace)
 		}
 		l.pump(c)
-		l.lieDown(c)
 	case l.current == nil && !l.turns.open:
 		l.after(c, settleDeadline, settleGrace)
 	}
@@ -419,7 +416,6 @@ func (l *loop) sendNext(c *actor.Context[message]) {
 		if q.gone.Load() {
 			continue
 		}
-		l.getUp()
 		l.setCurrent(q)
 		// A process that dies right after the prompt has a conversation to resume.
 		l.desk.update(func(r *record, info *Info) {

@@ -293,6 +293,13 @@ func (g *Governor) resting(l *loop, hibernate func()) bool {
 	return false
 }
 
+// declined is called by a session that was to make room and has something to do after all.
+func (g *Governor) declined() {
+	if g != nil && g.processes.tooMany() > 0 {
+		g.makeRoom()
+	}
+}
+
 // spare is resting for a process that waits for a session: it is the first to make room.
 func (g *Governor) spare(l *loop, end func()) bool {
 	if g == nil {

@@ -308,7 +308,6 @@ func (l *loop) becomeReady(c *actor.Context[message], answer *protocol.Initializ
 	}
 	l.controls = nil
 	l.pump(c)
-	l.lieDown(c)
 }
 
 // otherLaunch starts the process once more, when it turned out that the conversation does not exist that

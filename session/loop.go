@@ -46,6 +46,7 @@ type loop struct {
 	permit    *permit            // to have a turn running; nil if there is none
 	queuing   bool               // for a permit
 	postponed bool               // it was said that prompts wait for the record to be written
+	lying     bool               // it waits to hibernate: see lieDown
 	dozing    bool               // the process is being ended since there is nothing to do
 	asleep    bool               // and has ended
 	waking    bool               // a process after that is there or coming up
@@ -106,6 +107,11 @@ func newLoop(s *Session) *loop {
 
 // Receive handles one message.
 func (l *loop) Receive(c *actor.Context[message], m message) {
+	l.handle(c, m)
+	l.lieDown(c)
+}
+
+func (l *loop) handle(c *actor.Context[message], m message) {
 	switch m := m.(type) {
 	case awaitReady:
 		if l.ready {
@@ -161,11 +167,7 @@ func (l *loop) Receive(c *actor.Context[message], m message) {
 	case permitted:
 		l.onPermitted(c, m.permit)
 	case hibernate:
-		if l.session.spec.waiting {
-			l.makeRoom(c)
-		} else {
-			l.hibernate(c)
-		}
+		l.onHibernate(c)
 	case quiet:
 		l.onDrain(m.reply)
 	case working:

@@ -107,6 +107,7 @@ func (s *Session) leave(q *query) {
 	}
 	ref, queued := s.desk.withdraw(q)
 	if queued {
+		_ = ref.Send(wake{}) // it may have nothing to do any more; a full mailbox means that it is awake
 		return
 	}
 	// Not the caller's context, which may have ended. An actor that has ended has nothing to interrupt.

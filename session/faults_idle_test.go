@@ -156,6 +156,21 @@ func TestWhatCameToNothingKeepsNoSessionAwake(t *testing.T) {
 	})
 }
 
+// Fault: the process of a session that is to hibernate writes a line that is no frame, when its stdin has ended
+// Outcome: the next query is answered by the next process
+// On: simulated
+func TestLastWordsOfAProcessThatIsEnded(t *testing.T) {
+	sp := spec(t, "a")
+	sp.CLI = session.CLI{Path: "/bin/sh", Args: append([]string{"-c", `"$0" "$@"; echo goodbye`, sp.CLI.Path}, sp.CLI.Args...)}
+	sp.Options.IdleTimeout = 50 * time.Millisecond
+	b := start(t, sp)
+	b.mustAsk("before")
+	b.until(session.Hibernated)
+	require.Positive(t, b.Info().NoiseLines)
+	assert.Equal(t, "history: before", b.mustAsk("[[history]]").Text)
+	assert.Zero(t, b.Info().Restarts)
+}
+
 // Fault: a session needs a process and there is no room, and the one that has been idle for longest has a query that waits for the end of a
 // usage limit
 // Outcome: another one makes room

@@ -56,9 +56,11 @@ func (r *rig) kills(task string) {
 		"HOME": r.spec.Env["HOME"], "CLAUDE_CONFIG_DIR": r.config,
 	}})
 	require.NoError(r, err)
-	cmd := exec.CommandContext(r.within(), self, "-test.run=^"+r.Name()+"$", "-test.v")
+	ctx := r.within()
+	cmd := exec.CommandContext(ctx, self, "-test.run=^"+r.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), victimVariable+"="+string(told), "TMPDIR="+r.TempDir()) // it does not clean up
 	out, err := cmd.CombinedOutput()
+	require.NoError(r, ctx.Err(), "it does not kill itself: %s", out)
 	exit := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	require.True(r, err != nil && exit.Signaled() && exit.Signal() == syscall.SIGKILL, "%v: %s", err, out)
 }

@@ -66,7 +66,7 @@ func (rt *Runtime) removeKept(ctx context.Context, name string, force bool) erro
 		return fmt.Errorf("session %s: %w", name, context.Cause(ctx))
 	}
 	defer func() { <-rt.reloading }()
-	m, err := rt.recall(name, force)
+	m, forget, err := rt.recall(name, force)
 	if err != nil {
 		return err
 	}
@@ -75,24 +75,18 @@ func (rt *Runtime) removeKept(ctx context.Context, name string, force bool) erro
 		<-m.leaving
 	}()
 	m.Closing()
-	rt.mu.Lock()
-	budgets := rt.budgets
-	rt.mu.Unlock()
-	for _, b := range budgets { // what it has spent is there once only, as soon as its record is not
-		b.Flush()
-	}
-	return m.Forget(ctx)
+	return forget(ctx)
 }
 
 // recall has a session whose record is all that there is of it take its name, with nobody else to take it away.
-func (rt *Runtime) recall(name string, force bool) (*member, error) {
+func (rt *Runtime) recall(name string, force bool) (_ *member, forget func(context.Context) error, err error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.known[name] != nil {
-		return nil, fmt.Errorf("session %s: %w", name, errReturned)
+		return nil, nil, fmt.Errorf("session %s: %w", name, errReturned)
 	}
 	if !rt.root.PID().Alive() { // the directory may be another runtime's by now
-		return nil, fmt.Errorf("session %s: %w: the runtime has ended", name, session.ErrStopped)
+		return nil, nil, fmt.Errorf("session %s: %w: the runtime has ended", name, session.ErrStopped)
 	}
 	path := rt.sessions.path + "/" + name
 	spec := session.Spec{Name: name, Path: path, Runtime: rt.id, StateDir: rt.stateDir(), Scratch: rt.scratch, Audit: rt.trail, Logger: rt.log}
@@ -101,15 +95,15 @@ func (rt *Runtime) recall(name string, force bool) (*member, error) {
 			spec.Budgets = append(spec.Budgets, b)
 		}
 	}
-	s, err := session.Recall(rt.system, spec, force)
+	s, forget, err := session.Recall(rt.system, spec, force)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s", ErrNoSession, name)
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoSession, name)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m := &member{Session: s, path: path, home: rt.sessions, ground: &ground{of: &rt.grounds, name: name}, leaving: make(chan struct{}, 1)}
 	m.leaving <- struct{}{}
 	rt.known[name] = m
-	return m, nil
+	return m, forget, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,6 +45,17 @@ func smallDisk(t *testing.T, path string) {
 		t.Skip("a small disk cannot be mounted here: ", err)
 	}
 	t.Cleanup(func() { assert.NoError(t, unix.Unmount(path, unix.MNT_DETACH)) })
+}
+
+// readOnly has nothing under a path written any more by way of its name; writable takes that back.
+func readOnly(t *testing.T, path string) (writable func()) {
+	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
+		t.Skip("a directory cannot be made read-only here: ", err)
+	}
+	writable = sync.OnceFunc(func() { assert.NoError(t, unix.Unmount(path, unix.MNT_DETACH)) })
+	t.Cleanup(writable)
+	require.NoError(t, unix.Mount("", path, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	return writable
 }
 
 // fillUp fills a disk; room empties it again.

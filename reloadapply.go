@@ -39,7 +39,7 @@ func (rt *Runtime) apply(ctx context.Context, spec ReloadSpec, p *plan) {
 	}
 	rt.applyEnds(ctx, spec, p, byName, before, fail)
 	for _, b := range gone {
-		b.Flush()
+		_ = b.Flush() // onBudget is told
 	}
 	rt.mu.Lock()
 	rt.options.Groups, rt.options.Pools = cloned(spec.Groups), slices.Clone(spec.Pools)

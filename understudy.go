@@ -274,7 +274,7 @@ func (rt *Runtime) watch() {
 	budgets := rt.budgets
 	rt.mu.Unlock()
 	for _, b := range budgets {
-		b.Flush()
+		_ = b.Flush() // onBudget is told
 	}
 	rt.governor.Flush()
 	// The sessions end their own trees. This is for what slipped from them.

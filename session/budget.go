@@ -288,8 +288,13 @@ func (b *Budget) changed() (passed BudgetState, ok bool) {
 	return passed, ok
 }
 
-// Flush waits until what was counted is on disk, or could not be written.
-func (b *Budget) Flush() { b.file.flush() }
+// Flush waits until what was counted is on disk. The error says why it is not; warn has been told.
+func (b *Budget) Flush() error {
+	if err := b.file.flush(); err != nil {
+		return fmt.Errorf("save budget %s: %w", b.spec.Name, err)
+	}
+	return nil
+}
 
 // State describes the budget.
 func (b *Budget) State() BudgetState {

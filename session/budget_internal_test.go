@@ -154,12 +154,12 @@ func TestBudgetIsOnDisk(t *testing.T) {
 	b := open()
 	b.count("a", 0)
 	b.count("a", 3)
-	b.Flush()
+	require.NoError(t, b.Flush())
 	b = open()
 	b.count("a", 4) // its record is one turn further
 	b.count("a", 4)
 	assert.InDelta(t, 4, b.State().SpentUSD, 1e-9)
-	b.Flush()
+	require.NoError(t, b.Flush())
 	assert.InDelta(t, 4, open().State().SpentUSD, 1e-9)
 }
 
@@ -184,7 +184,7 @@ func TestADamagedBudgetIsSetAside(t *testing.T) {
 				b.count("a", 0)
 				b.count("a", 1)
 				assert.Error(t, b.allow("a", 0))
-				b.Flush()
+				require.NoError(t, b.Flush())
 			}
 		})
 	}
@@ -201,7 +201,7 @@ func TestABudgetThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // no directory can be made of it
 	b.count("a", 0)
 	b.count("a", 2)
-	b.Flush()
+	assert.ErrorContains(t, b.Flush(), "save budget team")
 	assert.ErrorContains(t, <-told, "save budget team")
 	assert.InDelta(t, 2, b.State().SpentUSD, 1e-9)
 }
@@ -270,7 +270,7 @@ func TestABudgetForgetsWhoIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 1000, Per: time.Hour}, dir, nil)
 	require.NoError(t, err)
-	t.Cleanup(b.Flush)
+	t.Cleanup(func() { assert.NoError(t, b.Flush()) })
 	now := time.Now()
 	b.now = func() time.Time { return now }
 	for i := range 50 {

@@ -10,6 +10,7 @@ type diskCopy struct {
 	failed func(error)            // a write failed; the next change tries again
 
 	mu    sync.Mutex
+	err   error // of the last write
 	dirty bool
 	idle  chan struct{} // closed when nothing is being written; nil as long as nothing ever was
 }
@@ -50,18 +51,33 @@ func (d *diskCopy) write() {
 		if err == nil {
 			err = replaceFile(d.path, append(data, '\n'))
 		}
+		d.mu.Lock()
+		d.err = err
+		d.mu.Unlock()
 		if err != nil {
 			d.failed(err)
 		}
 	}
 }
 
-// flush waits until what has changed so far is on disk, or could not be written.
-func (d *diskCopy) flush() {
+// flush waits until what has changed so far is on disk. What could not be written is tried once more.
+func (d *diskCopy) flush() error {
+	if d.written() == nil {
+		return nil
+	}
+	d.changed()
+	return d.written()
+}
+
+// written waits until nothing is being written, and is why the last write failed.
+func (d *diskCopy) written() error {
 	d.mu.Lock()
 	idle := d.idle
 	d.mu.Unlock()
 	if idle != nil {
 		<-idle
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
 }

@@ -411,7 +411,7 @@ func (g *Governor) encode() ([]byte, error) {
 }
 
 // Flush waits until what holds sessions up is on disk, or could not be written.
-func (g *Governor) Flush() { g.file.flush() }
+func (g *Governor) Flush() { _ = g.file.flush() } // who made it was told of the failure
 
 // slots are a number of things that may be had at a time, given to who has waited longest.
 type slots struct {

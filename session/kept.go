@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,39 +76,51 @@ func ListKept(dir string) ([]Kept, error) {
 	return all, nil
 }
 
-// Recall makes a session of nothing but its record, so that it can be forgotten ([Session.Forget]): it is not to be started. What the runtime
-// that was killed could not count any more is counted, and those of the spec's Budgets have it that the session spent from. Of the spec's Options nothing is needed.
+// Recall makes a session of nothing but its record, which is not to be started. forget is [Session.Forget] for it, and may fail as often as it
+// does: what the runtime that was killed could not count any more those of the spec's Budgets have once that the session spent from, and the record
+// is there until they have it on disk. Of the spec's Options nothing is needed.
 //
 // Without a record it is fs.ErrNotExist. One that is damaged is set aside, which is a *StateError. With prompts that would be delivered once
 // more, unless they may be lost, it is ErrAtWork.
-func Recall(system *actor.System, spec Spec, lose bool) (*Session, error) {
+func Recall(system *actor.System, spec Spec, lose bool) (s *Session, forget func(context.Context) error, err error) {
 	if !ValidName(spec.Name) || spec.StateDir == "" {
-		return nil, fmt.Errorf("state of session %q: %w", spec.Name, fs.ErrNotExist)
+		return nil, nil, fmt.Errorf("state of session %q: %w", spec.Name, fs.ErrNotExist)
 	}
 	if _, err := os.Lstat(store{spec.StateDir}.path(spec.Name)); err != nil {
-		return nil, fmt.Errorf("state of session %s: %w", spec.Name, err)
+		return nil, nil, fmt.Errorf("state of session %s: %w", spec.Name, err)
 	}
 	kept, err := store{spec.StateDir}.load(spec.Name)
 	if err != nil {
-		return nil, &StateError{Session: spec.Name, Cause: err}
+		return nil, nil, &StateError{Session: spec.Name, Cause: err}
 	}
 	if n := kept.deliverable(); n > 0 && !lose {
-		return nil, fmt.Errorf("session %s: %w: prompts wait: %d", spec.Name, ErrAtWork, n)
+		return nil, nil, fmt.Errorf("session %s: %w: prompts wait: %d", spec.Name, ErrAtWork, n)
 	}
 	spec.Budgets = slices.DeleteFunc(slices.Clone(spec.Budgets), func(b *Budget) bool {
 		return kept.Budgets != nil && !slices.Contains(kept.Budgets, b.Name())
 	})
 	isolated := true // a HOME of the session's goes too, and there is none if it was not
 	spec.Options = Options{IsolateHome: &isolated}
-	s := newSession(system, spec, kept)
-	if len(kept.Running) > 0 {
-		kept.Ledger = s.settleRunning(kept)
-	}
+	cut := kept.Ledger.charge(kept.Running)
+	s = newSession(system, spec, kept)
 	for _, b := range spec.Budgets {
 		b.count(spec.Name, kept.Ledger.Spent)
 	}
-	if n := len(kept.Queue); n > 0 {
-		s.notice(NoticeQueueLost, fmt.Sprintf("%d prompts of an earlier runtime are forgotten with the session", n), map[string]any{"lost": n, "kept": 0})
-	}
-	return s, nil
+	return s, func(ctx context.Context) error {
+		for _, b := range spec.Budgets { // what it has spent is there once only, as soon as its record is not
+			if err := b.Flush(); err != nil {
+				return fmt.Errorf("session %s: %w", spec.Name, err)
+			}
+		}
+		if err := s.Forget(ctx); err != nil {
+			return err
+		}
+		if len(kept.Running) > 0 {
+			s.recordCut(kept, cut)
+		}
+		if n := len(kept.Queue); n > 0 {
+			s.notice(NoticeQueueLost, fmt.Sprintf("%d prompts of an earlier runtime are forgotten with the session", n), map[string]any{"lost": n, "kept": 0})
+		}
+		return nil
+	}, nil
 }

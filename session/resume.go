@@ -121,12 +121,16 @@ func (s *Session) settleRunning(kept record) ledger {
 	s.desk.update(func(r *record, info *Info) {
 		r.Ledger, r.Running, info.CostUSD = kept.Ledger, nil, kept.Ledger.Spent
 	})
+	s.recordCut(kept, cost)
+	s.spent(before, kept.Ledger.Spent)
+	return kept.Ledger
+}
+
+func (s *Session) recordCut(kept record, cost float64) {
 	s.record(audit.Record{
 		Kind: audit.SessionCrashed, Outcome: audit.Killed, CostUSD: cost, Turn: kept.Turns + 1, Detail: map[string]any{"recovered": true},
 		Exit: &audit.Exit{Reason: "the runtime was killed during a turn", Code: -1},
 	})
-	s.spent(before, kept.Ledger.Spent)
-	return kept.Ledger
 }
 
 // requeue has the prompts run again that were to be delivered in any case. Nobody waits for their answers any more: who

@@ -469,7 +469,10 @@ func (s *Session) Forget(ctx context.Context) error {
 	}
 	s.filing.Lock()
 	defer s.filing.Unlock()
-	return errors.Join(s.store.forget(s.name), s.forgetHome())
+	if err := s.store.forget(s.name); err != nil {
+		return err // what is left of it has its conversation still
+	}
+	return s.forgetHome()
 }
 
 // environment is what is set in the CLI's environment.

@@ -130,7 +130,7 @@ func (p *Pool) State() session.PoolState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	state := session.PoolState{
-		Name: p.name, Sessions: len(p.workers), Min: p.spec.Min, Max: p.spec.Max, Waiting: len(p.waiting), MaxQueue: p.spec.MaxQueue,
+		Name: p.name, Sessions: len(p.workers), Min: p.spec.Min, Max: p.spec.Max, Waiting: p.queued(), MaxQueue: p.spec.MaxQueue,
 	}
 	for _, w := range p.workers {
 		switch now := w.session.Info().State; {
@@ -270,26 +270,47 @@ func (p *Pool) fit(w *worker) bool {
 	return slices.Contains(p.workers, w) && state != session.Failed && state != session.Stopped
 }
 
-// grow starts one more session and waits for it; nil if somebody ends it meanwhile. It is called with p.mu held, and releases it.
-func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (*worker, error) {
+// grow starts one more session, for a query that waits in the pool's queue meanwhile: there may be no room for another process for long
+// (session.Limits), and sooner a session that has nothing to do. came gets the session when it is up, or why it is not; nil: somebody has
+// ended it meanwhile. p.mu is held.
+func (p *Pool) grow(ctx context.Context, home *supervisor.Supervisor) (came <-chan growth, err error) {
 	w, err := p.next(true)
 	if err != nil {
-		p.mu.Unlock()
 		return nil, err
 	}
 	w.busy = true
 	p.workers = append(p.workers, w)
-	p.mu.Unlock()
-	_, err = home.StartChild(ctx, w.spec)
-	w.joined()
-	if err != nil {
+	up := make(chan growth, 1)
+	go func() { // ends when the session is up, or ctx has ended it
+		_, err := home.StartChild(ctx, w.spec)
+		w.joined()
+		if err == nil {
+			up <- growth{session: w}
+			return
+		}
 		p.drop(w)
 		if errors.Is(err, supervisor.ErrTerminated) || errors.Is(err, supervisor.ErrStopping) { // it was ended under our hands
-			return nil, nil
+			err = nil
 		}
-		return nil, err
+		up <- growth{err: err}
+	}()
+	return up, nil
+}
+
+// growth is what has become of a session that was started for a query.
+type growth struct {
+	session *worker
+	err     error
+}
+
+// settleGrowth has others use a session that comes up for a query which has one by now, or has gone away.
+func (p *Pool) settleGrowth(came <-chan growth) {
+	switch g := <-came; {
+	case g.session != nil:
+		p.release(g.session)
+	case g.err != nil && !errors.Is(g.err, context.Canceled):
+		p.rt.log.Warn().Err(g.err).Str("pool", p.name).Msg("session could not be started")
 	}
-	return w, nil
 }
 
 // release gives a session to who has waited longest, or lets it rest.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,4 +150,65 @@ func TestAPoolOfSessionsThatHibernateOrAreHeld(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, answer.Text, "not answered")
 	assert.False(t, time.Now().Before(over.Truncate(time.Second)))
+}
+
+// Fault: there is no room for another process (max_processes) when a pool is to grow for a prompt, and then one of its sessions has nothing to do
+// Outcome: that one takes the prompt; the session that was to come is there when there is room
+// On: simulated
+func TestAPoolGrowsWhereThereIsNoRoom(t *testing.T) {
+	t.Parallel()
+	path, args, env := sessiontest.CLI(t)
+	work := t.TempDir()
+	rt, err := understudy.Start(t.Context(), understudy.Options{
+		DataDir: t.TempDir(), CLI: session.CLI{Path: path, Args: args}, Limits: session.Limits{MaxProcesses: 1},
+		Pools: []understudy.PoolSpec{{Name: "workers", Max: 2, MaxQueue: 1, Options: session.Options{CWD: work, Env: env, AllowedTools: []string{"Bash"}}}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { shutdown(t, rt) })
+	pool, err := rt.Pool("workers")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ask := func(ctx context.Context, prompt string) <-chan error {
+		end := make(chan error, 1)
+		go func() { // ends with the query
+			_, err := session.Collect(pool.Query(ctx, prompt))
+			end <- err
+		}()
+		return end
+	}
+	require.NoError(t, <-ask(ctx, "the first is up"))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(work, "gate"), 0o600))
+	first := ask(ctx, bash("read x < gate"))
+	gate, err := os.OpenFile(filepath.Join(work, "gate"), os.O_WRONLY, 0) // the tool runs
+	require.NoError(t, err)
+
+	impatient, leave := context.WithCancel(ctx)
+	gone := ask(impatient, "not answered")
+	var second *session.Session
+	waits := func() bool {
+		second, err = rt.Session("workers-2")
+		return err == nil && second.Info().Waits == "max_processes"
+	}
+	require.Eventually(t, waits, patience, time.Millisecond)
+	leave()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	require.Eventually(t, func() bool { return len(rt.Sessions()) == 1 }, patience, time.Millisecond, "what was started for it goes too")
+
+	answered := ask(ctx, "hello")
+	require.Eventually(t, waits, patience, time.Millisecond)
+	_, err = gate.WriteString("go\n")
+	require.NoError(t, err)
+	require.NoError(t, gate.Close())
+	require.NoError(t, <-first)
+	require.NoError(t, <-answered)
+	require.NoError(t, <-ask(ctx, "once more"))
+
+	_, err = rt.Reload(ctx, understudy.ReloadSpec{
+		Pools:  []understudy.PoolSpec{{Name: "workers", Max: 2, MaxQueue: 1, Options: session.Options{CWD: work, Env: env, AllowedTools: []string{"Bash"}}}},
+		Limits: session.Limits{MaxProcesses: 2},
+	})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { s, err := rt.Session("workers-2"); return err == nil && s.Info().State == session.Idle }, patience, time.Millisecond)
+	require.NoError(t, <-ask(ctx, "two"))
 }

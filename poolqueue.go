@@ -13,6 +13,7 @@ import (
 type waiter struct {
 	number uint64       // in order of coming
 	turn   chan *worker // closed: it was given nothing, and is to look again
+	grows  bool         // a session is being started for it
 }
 
 // acquire takes a session that has nothing to do. A query that has a place already is not turned away any more, nor put behind others.
@@ -29,7 +30,16 @@ func (p *Pool) acquire(ctx context.Context, place **waiter) (*worker, error) {
 			return w, nil
 		}
 		if home := p.rt.supervisorOf(p.home); home != nil && home.PID().Alive() && p.staying() < p.spec.Max {
-			if w, err := p.grow(ctx, home); w != nil || err != nil { // it unlocks
+			came, err := p.grow(ctx, home)
+			if err != nil {
+				p.mu.Unlock()
+				return nil, err
+			}
+			here := p.line(*place)
+			here.grows = true
+			*place = here
+			p.mu.Unlock()
+			if w, err := p.await(ctx, here, came); w != nil || err != nil {
 				return w, err
 			}
 			continue
@@ -43,24 +53,49 @@ func (p *Pool) acquire(ctx context.Context, place **waiter) (*worker, error) {
 			p.mu.Unlock()
 			return nil, fmt.Errorf("pool %s: %w: every session of it", p.name, session.ErrFailed)
 		}
-		if *place == nil && len(p.waiting) >= p.spec.MaxQueue {
-			err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.name, ErrBusy, len(p.workers), len(p.waiting))
+		if waiting := p.queued(); *place == nil && waiting >= p.spec.MaxQueue {
+			err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.name, ErrBusy, len(p.workers), waiting)
 			p.mu.Unlock()
 			return nil, err
 		}
 		here := p.line(*place)
 		*place = here
 		p.mu.Unlock()
-		select {
-		case w := <-here.turn:
-			if w != nil {
-				return w, nil
-			}
-		case <-ctx.Done():
-			p.leave(here)
-			return nil, context.Cause(ctx)
+		if w, err := p.await(ctx, here, nil); w != nil || err != nil {
+			return w, err
 		}
 	}
+}
+
+// await waits for the turn of a query in the queue, or for the session that is started for it, whichever is first. Nil and no error: look
+// again.
+func (p *Pool) await(ctx context.Context, here *waiter, came <-chan growth) (*worker, error) {
+	select {
+	case w := <-here.turn:
+		if came != nil {
+			go p.settleGrowth(came) // ends when that session is up
+		}
+		return w, nil
+	case g := <-came:
+		p.leave(here)
+		return g.session, g.err
+	case <-ctx.Done():
+		p.leave(here)
+		if came != nil {
+			go p.settleGrowth(came) // as above
+		}
+		return nil, context.Cause(ctx)
+	}
+}
+
+// queued is how many queries wait without one that is started for them. p.mu is held.
+func (p *Pool) queued() (n int) {
+	for _, w := range p.waiting {
+		if !w.grows {
+			n++
+		}
+	}
+	return n
 }
 
 // line puts a query in the queue: at its end, or where it was before it was told to look again. p.mu is held.

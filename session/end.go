@@ -11,9 +11,10 @@ import (
 	"github.com/understudy-run/understudy/session/process"
 )
 
-// abort ends a process that cannot be worked with.
+// abort ends a process that cannot be worked with. What is wrong with one that is being ended already does not matter any more: a stop
+// is no crash for it, and a hibernation goes on to the next process.
 func (l *loop) abort(c *actor.Context[message], cause error) {
-	if l.cause != nil || l.process == nil {
+	if l.laddered || l.process == nil {
 		return
 	}
 	l.cause = cause

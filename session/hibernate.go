@@ -66,7 +66,6 @@ func (l *loop) hibernate(c *actor.Context[message]) {
 // asleep is called when the process of a session that is to hibernate has ended.
 func (l *loop) fallAsleep(c *actor.Context[message]) {
 	l.dozing, l.asleep = false, true
-	l.cause = nil // whatever its last words were
 	l.failRequests(c)
 	l.cancel(holdDeadline) // who waited has gone away
 	l.desk.update(func(_ *record, info *Info) { info.State, info.HeldUntil, info.Waits = Hibernated, time.Time{}, "" })
@@ -78,6 +77,9 @@ func (l *loop) fallAsleep(c *actor.Context[message]) {
 		return
 	}
 	l.pump(c) // for what has come meanwhile
+	if len(l.controls) > 0 {
+		l.rouse(c)
+	}
 }
 
 // woken reports whether the process is coming up after a hibernation, for somebody who need not know.

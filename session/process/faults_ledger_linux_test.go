@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func TestFaultRuntimeKilledWithoutANamespace(t *testing.T) {
 
 // TestFaultRecycledPIDs has a ledger that names processes which have others' pids by now.
 //
-// Fault: the list of processes names a pid that belongs to another process by now, or was written before a reboot, or in
+// Fault: the list of processes names a pid, or a session, that belongs to another process by now, or was written before a reboot, or in
 // another container, or is damaged
 // Outcome: nothing is killed by it; damage is reported
 // On: process
@@ -94,7 +95,18 @@ func TestFaultRecycledPIDs(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, data, 0o600))
 	}
+	alone := again("idle-silent") // leads a session of its own
+	alone.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	alone.Env = append(alone.Env, goraceOff)
+	require.NoError(t, alone.Start())
+	t.Cleanup(func() {
+		assert.NoError(t, alone.Process.Kill(), "it is there still")
+		_ = alone.Wait()
+	})
+	leader, ok := readStat(alone.Process.Pid)
+	require.True(t, ok)
 	for _, f := range []ledgerFile{
+		{Boot: boot, Namespace: ns, Sessions: []ledgerEntry{{leader.pid, leader.start - 1}}},
 		{Boot: boot, Namespace: ns, Processes: []ledgerEntry{{p.PID(), s.start - 1}}, Sessions: []ledgerEntry{{p.PID() + 1, s.start + 1}}},
 		{Boot: "another", Namespace: ns, Processes: []ledgerEntry{{p.PID(), s.start}}},
 		{Boot: boot, Namespace: "pid:[1]", Processes: []ledgerEntry{{p.PID(), s.start}}},
@@ -104,6 +116,7 @@ func TestFaultRecycledPIDs(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, report.Killed)
 		require.True(t, alive(p.PID()))
+		require.True(t, alive(leader.pid))
 	}
 	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
 	_, _, err := OpenLedger(path)

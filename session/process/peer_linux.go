@@ -32,7 +32,7 @@ func FromSession(pid int) bool {
 	for _, p := range procs {
 		p.mu.Lock()
 		p.recordFrom(t)
-		known := p.seen.procs[self.procID] || p.seen.ownedBy(self)
+		known := p.seen.procs[self.procID] || p.seen.ownedBy(self, t)
 		p.mu.Unlock()
 		if known {
 			return true

@@ -154,7 +154,7 @@ func lookAtAdopted() {
 		}
 		for _, p := range procs {
 			p.mu.Lock()
-			known := p.seen.procs[s.procID] || p.seen.ownedBy(s)
+			known := p.seen.procs[s.procID] || p.seen.ownedBy(s, t)
 			if !known && !s.zombie() {
 				m, ok := markerOf(pid)
 				known = ok && m == p.marker

@@ -117,9 +117,13 @@ func (p *Process) signalInside(sig unix.Signal) {
 // firstOf reports whether a process is the first of the pid namespace of ours.
 func (p *Process) firstOf(id procID) bool { return id.pid == p.child.pid }
 
-// ownedBy says whether s is in a session that was begun below the CLI.
-func (d descendants) ownedBy(s procStat) bool {
+// ownedBy says whether s is in a session that was begun below the CLI. The id of one that has ended may be another one's by now, whose
+// leader is not the one that was seen.
+func (d descendants) ownedBy(s procStat, t procTable) bool {
 	leader, ok := d.sessions[s.sid]
+	if now, there := t[s.sid]; there && now.procID != leader {
+		return false
+	}
 	return ok && s.start >= leader.start
 }
 
@@ -197,7 +201,7 @@ func findVictims(t procTable, match func(string) bool, seen *descendants) []proc
 			continue
 		}
 		switch {
-		case seen != nil && (seen.procs[s.procID] || seen.ownedBy(s)):
+		case seen != nil && (seen.procs[s.procID] || seen.ownedBy(s, t)):
 			set[s.procID] = true
 		case seen != nil && s.start < seen.since: // older than the CLI: its environment need not be read
 		default:

@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -85,4 +86,44 @@ func TestASessionThatIsAskedSomethingMakesRoomBehindIt(t *testing.T) {
 	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
 	require.NoError(t, <-started)
 	b.until(session.Hibernated)
+}
+
+// Fault: a conversation is gone, and there is no room for the process that is to begin a new one (max_processes) for longer than
+// start_timeout
+// Outcome: it is started when there is room; that it had to wait is no crash
+// On: simulated
+func TestTheSecondProcessOfAStartWaitsForRoom(t *testing.T) {
+	sp, other := spec(t, "a"), spec(t, "b")
+	before := start(t, sp)
+	before.mustAsk("hello")
+	require.NoError(t, before.sup.TerminateChild(t.Context(), "a"))
+	sp.Governor = governed(t, session.Limits{MaxProcesses: 1})
+	other.Governor = sp.Governor
+	sp.Options.StartTimeout = 3 * time.Second
+	sp.Options.Env["CLAUDE_CONFIG_DIR"] = t.TempDir()
+	sp.Options.Env["UNDERSTUDY_SIM_STARTUP"] = "slow:500ms"
+	next, err := session.New(before.sys, other)
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	begin := sync.OnceFunc(func() {
+		go func() { // ends when it has been there for a while
+			pid, err := next.Start(context.Background())
+			if err == nil {
+				time.Sleep(sp.Options.StartTimeout + time.Second) // what is tested is that this does not count
+				pid.Stop(actor.ErrShutdown)
+				<-pid.Done()
+			}
+			ended <- err
+		}()
+	})
+	sp.OnMoment = func(m session.Moment) {
+		if m.Kind == session.ProcessStarted {
+			begin()
+		}
+	}
+	b := start(t, sp)
+	require.NoError(t, <-ended)
+	b.mustAsk("hello")
+	assert.Zero(t, b.Info().Restarts)
+	assert.Len(t, b.History().Generations, 2)
 }

@@ -340,6 +340,7 @@ func (l *loop) otherLaunch(c *actor.Context[message], class process.ExitClass) b
 		return false
 	}
 	l.retried = true
+	l.cancel(startDeadline) // the next one may have to wait for room
 	l.session.notice(kind, "conversation "+what, map[string]any{"conversation": what, "next_session_id": id})
 	for id := range l.requests { // the handshake that will not be answered
 		l.settle(id)

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -54,6 +55,38 @@ func TestAUsageLimitIsKnownToAllSessionsOfTheAccount(t *testing.T) {
 	assert.Equal(t, 1, info.Generation)
 	assert.Zero(t, info.Restarts)
 	assert.True(t, info.HeldUntil.IsZero())
+}
+
+// Fault: while a usage limit is reached, callers of one session come and give up, one after the other, and the CLI begins a turn by itself
+// Outcome: the session is held again behind that turn; another session of the account waits no longer for it
+// On: simulated
+func TestWhoWaitsForALimitDoesNotHoldUpOthers(t *testing.T) {
+	g := governed(t, session.Limits{})
+	home := t.TempDir()
+	made := func(name string) *bench {
+		sp := spec(t, name)
+		sp.Governor = g
+		sp.Options.Env["CLAUDE_CONFIG_DIR"] = home
+		return start(t, sp)
+	}
+	a, b := made("a"), made("b")
+	until := time.Now().Add(time.Hour)
+	a.mustAsk(`[[selfturn:200ms by itself]]`)
+	_, err := a.ask(rejected(until) + "[[status:400]]")
+	require.Error(t, err)
+	a.background("first")
+	require.Eventually(t, func() bool { return a.Info().Turns == 3 }, time.Minute, time.Millisecond, "its own turn")
+	a.until(session.Held)
+	for range 40 {
+		ctx, giveUp := context.WithCancel(t.Context())
+		gone := make(chan error, 1)
+		go func() { _, err := a.Ask(ctx, "hello"); gone <- err }() // ends with its context
+		require.Eventually(t, func() bool { return a.Info().Queue == 2 }, time.Minute, 100*time.Microsecond)
+		giveUp()
+		require.ErrorIs(t, <-gone, context.Canceled)
+	}
+	b.background("hello")
+	assert.Less(t, b.until(session.Held).HeldUntil.Sub(until), 3*time.Second)
 }
 
 // Fault: the API answers 529 or 429 until the CLI gives up

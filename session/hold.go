@@ -40,8 +40,7 @@ func (l *loop) turnSlots() *slots {
 
 // mayTurn reports whether a prompt may be sent now. If not, pump is called again when it may.
 func (l *loop) mayTurn(c *actor.Context[message]) bool {
-	if wait, why := l.session.spec.Governor.held(l.account); wait > 0 {
-		l.wait(c, wait, why)
+	if l.held(c) {
 		return false
 	}
 	switch s := l.turnSlots(); {
@@ -93,16 +92,22 @@ func (l *loop) endPermit() {
 	l.permit = nil
 }
 
-// wait has the queue wait for the API.
-func (l *loop) wait(c *actor.Context[message], d time.Duration, why string) {
-	if l.timers[holdDeadline] != nil {
-		return
+// held reports whether the queue has to wait for the API. It asks once: each time that it does it gets a time behind all who have asked.
+func (l *loop) held(c *actor.Context[message]) bool {
+	if l.timers[holdDeadline] != nil { // a turn of the CLI's own may have come in between, or another process
+		l.desk.update(func(_ *record, info *Info) { info.State = Held })
+		return true
+	}
+	d, why := l.session.spec.Governor.held(l.account)
+	if d <= 0 {
+		return false
 	}
 	until := time.Now().Add(d)
 	l.after(c, holdDeadline, d)
 	l.desk.update(func(_ *record, info *Info) { info.State, info.HeldUntil, info.Waits = Held, until, why })
 	l.session.notice(NoticeHeld, fmt.Sprintf("queries wait until %s: %s", until.UTC().Format(time.RFC3339), why),
 		map[string]any{"until": until.UTC().Format(time.RFC3339), "reason": why})
+	return true
 }
 
 // goOn is called when the wait is over, and looks again: the hold may be longer by now.

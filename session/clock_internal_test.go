@@ -92,5 +92,6 @@ func TestStartsAreSpreadWhenTheClockIsSet(t *testing.T) {
 	assert.Zero(t, b.take(now))
 	assert.Zero(t, b.take(stepped(t, now, -time.Hour)))
 	assert.Equal(t, 6*time.Second, b.take(stepped(t, now, -time.Hour)))
-	assert.Equal(t, 6*time.Second, b.take(stepped(t, now.Add(6*time.Second), time.Hour)))
+	assert.Zero(t, b.take(stepped(t, now.Add(6*time.Second), time.Hour)))
+	assert.Equal(t, 6*time.Second, b.take(stepped(t, now.Add(6*time.Second), -time.Hour)))
 }

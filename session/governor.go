@@ -109,7 +109,7 @@ func NewGovernor(limits Limits, dir string, unsaved func(error)) (*Governor, err
 		unsaved = func(error) {}
 	}
 	g := &Governor{
-		processes: newSlots(0), turns: newSlots(0), starting: newSlots(0), starts: &bucket{},
+		processes: newSlots(0), turns: newSlots(0), starting: newSlots(0), starts: newBucket(),
 		now: time.Now, holds: make(map[string]*hold), rests: make(map[*loop]rest),
 	}
 	g.set(limits)
@@ -135,7 +135,7 @@ func NewGovernor(limits Limits, dir string, unsaved func(error)) (*Governor, err
 	now := g.now()
 	for account, h := range kept.Holds {
 		if h != nil { // a clock that was wrong when it was written must not stop everything for ever
-			h.Until = now.Add(min(h.Until.Sub(now), h.longest()))
+			h.Until, h.Failures = now.Add(min(h.Until.Sub(now), h.longest())), max(h.Failures, 0)
 			g.holds[account] = h
 		}
 	}
@@ -189,6 +189,12 @@ func account(o Options) string {
 	} {
 		h.Write([]byte(part))
 		h.Write([]byte{0})
+	}
+	switch { // what is in it may be another key at each start, and most often it is of the same account
+	case o.APIKeyFile != "":
+		h.Write([]byte("file " + o.APIKeyFile))
+	case o.APIKeyCredential != "":
+		h.Write([]byte("credential " + o.APIKeyCredential))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
@@ -248,14 +254,9 @@ func (g *Governor) admit(ctx, owner context.Context, spare bool, waits func(why 
 	}
 	a := &admission{g: g}
 	a.stop = context.AfterFunc(owner, a.leave)
-	if delay := g.starts.take(time.Now()); delay > 0 {
-		waits("starts_per_minute")
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
-			a.leave()
-			return nil, context.Cause(ctx)
-		}
+	if err := g.starts.await(ctx, spare, func() { waits("starts_per_minute") }); err != nil {
+		a.leave()
+		return nil, err
 	}
 	return a, nil
 }
@@ -532,13 +533,17 @@ func (s *slots) inUse() int {
 
 // bucket spreads what happens over time: burst at once, and one every so often in the long run.
 type bucket struct {
+	line *slots // of who waits: one at a time looks at the clock, so that who gives up has taken nothing
+
 	mu    sync.Mutex
 	every time.Duration // 0: as it comes
 	burst int
 	full  time.Time // when it will be full again
 }
 
-// set says how many may happen a minute; those who wait already keep their times.
+func newBucket() *bucket { return &bucket{line: newSlots(1)} }
+
+// set says how many may happen a minute.
 func (b *bucket) set(perMinute, burst int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -548,7 +553,30 @@ func (b *bucket) set(perMinute, burst int) {
 	}
 }
 
-// take returns how long to wait for the next.
+// await returns when the next may happen, or ctx ends. waits is called if it has to wait.
+func (b *bucket) await(ctx context.Context, spare bool, waits func()) error {
+	if !b.line.try() {
+		waits()
+		if err := b.line.acquire(ctx, spare); err != nil {
+			return err
+		}
+	}
+	defer b.line.release()
+	for {
+		delay := b.take(time.Now())
+		if delay == 0 {
+			return nil
+		}
+		waits()
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// take takes the next, or returns how long to wait for it.
 func (b *bucket) take(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -558,7 +586,9 @@ func (b *bucket) take(now time.Time) time.Duration {
 	if b.full.Before(now) {
 		b.full = now
 	}
-	wait := b.full.Sub(now) - time.Duration(b.burst-1)*b.every
+	if wait := b.full.Sub(now) - time.Duration(b.burst-1)*b.every; wait > 0 {
+		return wait
+	}
 	b.full = b.full.Add(b.every)
-	return max(wait, 0)
+	return 0
 }

@@ -102,7 +102,14 @@ func TestDamagedLimitsAreSetAside(t *testing.T) {
 		wait, _ := g.held("a")
 		assert.Zero(t, wait)
 	}
-	g, err := NewGovernor(Limits{MaxBusy: -1}, dir, nil)
+	// One that was changed by hand is not damaged, and does not end the runtime.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "limits.json"), []byte(`{"version":1,"holds":{"a":{"failures":-1}}}`), 0o600))
+	g, err := NewGovernor(Limits{}, dir, nil)
+	require.NoError(t, err)
+	_, news := g.overloaded("a")
+	assert.True(t, news)
+	g.Flush()
+	g, err = NewGovernor(Limits{MaxBusy: -1}, dir, nil)
 	assert.Nil(t, g)
 	assert.ErrorContains(t, err, "max_busy -1")
 }
@@ -188,15 +195,59 @@ func TestSlotsAreNeverMoreThanThereAre(t *testing.T) {
 func TestStartsAreSpread(t *testing.T) {
 	b := &bucket{every: 6 * time.Second, burst: 5}
 	now := time.Unix(1000, 0)
+	began := now
 	for i := range 100 {
+		now = now.Add(b.take(now)) // which took nothing if it has to wait
+		if now.After(began) {
+			assert.Zero(t, b.take(now))
+		}
 		want := max(0, time.Duration(i-4)*6*time.Second)
-		assert.Equal(t, want, b.take(now), "start %d", i)
+		assert.Equal(t, want, now.Sub(began), "start %d", i)
 	}
 	now = now.Add(2 * time.Hour)
 	for range 5 {
 		assert.Zero(t, b.take(now))
 	}
 	assert.Equal(t, 6*time.Second, b.take(now))
+}
+
+// Fault: fifty sessions wait for their start (starts_per_minute), and are stopped
+// Outcome: what they have not used is there for the next: it waits no longer than for one start
+// On: memory
+func TestStartsThatAreGivenUpCostNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, err := NewGovernor(Limits{StartsPerMinute: 60, StartBurst: 1}, "", nil)
+		require.NoError(t, err)
+		first, err := g.admit(t.Context(), t.Context(), false, func(string) { t.Error("waits") })
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		for range 50 {
+			go func() { // ends when it is given up
+				_, err := g.admit(ctx, t.Context(), false, func(string) {})
+				assert.ErrorIs(t, err, context.Canceled)
+			}()
+		}
+		synctest.Wait()
+		assert.Equal(t, 51, g.Usage().Processes)
+		stop()
+		synctest.Wait()
+		began := time.Now()
+		next, err := g.admit(t.Context(), t.Context(), false, func(why string) { assert.Equal(t, "starts_per_minute", why) })
+		require.NoError(t, err)
+		assert.Equal(t, time.Second, time.Since(began))
+		first.leave()
+		next.leave()
+		assert.Equal(t, Usage{}, g.Usage())
+	})
+}
+
+// TestAccounts tells those apart that pay with keys of different files.
+func TestAccounts(t *testing.T) {
+	one := account(Options{APIKeyFile: "/etc/one"})
+	assert.Equal(t, one, account(Options{APIKeyFile: "/etc/one", Model: "haiku"}))
+	for _, other := range []Options{{}, {APIKeyFile: "/etc/two"}, {APIKeyCredential: "/etc/one"}} {
+		assert.NotEqual(t, one, account(other), "%q %q", other.APIKeyFile, other.APIKeyCredential)
+	}
 }
 
 func TestWithoutAGovernorNothingWaits(t *testing.T) {

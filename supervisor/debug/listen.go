@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -90,7 +92,8 @@ const probeTimeout = time.Second
 // with 0700 if it is not there). A socket that a killed daemon has left is replaced; where a daemon
 // answers, or where there is something other than a socket, it fails. Errors are a *ListenError.
 //
-// Closing the listener removes the socket. A lock file beside it, with .lock appended to the name, stays.
+// Closing the listener removes the socket. A lock file beside it, with .lock appended to the name, stays; it
+// holds the pid of the last one that listened.
 func ListenUnix(path string) (net.Listener, error) {
 	fail := func(err error, hint string, permanent bool) (net.Listener, error) {
 		return nil, &ListenError{Addr: path, Err: rootCause(err), Hint: hint, permanent: permanent}
@@ -126,9 +129,12 @@ func listenLocked(path string, lock *os.File) (net.Listener, error) {
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return fail(errors.New("another daemon has it"), another)
+			return fail(fmt.Errorf("another daemon has it%s", holder(lock)), another)
 		}
 		return fail(fmt.Errorf("lock it: %w", err), "")
+	}
+	if err := lock.Truncate(0); err == nil {
+		_, _ = lock.WriteAt(fmt.Appendln(nil, os.Getpid()), 0) // whom to name to another daemon; the disk may be full
 	}
 	info, err := os.Lstat(path)
 	switch {
@@ -164,6 +170,17 @@ func listenLocked(path string, lock *os.File) (net.Listener, error) {
 		return fail(err, "")
 	}
 	return &socket{Listener: listener, lock: lock}, nil
+}
+
+// holder names whoever has a lock, by what that has written into it, if it has.
+func holder(lock *os.File) string {
+	text := make([]byte, 20)
+	n, _ := lock.ReadAt(text, 0) // at its end there is no more
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (pid %d)", pid)
 }
 
 // socket is a unix listener with its lock. net removes the file when it is closed.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestListenUnix(t *testing.T) {
 
 	_, err = ListenUnix(path)
 	require.Error(t, err)
-	assert.Equal(t, "listen on "+path+": another daemon has it: stop the daemon that runs there, or give this one another --data-dir or --socket", err.Error())
+	assert.Equal(t, "listen on "+path+": another daemon has it (pid "+strconv.Itoa(os.Getpid())+"): stop the daemon that runs there, or give this one another --data-dir or --socket", err.Error())
 	require.FileExists(t, path, "the other one's socket stays")
 
 	require.NoError(t, listener.Close())

@@ -12,8 +12,8 @@ func newFork(at *place) *cobra.Command {
 		Use:   "fork NAME NEW",
 		Short: "Start a session with a copy of another one's conversation",
 		Long: `Starts the session NEW with the options of NAME and a copy of its conversation, as
-far as that is on disk, and returns when it takes prompts. From there on they
-know nothing of each other; NEW counts its own money.`,
+far as that is on disk, and returns when it takes prompts. From its first prompt
+on they know nothing of each other; NEW counts its own money.`,
 		Args:              takes("NAME", "NEW"),
 		SuggestFor:        []string{"branch", "copy", "clone"},
 		ValidArgsFunction: completeSession(at),

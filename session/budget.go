@@ -242,9 +242,9 @@ func (b *Budget) add(session string, lifetime float64) (BudgetState, bool) {
 	switch {
 	case !known: // what it spent before it had this budget is not the budget's
 		s = share{lifetime, lifetime}
-	case lifetime < s.Last: // another session of that name, which began at zero
+	case lifetime < s.Last: // another session of that name, which begins at zero, or a record that is older than this
 		b.book.Gone += s.Last - s.Base
-		s = share{0, lifetime}
+		s = share{lifetime, lifetime}
 	case lifetime == s.Last:
 		return BudgetState{}, false
 	default:

@@ -46,7 +46,8 @@ func TestBudgetWindows(t *testing.T) {
 	b.count("new", 9)
 	assert.InDelta(t, 2, b.State().SpentUSD, 1e-9)
 
-	b.count("new", 1) // another session of that name
+	b.count("new", 0) // another session of that name
+	b.count("new", 1)
 	assert.InDelta(t, 3, b.State().SpentUSD, 1e-9)
 }
 
@@ -262,6 +263,26 @@ func TestWhatIsSpentDoesNotDependOnTheOrder(t *testing.T) {
 	}
 	for range 1000 {
 		require.InDelta(t, 0.1, b.spent(), 0)
+	}
+}
+
+// Fault: the runtime is killed when a shared budget is on disk with a turn's cost and the session's record is not yet, or cannot be written
+// Outcome: what was counted stays counted, and nothing of what the session had spent in its life before is counted once more
+// On: memory
+func TestARecordThatIsOlderThanABudget(t *testing.T) {
+	b, err := NewBudget(BudgetSpec{Name: "team", LimitUSD: 100}, "", nil)
+	require.NoError(t, err)
+	spec := Spec{Name: "a", StateDir: t.TempDir(), Budgets: []*Budget{b}}
+	for round := range 3 {
+		s, err := New(actor.NewSystem(actor.Options{}), spec)
+		require.NoError(t, err)
+		if round == 0 {
+			s.desk.update(func(r *record, _ *Info) { r.Generation, r.Ledger.Spent = 1, 50 })
+			s.spent(0, 50)
+			require.NoError(t, s.Settle())
+		}
+		s.spent(50, 51) // and that is on disk with the budget alone
+		assert.InDelta(t, 51+float64(round), b.State().SpentUSD, 1e-9)
 	}
 }
 

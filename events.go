@@ -27,8 +27,8 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 	session := m != nil && m.path == path
 	if session {
 		m.Supervised(e)
-		if pool := rt.poolOf(m.home); pool != nil && e.Kind == supervisor.ChildStarted {
-			pool.up(e.Child)
+		if pool := rt.poolOf(m.home); pool != nil {
+			pool.told(e)
 		}
 	} else { // a group: what becomes of it becomes of its sessions
 		for _, member := range rt.below(path) {
@@ -38,6 +38,9 @@ func (rt *Runtime) onSessionEvent(e supervisor.Event) {
 				continue // they report themselves
 			}
 			member.Supervised(below)
+		}
+		if pool, err := rt.Pool(e.Child); err == nil && pool.home.path == path {
+			pool.told(e)
 		}
 	}
 	rt.recordEvent(e, session)

@@ -322,7 +322,7 @@ func (p *Pool) release(w *worker) {
 		go p.replace([]*worker{w}, 0) // ends with the session, which is in no turn
 		return
 	}
-	if !p.fit(w) { // those who wait are to look for themselves, whether there is another
+	if !p.fit(w) || w.session.Info().State == session.Draining { // those who wait are to look for themselves, whether there is another
 		w.busy = false
 		p.wake()
 		return
@@ -334,16 +334,33 @@ func (p *Pool) release(w *worker) {
 		return
 	}
 	w.busy = false
+	p.lay(w)
+}
+
+// lay ends a session, which has nothing to do, in a while if the pool does not need it. p.mu is held.
+func (p *Pool) lay(w *worker) {
+	w.rouse()
 	if p.staying() > p.spec.Min && !p.closed {
 		w.rest = time.AfterFunc(p.spec.IdleTimeout, func() { p.retire(w) })
 	}
 }
 
-// up is called when a session of the pool has come up. If it had been parked or stopped, nobody has counted on
-// it: it is for who has waited longest.
-func (p *Pool) up(name string) {
+// told is what the supervisor of the pool, or the one above, has done to a session of it, or to all.
+func (p *Pool) told(e supervisor.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	switch e.Kind {
+	case supervisor.ChildStarted:
+		p.up(e.Child)
+	case supervisor.ChildStopped, supervisor.ChildParked: // those who wait may have waited for it
+		p.wake()
+	default: // it is as good as before
+	}
+}
+
+// up is called when a session of the pool has come up. If it had been parked or stopped, nobody has counted on
+// it: it is for who has waited longest. p.mu is held.
+func (p *Pool) up(name string) {
 	for _, w := range p.workers {
 		if w.session.Name() == name && !w.busy && len(p.waiting) > 0 {
 			w.busy = true
@@ -360,7 +377,7 @@ func (p *Pool) retire(w *worker) {
 		p.mu.Unlock()
 		return
 	}
-	w.busy = true // nobody takes it any more
+	w.old, w.busy = true, true // nobody takes it any more, and another that has rested as long is to see that there is one less
 	p.mu.Unlock()
 	p.drop(w)
 }

@@ -40,10 +40,9 @@ func (p *Pool) become(spec PoolSpec, drain time.Duration) {
 			free = append(free, w)
 		}
 	}
-	for _, w := range p.workers { // times for which they may rest may be others
-		if !w.busy && w.rest != nil {
-			w.rest.Stop()
-			w.rest = time.AfterFunc(spec.IdleTimeout, func() { p.retire(w) })
+	for _, w := range p.workers { // there may be too many that do nothing, and times for which they may rest may be others
+		if !w.busy {
+			p.lay(w)
 		}
 	}
 	p.wake() // there may be room, or a longer queue

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/understudy-run/understudy/audit"
 	"github.com/understudy-run/understudy/session"
 	"github.com/understudy-run/understudy/session/protocol"
+	"github.com/understudy-run/understudy/supervisor"
 )
 
 // warmNodes are the processes that wait, as the tree shows them.
@@ -266,4 +268,29 @@ func TestTemplatesChange(t *testing.T) {
 	require.NoError(t, r.rt.Drain(r.within()))
 	assert.False(t, alive(worker))
 	assert.Empty(t, r.warmNodes())
+}
+
+// Fault: the options of a template change while sessions live on processes that have waited for one of it
+// Outcome: those that wait from then on come up at once
+// On: simulated
+func TestWarmProcessesOfATemplateThatChanges(t *testing.T) {
+	t.Parallel()
+	r := warmRig(t, false, 1)
+	var failed atomic.Int32
+	r.options.OnEvent = func(e supervisor.Event) {
+		if e.Kind == supervisor.StartFailed {
+			failed.Add(1)
+		}
+	}
+	r.up()
+	for _, name := range []string{"a", "b"} {
+		r.warmedUp(1)
+		_, err := r.rt.SpawnFrom(r.within(), "worker", name)
+		require.NoError(t, err)
+	}
+	before := r.warmedUp(1)
+	changed := altered(r.spec, func(o *session.Options) { o.Model = "opus" })
+	require.NoError(t, r.rt.SetWarm(r.within(), []understudy.WarmSpec{{Template: "worker", Options: changed, Count: 1}}))
+	assert.NotEqual(t, before, r.warmedUp(1))
+	assert.Zero(t, failed.Load(), "starts that failed")
 }

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -147,10 +148,14 @@ func (w *Warm) Children(intensity supervisor.Intensity, backoff supervisor.Backo
 	return all
 }
 
+// waited counts the processes that this program has started to wait.
+var waited atomic.Uint64
+
 // start brings up one process and the actor that holds its place.
 func (w *Warm) start(ctx context.Context, id string, turn int) (actor.PID, error) {
 	spec := w.spec
-	spec.Name, spec.Path = "~"+id, fmt.Sprintf("%s/%s/process-%d", w.spec.Path, id, turn)
+	// Its actor keeps that name in the session that takes it, be the template another by then.
+	spec.Name, spec.Path = "~"+id, fmt.Sprintf("%s/%s/process-%d", w.spec.Path, id, waited.Add(1))
 	spec.waiting, spec.StateDir, spec.Budgets, spec.OnMoment, spec.Warm, spec.Spawned = true, "", nil, nil, nil, false
 	// No two of them have the same marker: a sweep for one must not find what another has started.
 	s := newSession(w.system, spec, record{Version: recordVersion, Name: spec.Name, SessionID: uuid.NewString(), Generation: turn - 1})

@@ -71,6 +71,6 @@ func (rt *Runtime) Fork(ctx context.Context, name, fork string) (*session.Sessio
 	}
 	options := m.Options()
 	options.Resume, options.ForkSession = conversation, true
-	options.Continue, options.FromPR, options.ResumeSessionAt, options.ResumeDropsTurn = false, "", "", ""
+	options.SessionID, options.Continue, options.FromPR, options.ResumeSessionAt, options.ResumeDropsTurn = "", false, "", "", ""
 	return rt.Spawn(ctx, fork, options)
 }

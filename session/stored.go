@@ -152,12 +152,14 @@ func HasRecord(dir, name string) (bool, error) {
 // ErrNoConversation says that a session has no conversation that could be gone on with.
 var ErrNoConversation = errors.New("no conversation")
 
-// Conversation is the id of the session's conversation, or ErrNoConversation if there is none to go on with.
+// Conversation is the id of the session's conversation, or ErrNoConversation if there is none that another session could go on with.
 func (s *Session) Conversation() (string, error) {
 	kept, _ := s.desk.snapshot()
 	switch {
 	case s.spec.Options.NoSessionPersistence:
 		return "", fmt.Errorf("session %s: %w: it is not kept (no_session_persistence)", s.name, ErrNoConversation)
+	case s.spec.Options.isolated():
+		return "", fmt.Errorf("session %s: %w: it is in a HOME that is this session's alone (isolate_home)", s.name, ErrNoConversation)
 	case !kept.Begun:
 		return "", fmt.Errorf("session %s: %w: nobody has asked it anything", s.name, ErrNoConversation)
 	}

@@ -416,3 +416,25 @@ func TestReloadOfBudgetsAndLimits(t *testing.T) {
 	r.reload()
 	assert.Len(t, r.rt.Budgets(), 1)
 }
+
+// TestReloadWithASessionOfAPoolsNames has the configuration name a session as one of a pool is called already: the pool would be without it.
+func TestReloadWithASessionOfAPoolsNames(t *testing.T) {
+	t.Parallel()
+	r := newLiveRig(t, func(r *liveRig) {
+		r.spec.Pools = []understudy.PoolSpec{{Name: "workers", Options: r.like}}
+	})
+	pool, err := r.rt.Pool("workers")
+	require.NoError(t, err)
+	require.NoError(t, <-r.query(pool.Query, "hello"))
+	wanted := r.spec
+	wanted.Sessions = r.sessions("workers-1")
+	_, err = r.rt.Reload(t.Context(), wanted)
+	require.ErrorIs(t, err, understudy.ErrReload)
+	assert.ErrorContains(t, err, "session workers-1: one of pool workers has this name")
+	require.NoError(t, <-r.query(pool.Query, "hello"))
+	r.spec.Pools = nil
+	r.reload()
+	r.spec.Sessions = wanted.Sessions
+	r.reload()
+	assert.Equal(t, 1, r.ask("workers-1"))
+}

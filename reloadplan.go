@@ -77,6 +77,11 @@ func (rt *Runtime) compare(spec ReloadSpec) (*plan, error) {
 			problems = append(problems, fmt.Errorf("%s: a session that was spawned has this name: remove it first", name))
 		}
 	}
+	for name := range after { // at a start the pool would leave the name out
+		if m := known[name]; m != nil && poolsThere[m.home.name] != nil && poolsThere[m.home.name].home == m.home {
+			problems = append(problems, fmt.Errorf("session %s: one of pool %s has this name: give it another", name, m.home.name))
+		}
+	}
 	if checked.apart() == nil { // those that were spawned stay, and have their directories
 		for name, m := range known {
 			_, wasThere := before[name]

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -238,4 +239,22 @@ func shorten(t *testing.T, next session.Spec) {
 	require.NoError(t, err)
 	require.Contains(t, string(record), "[[sleep:60]] x")
 	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(record), "[[sleep:60]] x", "waiting 0", 1)), 0o600))
+}
+
+// Fault: the caller of a prompt that waits takes it back (redeliver), and the runtime is killed
+// Outcome: the next one does not have it: it is off the disk before long, though nothing else happens
+// On: simulated
+func TestAPromptThatIsTakenBackIsNotDelivered(t *testing.T) {
+	sp := spec(t, "a")
+	sp.Options.Redeliver = true
+	b := start(t, sp)
+	first, _ := b.background("[[sleep:60]] x")
+	<-first
+	ctx, takeBack := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() { _, err := b.Ask(ctx, "waiting"); gone <- err }() // ends with its context
+	require.Eventually(t, func() bool { return session.StoredQueue(sp.StateDir, "a") == 2 }, time.Minute, time.Millisecond)
+	takeBack()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	require.Eventually(t, func() bool { return session.StoredQueue(sp.StateDir, "a") == 1 }, 20*time.Second, time.Millisecond)
 }

@@ -121,8 +121,11 @@ func (l *loop) handle(c *actor.Context[message], m message) {
 		}
 	case wake:
 		l.pump(c)
-		if !l.desk.empty() { // on disk too that it waits
+		switch {
+		case !l.desk.empty(): // on disk too that it waits
 			l.keeper.save(c, l, nil)
+		case l.desk.listed(): // and that it was taken back
+			l.keeper.soon(c, l)
 		}
 	case abandon:
 		l.onAbandon(c, m.query)

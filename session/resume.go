@@ -193,6 +193,13 @@ func (r record) filed() filed {
 	return f
 }
 
+// listed reports whether the record on disk has prompts that wait or run.
+func (d *desk) listed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.filed.prompts) > 0
+}
+
 // maxKept is how long a prompt may be to be kept on disk while it waits: every turn writes the record.
 const maxKept = 1 << 20
 

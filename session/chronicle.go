@@ -95,7 +95,7 @@ func (l *loop) tellResult(m *protocol.Result, cost float64) {
 		if m.ModelUsageSinceLastResult == nil { // differences: a resumed process goes on from an earlier count
 			byModel[model] = used
 		}
-		if l.chronicle.models == nil {
+		if l.chronicle.models == nil || len(l.chronicle.models) >= maxModels {
 			l.chronicle.models = make(map[string]ModelTokens)
 		}
 		l.chronicle.models[model] = now

@@ -75,7 +75,7 @@ func (l *ledger) report(m *protocol.Result) float64 {
 	}
 	l.First = false
 	l.Last = m.TotalCostUSD
-	l.Spent += delta
+	l.Spent = min(l.Spent+delta, maxTotal) // a record with more would not be believed
 	return delta
 }
 
@@ -143,7 +143,7 @@ func (l *ledger) charge(used map[string]Cost) float64 {
 		return 0
 	}
 	l.use(used)
-	l.Spent += sum
-	l.Estimated += sum
+	l.Spent = min(l.Spent+sum, maxTotal)
+	l.Estimated = min(l.Estimated+sum, maxTotal)
 	return sum
 }

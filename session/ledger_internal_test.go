@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -129,4 +130,31 @@ func TestTallyChargesWhatTheFramesShow(t *testing.T) {
 	assert.InDelta(t, charged/2, half.charge(half.used(&seen)), 1e-9)
 	assert.Zero(t, (&ledger{}).charge(nil))
 	assert.Greater(t, listPrice("claude-of-tomorrow", Cost{InputTokens: 1000}), listPrice("claude-haiku-5-5", Cost{InputTokens: 1000}))
+}
+
+// Fault: a CLI says again and again that a turn has cost hundreds of millions
+// Outcome: the session's record is still one that is believed: neither the conversation nor what was spent is forgotten at the next start
+// On: memory
+func TestWhatIsSpentStaysBelievable(t *testing.T) {
+	r := newRecord("a")
+	for range 3 {
+		r.Ledger.begin(false)
+		r.Ledger.report(result(9e8, 9e8))
+	}
+	assert.InDelta(t, maxTotal, r.Ledger.Spent, 1)
+	assert.NoError(t, r.check("a"))
+	r.Ledger.charge(map[string]Cost{"m": {USD: 9e8}})
+	assert.NoError(t, r.check("a"))
+}
+
+// Fault: a CLI makes up the name of another model for each turn
+// Outcome: no more of them are remembered than there can be
+// On: memory
+func TestModelsThatAreMadeUp(t *testing.T) {
+	l := newLoop(newSession(nil, Spec{Name: "a"}, newRecord("a")))
+	for i := range 3 * maxModels {
+		name := strconv.Itoa(i)
+		l.tellResult(&protocol.Result{ModelUsage: map[string]protocol.ModelUsage{name: {CostUSD: 1}}}, 1)
+	}
+	assert.LessOrEqual(t, len(l.chronicle.models), maxModels)
 }

@@ -3,6 +3,7 @@ package understudy_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -437,4 +438,42 @@ func TestReloadWithASessionOfAPoolsNames(t *testing.T) {
 	r.spec.Sessions = wanted.Sessions
 	r.reload()
 	assert.Equal(t, 1, r.ask("workers-1"))
+}
+
+// TestReloadOfAGroupThatDoesNotComeUp cannot change sessions of a group whose last one does not come up: another reload does.
+func TestReloadOfAGroupThatDoesNotComeUp(t *testing.T) {
+	t.Parallel()
+	r := newLiveRig(t, func(r *liveRig) {
+		r.spec.Limits.MaxProcesses = 3
+		r.spec.Groups = []understudy.Group{{Name: "team", Sessions: r.sessions("same", "changed", "gone", "last")}}
+	})
+	require.Eventually(t, func() bool {
+		s, err := r.rt.Session("last")
+		return err == nil && s.Info().Waits == "max_processes"
+	}, patience, time.Millisecond)
+	r.spec.Groups = []understudy.Group{{Name: "team", Sessions: []understudy.SessionSpec{
+		r.sessions("same")[0], {Name: "changed", Options: altered(r.like, func(o *session.Options) { o.Model = "opus" })}, r.sessions("last")[0],
+	}}}
+	first, err := r.rt.Reload(t.Context(), r.spec)
+	require.NoError(t, err)
+	for _, c := range first {
+		assert.Contains(t, c.Error, supervisor.ErrStarting.Error(), c.Name())
+	}
+	assert.Len(t, first, 2)
+	r.spec.Limits.MaxProcesses = 0
+	_, err = r.rt.Reload(t.Context(), r.spec)
+	require.NoError(t, err)
+	require.Equal(t, 1, r.ask("last"), "it is up by now")
+	var again []understudy.Change
+	require.Eventually(t, func() bool {
+		again, err = r.rt.Reload(t.Context(), r.spec)
+		return err != nil || !slices.ContainsFunc(again, func(c understudy.Change) bool { return c.Error != "" })
+	}, patience, 10*time.Millisecond, "%+v", again)
+	require.NoError(t, err)
+	s, err := r.rt.Session("changed")
+	require.NoError(t, err)
+	assert.Equal(t, "opus", s.Options().Model)
+	_, err = r.rt.Session("gone")
+	assert.ErrorIs(t, err, understudy.ErrNoSession)
+	r.reload()
 }

@@ -41,8 +41,9 @@ func (rt *Runtime) apply(ctx context.Context, spec ReloadSpec, p *plan) {
 	for _, b := range gone {
 		_ = b.Flush() // onBudget is told
 	}
+	same := func(name string) bool { c := byName[name]; return c != nil && c.Error != "" }
 	rt.mu.Lock()
-	rt.options.Groups, rt.options.Pools = cloned(spec.Groups), slices.Clone(spec.Pools)
+	rt.options.Groups, rt.options.Pools = still(rt.sessions.path, spec.Groups, before, after, same), slices.Clone(spec.Pools)
 	rt.options.Budgets, rt.options.Limits = slices.Clone(spec.Budgets), spec.Limits
 	rt.mu.Unlock()
 	rt.applyBegins(ctx, spec, p, byName, after, groups, fail)
@@ -59,6 +60,29 @@ func (rt *Runtime) apply(ctx context.Context, spec ReloadSpec, p *plan) {
 		}
 		line.Str("action", string(c.Action)).Strs("fields", fieldNames(c.Fields)).Msg(text)
 	}
+}
+
+// still is what the groups are to be, but for sessions that could not be changed or removed: they are in them as they were, so that
+// another reload finds what there is to do.
+func still(above string, groups []Group, before, after map[string]place, same func(name string) bool) []Group {
+	groups = slices.Clone(groups)
+	for i := range groups {
+		g := &groups[i]
+		path := above + "/" + g.Name
+		g.Sessions = slices.Clone(g.Sessions)
+		for j, s := range g.Sessions {
+			if was := before[s.Name]; was.home == path && same(s.Name) {
+				g.Sessions[j].Options = was.options
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(before)) {
+			if _, wanted := after[name]; !wanted && before[name].home == path && same(name) {
+				g.Sessions = append(g.Sessions, SessionSpec{name, before[name].options})
+			}
+		}
+		g.Groups = still(path, g.Groups, before, after, same)
+	}
+	return groups
 }
 
 // applyEnds ends what is gone, and what is started anew.

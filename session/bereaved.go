@@ -17,7 +17,7 @@ func (l *loop) bereaved() {
 	l.desk.update(func(r *record, info *Info) { r.Ledger, info.CostUSD = l.record.Ledger, l.record.Ledger.Spent })
 	s.spent(before, l.record.Ledger.Spent)
 	l.orphanTools()
-	l.tellTurnCut()
+	l.tellTurnCut(outcomeCrashed)
 	if cost > 0 || l.ready { // else the start that was given up says so
 		l.audit(audit.Record{
 			Kind: audit.SessionCrashed, Outcome: audit.Killed, CostUSD: cost, TotalCostUSD: l.record.Ledger.Spent,

@@ -42,7 +42,7 @@ func (l *loop) tellStarted(p *process.Process) {
 }
 
 func (l *loop) tellEnded(exit process.Exit) {
-	l.tellTurnCut()
+	l.tellTurnCut(outcomeCrashed)
 	l.desk.mu.Lock()
 	l.desk.history.LastWords = lastLines(exit.Stderr, maxLastWords)
 	l.desk.mu.Unlock()
@@ -129,11 +129,11 @@ func tokensOf(u protocol.ModelUsage) Tokens {
 }
 
 // tellTurnCut ends a turn that came to no result.
-func (l *loop) tellTurnCut() {
+func (l *loop) tellTurnCut(outcome string) {
 	if l.chronicle.turn == 0 {
 		return
 	}
-	l.tell(Moment{Kind: TurnEnded, Outcome: outcomeCrashed, Took: time.Since(l.chronicle.began)})
+	l.tell(Moment{Kind: TurnEnded, Outcome: outcome, Took: time.Since(l.chronicle.began)})
 	l.noTurn()
 }
 

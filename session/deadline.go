@@ -97,6 +97,7 @@ func (l *loop) onSettled(c *actor.Context[message]) {
 	default:
 		l.log.Warn().Msg("the CLI opened a turn and says that it is idle: the turn is taken for over")
 		l.turns = turns{}
+		l.tellTurnCut(outcomeError)
 		l.endTurn()
 		l.afterTurn(c)
 	}

@@ -15,16 +15,26 @@ import (
 const strayInit = `{"type":"system","subtype":"init","model":"m","cwd":"/","tools":[],"mcp_servers":[],"permissionMode":"default"}`
 
 // Fault: the CLI opens a turn behind the result, without a prompt, says that it is idle, and says nothing more
-// Outcome: two seconds later the turn is taken for over, and the next query runs
+// Outcome: two seconds later the turn is taken for over, and told to be, and the next query runs, as a turn of its own
 // On: simulated
 func TestATurnThatIsOpenedBehindAResultAndNeverEnds(t *testing.T) {
 	sp := spec(t, "a")
 	sp.Options.StallTimeout = time.Minute
+	var turns []string // told by one goroutine, and before the answer
+	sp.OnMoment = func(m session.Moment) {
+		switch m.Kind {
+		case session.TurnStarted:
+			turns = append(turns, "began: "+m.Prompt)
+		case session.TurnEnded:
+			turns = append(turns, m.Outcome)
+		}
+	}
 	b := start(t, sp)
 	b.mustAsk(`hello [[after:` + strayInit + `]]`)
 	require.Eventually(t, func() bool { return b.Info().State == session.Busy }, time.Minute, time.Millisecond, "the stray turn")
 	assert.Equal(t, "echo: again", b.mustAsk("again").Text)
 	assert.Equal(t, 1, b.Info().Generation, "it was not killed for it")
+	assert.Equal(t, []string{"began: ", "error", "began: again", "success"}, turns[2:])
 }
 
 // Fault: a subagent's tool never has a result, and later the CLI falls silent in a turn

@@ -21,6 +21,7 @@ var looks = map[string]look{
 	"busy":       {"▶", "busy"},
 	"waiting":    {"◆", "warn"},
 	"restarting": {"↻", "warn"},
+	"held":       {"◷", "warn"},
 	"hibernated": {"☾", "calm"},
 	StateKept:    {"□", "calm"},
 	"warm":       {"◎", "calm"},

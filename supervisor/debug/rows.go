@@ -68,7 +68,7 @@ func shownState(n *Node) string {
 
 // gravity orders states by how much they want somebody's eyes.
 func gravity(n *Node) int {
-	return slices.Index([]string{"stopped", "hibernated", "idle", "running", "starting", "stopping", "draining", "busy", "restarting", "waiting", "failed"}, shownState(n))
+	return slices.Index([]string{"stopped", "hibernated", "idle", "running", "starting", "stopping", "draining", "busy", "held", "restarting", "waiting", "failed"}, shownState(n))
 }
 
 func filterOf(r *http.Request) (filter, error) {

@@ -50,7 +50,7 @@ type pager struct {
 const maxListed = 50
 
 // chips are the states in the order in which they are counted, all of them always there: what moves cannot be read.
-var chips = []string{"failed", "restarting", "waiting", "busy", "idle", "starting", "draining", "hibernated", "stopped"}
+var chips = []string{"failed", "restarting", "waiting", "held", "busy", "idle", "starting", "draining", "hibernated", "stopped"}
 
 func (h *handler) page(w http.ResponseWriter, r *http.Request) {
 	f, err := filterOf(r)

@@ -69,8 +69,8 @@ func newInterrupt(at *place) *cobra.Command {
 			if err := client.Interrupt(ctx, name); err != nil {
 				return "", err
 			}
-			if before.State == string(session.Idle) {
-				return "is idle: there was nothing to interrupt", nil
+			if before.State != "" && before.State != string(session.Busy) {
+				return "is " + before.State + ": there was nothing to interrupt", nil
 			}
 			return "interrupted", nil
 		})

@@ -197,18 +197,24 @@ func TestAPoolGrowsWhereThereIsNoRoom(t *testing.T) {
 
 	answered := ask(ctx, "hello")
 	require.Eventually(t, waits, patience, time.Millisecond)
+	reload := func(processes int) {
+		t.Helper()
+		_, err = rt.Reload(ctx, understudy.ReloadSpec{
+			Pools:  []understudy.PoolSpec{{Name: "workers", Max: 3, MaxQueue: 1, Options: session.Options{CWD: work, Env: env, AllowedTools: []string{"Bash"}}}},
+			Limits: session.Limits{MaxProcesses: processes},
+		})
+		require.NoError(t, err)
+	}
+	reload(1) // who waits looks again
 	_, err = gate.WriteString("go\n")
 	require.NoError(t, err)
 	require.NoError(t, gate.Close())
 	require.NoError(t, <-first)
 	require.NoError(t, <-answered)
+	assert.Equal(t, 2, pool.State().Sessions, "one was started for it, and no second one")
 	require.NoError(t, <-ask(ctx, "once more"))
 
-	_, err = rt.Reload(ctx, understudy.ReloadSpec{
-		Pools:  []understudy.PoolSpec{{Name: "workers", Max: 2, MaxQueue: 1, Options: session.Options{CWD: work, Env: env, AllowedTools: []string{"Bash"}}}},
-		Limits: session.Limits{MaxProcesses: 2},
-	})
-	require.NoError(t, err)
+	reload(2)
 	require.Eventually(t, func() bool { s, err := rt.Session("workers-2"); return err == nil && s.Info().State == session.Idle }, patience, time.Millisecond)
 	require.NoError(t, <-ask(ctx, "two"))
 }

@@ -17,7 +17,14 @@ type waiter struct {
 }
 
 // acquire takes a session that has nothing to do. A query that has a place already is not turned away any more, nor put behind others.
+// One for which a session is started takes whichever is free first: there may be no room for that one for long.
 func (p *Pool) acquire(ctx context.Context, place **waiter) (*worker, error) {
+	var came <-chan growth // nil: none is started for it
+	defer func() {
+		if came != nil {
+			go p.settleGrowth(came) // ends when that session is up, or ctx has ended it
+		}
+	}()
 	for {
 		p.mu.Lock()
 		if p.closed {
@@ -29,62 +36,48 @@ func (p *Pool) acquire(ctx context.Context, place **waiter) (*worker, error) {
 			p.mu.Unlock()
 			return w, nil
 		}
-		if home := p.rt.supervisorOf(p.home); home != nil && home.PID().Alive() && p.staying() < p.spec.Max {
-			came, err := p.grow(ctx, home)
-			if err != nil {
+		if home := p.rt.supervisorOf(p.home); came == nil && home != nil && home.PID().Alive() && p.staying() < p.spec.Max {
+			var err error
+			if came, err = p.grow(ctx, home); err != nil {
 				p.mu.Unlock()
 				return nil, err
 			}
-			here := p.line(*place)
-			here.grows = true
-			*place = here
-			p.mu.Unlock()
-			if w, err := p.await(ctx, here, came); w != nil || err != nil {
-				return w, err
+		}
+		if came == nil {
+			if w := p.asked(); w != nil {
+				w.busy = true
+				p.mu.Unlock()
+				return w, nil
 			}
-			continue
-		}
-		if w := p.asked(); w != nil {
-			w.busy = true
-			p.mu.Unlock()
-			return w, nil
-		}
-		if p.allFailed() {
-			p.mu.Unlock()
-			return nil, fmt.Errorf("pool %s: %w: every session of it", p.name, session.ErrFailed)
-		}
-		if waiting := p.queued(); *place == nil && waiting >= p.spec.MaxQueue {
-			err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.name, ErrBusy, len(p.workers), waiting)
-			p.mu.Unlock()
-			return nil, err
+			if p.allFailed() {
+				p.mu.Unlock()
+				return nil, fmt.Errorf("pool %s: %w: every session of it", p.name, session.ErrFailed)
+			}
+			if waiting := p.queued(); *place == nil && waiting >= p.spec.MaxQueue {
+				err := fmt.Errorf("pool %s: %w: %d sessions in a turn, %d queries wait", p.name, ErrBusy, len(p.workers), waiting)
+				p.mu.Unlock()
+				return nil, err
+			}
 		}
 		here := p.line(*place)
+		here.grows = came != nil
 		*place = here
 		p.mu.Unlock()
-		if w, err := p.await(ctx, here, nil); w != nil || err != nil {
-			return w, err
+		select {
+		case w := <-here.turn:
+			if w != nil {
+				return w, nil
+			}
+		case g := <-came:
+			came = nil
+			p.leave(here)
+			if g.session != nil || g.err != nil {
+				return g.session, g.err
+			}
+		case <-ctx.Done():
+			p.leave(here)
+			return nil, context.Cause(ctx)
 		}
-	}
-}
-
-// await waits for the turn of a query in the queue, or for the session that is started for it, whichever is first. Nil and no error: look
-// again.
-func (p *Pool) await(ctx context.Context, here *waiter, came <-chan growth) (*worker, error) {
-	select {
-	case w := <-here.turn:
-		if came != nil {
-			go p.settleGrowth(came) // ends when that session is up
-		}
-		return w, nil
-	case g := <-came:
-		p.leave(here)
-		return g.session, g.err
-	case <-ctx.Done():
-		p.leave(here)
-		if came != nil {
-			go p.settleGrowth(came) // as above
-		}
-		return nil, context.Cause(ctx)
 	}
 }
 

@@ -24,10 +24,13 @@ func (rt *Runtime) member(name string) (*member, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	m := rt.known[name]
-	if m == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNoSession, name)
+	switch {
+	case m != nil:
+		return m, nil
+	case rt.pools[name] != nil:
+		return nil, fmt.Errorf("%w: %s is a pool, and its sessions have names of their own", ErrNoSession, name)
 	}
-	return m, nil
+	return nil, fmt.Errorf("%w: %s", ErrNoSession, name)
 }
 
 // Sessions returns all sessions, sorted by name.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,9 +67,12 @@ func (c Costs) Sum() Costs {
 		c.EstimatedUSD += s.EstimatedUSD
 		c.Turns += s.Turns
 		for model, used := range s.Models {
-			c.Models[model] = c.Models[model].plus(used)
+			sum := c.Models[model].plus(used)
+			sum.USD = nano(sum.USD)
+			c.Models[model] = sum
 		}
 	}
+	c.TotalUSD, c.EstimatedUSD = nano(c.TotalUSD), nano(c.EstimatedUSD)
 	slices.SortStableFunc(c.Sessions, func(a, b SessionCost) int {
 		return cmp.Or(cmp.Compare(b.USD, a.USD), strings.Compare(a.Name, b.Name))
 	})
@@ -80,6 +84,9 @@ func (c Costs) Sum() Costs {
 	}
 	return c
 }
+
+// nano takes away what a sum of binary fractions has behind a billionth of a dollar.
+func nano(usd float64) float64 { return math.Round(usd*1e9) / 1e9 }
 
 // CostBackend is a Backend that knows what was spent of each model. Of another one the costs are what its tree says.
 type CostBackend interface {

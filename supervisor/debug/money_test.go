@@ -74,3 +74,13 @@ func TestCostsOfATree(t *testing.T) {
 	require.NoError(t, RenderCosts(&text, Costs{}, RenderOptions{Now: noon}))
 	assert.Equal(t, 2, strings.Count(text.String(), "\n"), "%s", text.String())
 }
+
+func TestSumsHaveNoNoise(t *testing.T) {
+	of := func(usd float64) SessionCost {
+		return SessionCost{USD: usd, EstimatedUSD: usd, Models: map[string]ModelCost{"m": {USD: usd}}}
+	}
+	sum := Costs{Sessions: []SessionCost{of(0.1), of(0.2)}}.Sum()
+	for _, usd := range []float64{sum.TotalUSD, sum.EstimatedUSD, sum.Models["m"].USD} {
+		assert.InDelta(t, 0.3, usd, 0, "as JSON it is read by people, and compared by programs")
+	}
+}

@@ -133,7 +133,7 @@ func sweep(match func(marker string) bool, seen *descendants, timeout time.Durat
 	began := time.Now()
 	deadline := began.Add(timeout)
 	var r SweepReport
-	killed := map[procID]bool{}
+	dead := toll{}
 	most := 2
 	if seen != nil && seen.sealed {
 		most = 1 // what a tool has had somebody else start: there is no tree of its own to be missed
@@ -145,6 +145,7 @@ func sweep(match func(marker string) bool, seen *descendants, timeout time.Durat
 			break
 		}
 		victims := findVictims(t, match, seen)
+		dead.found(victims)
 		if len(victims) == 0 {
 			empty++
 			continue
@@ -158,13 +159,7 @@ func sweep(match func(marker string) bool, seen *descendants, timeout time.Durat
 				"faster than they are killed, or belong to another user", len(victims), timeout, victims[0].pid, victims[0].comm)
 			break
 		}
-		gone := killRound(victims, deadline)
-		for _, v := range victims {
-			if gone[v.procID] && !killed[v.procID] {
-				killed[v.procID] = true
-				r.Killed = append(r.Killed, Swept{v.pid, v.comm})
-			}
-		}
+		dead.struck(victims, killRound(victims, deadline))
 		if seen != nil {
 			// What was forked between the table and the kill hangs below a process that is gone.
 			for _, v := range victims {
@@ -177,9 +172,55 @@ func sweep(match func(marker string) bool, seen *descendants, timeout time.Durat
 			}
 		}
 	}
-	reapKnown(killed)
-	r.Took = time.Since(began)
+	reapKnown(dead.ids)
+	r.Killed, r.Took = dead.killed, time.Since(began)
 	return r
+}
+
+// toll is what a sweep has killed.
+type toll struct {
+	killed []Swept
+	ids    map[procID]bool
+	dying  []procStat // those that the last round did not see go: it does not wait for long
+}
+
+// struck takes what a round has killed, and which of them it saw go.
+func (k *toll) struck(victims []procStat, gone map[procID]bool) {
+	for _, v := range victims {
+		if gone[v.procID] {
+			k.add(v)
+		} else {
+			k.dying = append(k.dying, v)
+		}
+	}
+}
+
+// found takes what the next round has found: what is not there any more has gone.
+func (k *toll) found(victims []procStat) {
+	if len(k.dying) == 0 {
+		return
+	}
+	there := map[procID]bool{}
+	for _, v := range victims {
+		there[v.procID] = true
+	}
+	for _, v := range k.dying {
+		if !there[v.procID] {
+			k.add(v)
+		}
+	}
+	k.dying = nil
+}
+
+func (k *toll) add(v procStat) {
+	if k.ids[v.procID] {
+		return
+	}
+	if k.ids == nil {
+		k.ids = map[procID]bool{}
+	}
+	k.ids[v.procID] = true
+	k.killed = append(k.killed, Swept{v.pid, v.comm})
 }
 
 // reapKnown takes away what has become a zombie of this process since it was killed: a child goes to the subreaper when its

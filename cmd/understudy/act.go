@@ -69,10 +69,11 @@ func newInterrupt(at *place) *cobra.Command {
 			if err := client.Interrupt(ctx, name); err != nil {
 				return "", err
 			}
-			if before.State != "" && before.State != string(session.Busy) {
-				return "is " + before.State + ": there was nothing to interrupt", nil
+			switch session.State(before.State) {
+			case "", session.Busy, session.Draining: // which ends a turn
+				return "interrupted", nil
 			}
-			return "interrupted", nil
+			return "is " + before.State + ": there was nothing to interrupt", nil
 		})
 }
 
